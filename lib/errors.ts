@@ -1,0 +1,62 @@
+/**
+ * Every error the plugin can raise. Messages never hold what callers or agents said, phone numbers or secrets.
+ */
+import createError from '@fastify/error'
+
+// Start-up: the app does not become ready.
+
+/** An option or environment variable has a value that is not accepted. The message names it, never a secret's value. */
+export const ConfigError = createError<[string]>('VOICE_AGENT_ERR_CONFIG', '%s', 500)
+
+/** `fastify.agent` is decorated with something that is not a function. */
+export const AgentError = createError<[string]>('VOICE_AGENT_ERR_AGENT',
+  "fastify.agent must be a function (turn) => reply, got %s: app.decorate('agent', async function * (turn) { … })", 500)
+
+/** The plugin, or another decorator named `calls`, already stands on this instance. */
+export const AlreadyRegisteredError = createError<[]>('VOICE_AGENT_ERR_ALREADY_REGISTERED',
+  'fastify.calls already exists here: register voiceAgentPlugin once per scope, each line in an app.register(async scope => …) of its own', 500)
+
+// Before the upgrade: the handshake is refused.
+
+/** The address or the secret is not admitted. No detail leaves the server; the log names the address that was judged. */
+export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forbidden', 403)
+
+/** The URL holds no usable call id. */
+export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
+
+/** The server is closing and takes no new calls. */
+export const ClosingError = createError<[]>('VOICE_AGENT_ERR_CLOSING', 'The server is closing', 503)
+
+// In a call: for the author of the agent.
+
+/** The provider of this call has no such feature. */
+export const UnsupportedError = createError<[string, string]>('VOICE_AGENT_ERR_UNSUPPORTED', '%s is not supported by %s', 501)
+
+/** An action was built with a value that no provider accepts. */
+export const ActionError = createError<[string]>('VOICE_AGENT_ERR_ACTION', '%s', 400)
+
+/** The agent returned or yielded something that cannot be spoken. */
+export const SpeechError = createError<[string]>('VOICE_AGENT_ERR_SPEECH',
+  'An agent speaks strings and actions, got %s', 500)
+
+/** The call is over, or lost its socket, so it can no longer be controlled. */
+export const CallEndedError = createError<[]>('VOICE_AGENT_ERR_CALL_ENDED', 'The call has ended', 410)
+
+/** Why a turn was aborted. */
+export type AbortReason = 'superseded' | 'interrupted' | 'interjected' | 'ended' | 'hang-up'
+
+/**
+ * `turn.signal.reason` of an aborted turn. Named `AbortError`, as HTTP clients expect of a signal's reason, so that
+ * `fetch`, undici and the openai client pass it on as an abort and not as a failure.
+ */
+export class TurnAbortedError extends Error {
+  override readonly name = 'AbortError'
+  readonly code = 'VOICE_AGENT_ERR_TURN_ABORTED'
+  /** superseded: a newer turn came; interrupted: the caller spoke over it; interjected, ended: `call.interject()`, `call.end()` or `call.transfer()` took the floor; hang-up: the call is over. */
+  readonly reason: AbortReason
+
+  constructor (reason: AbortReason) {
+    super(`The turn was aborted: ${reason}`)
+    this.reason = reason
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * How failures are logged: what happened at `error`, what was said while it happened at `debug` only.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+
+/**
+ * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a
+ * model's server), so it is left out at `error`; the whole error follows at `debug`. Never throws.
+ */
+export function logFailure (log: FastifyBaseLogger, error: unknown, what: string): void {
+  log.error({ err: withoutMessage(error) }, what)
+  logDetail(log, error, what)
+}
+
+/** Logs the whole error, at `debug`. Never throws, whatever the error has for members. */
+export function logDetail (log: FastifyBaseLogger, error: unknown, what: string): void {
+  try {
+    log.debug({ err: error }, what)
+  } catch {
+    log.debug(what)
+  }
+}
+
+function withoutMessage (error: unknown): unknown {
+  if (!(error instanceof Error)) return { type: typeof error }
+  try {
+    const { code, status } = error as { code?: unknown, status?: unknown }
+    // Messages of our own errors never hold content.
+    if (typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_')) return error
+    return {
+      type: error.constructor.name,
+      // A code is one word; several are a message.
+      ...(typeof code === 'string' && /^\w{1,64}$/.test(code) && { code }),
+      ...(typeof status === 'number' && { status }),
+      stack: framesOf(error)
+    }
+  } catch {
+    return { type: 'Error' }
+  }
+}
+
+// A stack begins with the message, whose lines may look like frames; a frame ends in a place in the code.
+function framesOf ({ message, stack = '' }: Error): string {
+  const from = stack.indexOf(message)
+  const frames = stack.slice(from === -1 ? 0 : from + message.length)
+  return frames.split('\n').filter(line => /^ {4}at .*:\d+:\d+\)?$/.test(line)).join('\n')
+}
