@@ -1,0 +1,71 @@
+/**
+ * Which addresses are admitted: single ones, CIDR ranges, or everyone.
+ */
+import { BlockList, isIP } from 'node:net'
+import { ConfigError } from '../errors.js'
+
+/** Judges addresses. Made once at start by {@link parseAllowlist}; never changes. */
+export interface Allowlist {
+  /** No entry at all: nobody is admitted. */
+  readonly empty: boolean
+  /**
+   * Is this address on the list? IPv4 and its IPv6-mapped form are the same address, zone ids are not compared, and
+   * a port, as some proxies add in X-Forwarded-For, is left out. What is not an address is on no list but `*`.
+   * Never throws.
+   */
+  admits (address: string | undefined): boolean
+}
+
+/**
+ * Reads the allowlist of a route. Blank entries are skipped.
+ * @param entries IPv4 and IPv6 addresses, CIDR ranges, or `*` for everyone, even callers without a known address
+ * @param name what the operator calls the list, for the error: the variable and the option
+ * @throws ConfigError naming the list and the entry that is none of these
+ */
+export function parseAllowlist (entries: readonly string[], name: string): Allowlist {
+  const named = entries.filter(entry => entry.trim() !== '*')
+  const ranges = parseRanges(named, name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
+  return named.length === entries.length ? ranges : { empty: false, admits: () => true }
+}
+
+/**
+ * Reads a list of addresses and CIDR ranges, where `*` has no meaning. Blank entries are skipped.
+ * @param name what the operator calls the list, for the error
+ * @param accepted what the operator may write, for the error
+ * @throws ConfigError naming the list, the entry that is neither, and what is accepted
+ */
+export function parseRanges (entries: readonly string[], name: string, accepted: string): Allowlist {
+  const ranges = new BlockList()
+  const list = entries.map(entry => entry.trim()).filter(entry => entry !== '')
+  for (const entry of list) {
+    if (!addRange(ranges, entry)) {
+      throw new ConfigError(`${name}: ${JSON.stringify(entry)} is not accepted; accepted are ${accepted}`)
+    }
+  }
+  return {
+    empty: list.length === 0,
+    admits: address => address !== undefined && holds(ranges, withoutPort(address))
+  }
+}
+
+function addRange (ranges: BlockList, entry: string): boolean {
+  // Digits only: Number('') is 0, and a prefix of 0 is the whole internet.
+  const [, address = '', prefix] = /^([^/]+)(?:\/(\d+))?$/.exec(entry) ?? []
+  const family = isIP(address)
+  const bits = family === 6 ? 128 : 32
+  const length = Number(prefix ?? bits)
+  if (family === 0 || length > bits) return false
+  ranges.addSubnet(address, length, family === 6 ? 'ipv6' : 'ipv4')
+  return true
+}
+
+function holds (ranges: BlockList, address: string): boolean {
+  const family = isIP(address)
+  return family !== 0 && ranges.check(address, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** `1.2.3.4:5678` and `[::1]:443` hold a port; in a bare `::1:443` the last group belongs to the address. */
+function withoutPort (address: string): string {
+  const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/.exec(address) ?? []
+  return v6 ?? v4 ?? address
+}
