@@ -1,0 +1,67 @@
+/**
+ * From the bytes of a WebSocket message to a JSON object: what the providers' decoders have in common.
+ */
+import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import type { Static, TObject } from '@sinclair/typebox'
+import type { ProviderEvent } from './protocol.js'
+
+/** A JSON object whose members are still to be checked. */
+export type JsonObject = Record<string, unknown>
+
+/** Is it a JSON object, not an array and not null? */
+export function isObject (value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Reads a frame as a JSON object, or says in words that may be logged why it is none. Never throws. */
+export function parseFrame (data: Buffer, binary: boolean): JsonObject | string {
+  if (binary) return 'binary frame'
+  let frame: unknown
+  try {
+    frame = JSON.parse(data.toString())
+  } catch {
+    return 'not JSON'
+  }
+  return isObject(frame) ? frame : 'not a JSON object'
+}
+
+/** A frame that breaks the protocol. */
+export function malformed (why: string): ProviderEvent {
+  return { type: 'ignored', why, malformed: true }
+}
+
+/** A frame that is well-formed, and of no concern to us. */
+export function ignored (why: string): ProviderEvent {
+  return { type: 'ignored', why, malformed: false }
+}
+
+/** A frame with a discriminator nobody knows. The word is repeated only where it cannot be content. */
+export function unknownFrame (discriminator: unknown): ProviderEvent {
+  if (typeof discriminator !== 'string') return malformed('no discriminator')
+  return ignored(/^\w{1,40}$/.test(discriminator) ? `unknown type ${discriminator}` : 'unknown type')
+}
+
+/** Names the first member by which a frame breaks its schema, without the value. */
+export function violation (schema: TypeCheck<TObject>, name: string, frame: unknown): ProviderEvent {
+  return malformed(`${name}: ${schema.Errors(frame).First()!.path}`)
+}
+
+/** Compiles every schema of a table once. */
+export function compile<T extends Record<string, TObject>> (schemas: T): { readonly [K in keyof T]: TypeCheck<T[K]> } {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, TypeCompiler.Compile(schema)])) as
+    { [K in keyof T]: TypeCheck<T[K]> }
+}
+
+/** The type that a table of schemas lets through. */
+export type FrameOf<T extends Record<string, TObject>> = { [K in keyof T]: Static<T[K]> }[keyof T]
+
+/** The members of an object whose values are strings. */
+export function stringMembers (value: unknown): Record<string, string> {
+  if (!isObject(value)) return {}
+  return Object.fromEntries(Object.entries(value).filter((member): member is [string, string] => typeof member[1] === 'string'))
+}
+
+/** The value, where it is a string with something in it. */
+export function nonEmpty (value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}

@@ -1,0 +1,238 @@
+/**
+ * Retell's words to ours and back.
+ */
+import { ActionError, UnsupportedError } from '../../errors.js'
+import type { Action, AgentConfig, TerminalAction, TranscriptUpdate, TurnReason } from '../../agent.js'
+import { ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
+import type { ActionFrames, CallFacts, Feature, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
+import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
+import { retellTranscript, retellUtterances } from './transcript.js'
+
+/** The id of the begin message. Until a response with it comes the agent says nothing. */
+const BEGIN_ID = 0
+
+// A call that Retell reports as ongoing began before this socket did; its own start may be reported a moment late.
+const RESUMED_AFTER_MS = 15_000
+
+/** Options of {@link RetellProtocol}. */
+export interface RetellProtocolOptions {
+  /** How long the begin message waits for `call_details`, in ms. */
+  readonly callDetailsTimeoutMs: number
+}
+
+const CONFIG: RetellFrame = {
+  response_type: 'config',
+  config: { auto_reconnect: true, call_details: true, transcript_with_tool_calls: true }
+}
+
+const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
+
+/** One socket of Retell. */
+export class RetellProtocol implements Protocol {
+  readonly provider = 'retell'
+  readonly lacks = LACKS
+  readonly opening = [JSON.stringify(CONFIG)]
+  readonly begin: { readonly id: number, readonly waitMs: number }
+
+  // Ids count up on one socket; starting below 0 lets a first request with id 0 through.
+  #lastId = -1
+
+  constructor (options: RetellProtocolOptions) {
+    this.begin = { id: BEGIN_ID, waitMs: options.callDetailsTimeoutMs }
+  }
+
+  decode (data: Buffer, binary: boolean): ProviderEvent {
+    if (!binary && isUpdate(data)) return { type: 'update', read: () => readUpdate(data) }
+    const frame = parseFrame(data, binary)
+    if (typeof frame === 'string') return malformed(frame)
+    const kind = frame['interaction_type']
+    switch (kind) {
+      case 'ping_pong':
+      case 'pingpong':
+        return keepalive(frame)
+      case 'call_details':
+        return started(frame)
+      case 'update_only':
+        return { type: 'update', read: () => toUpdate(frame) }
+      case 'response_required':
+        return this.#asked(frame, 'response')
+      case 'reminder_required':
+        return this.#asked(frame, 'reminder')
+      default:
+        return unknownFrame(kind)
+    }
+  }
+
+  #asked (frame: JsonObject, reason: TurnReason): ProviderEvent {
+    const schema = retellInbound.response_required
+    if (!schema.Check(frame)) return violation(schema, `${reason}_required`, frame)
+    if (frame.response_id <= this.#lastId) return ignored('response_id is not newer than the last one')
+    this.#lastId = frame.response_id
+    return { type: 'asked', id: frame.response_id, reason, transcript: retellTranscript(frame) }
+  }
+
+  speech (id: number, text: string, options: SpeechOptions = {}): string {
+    return encode({
+      response_type: 'response',
+      response_id: id,
+      content: options.pauseMs === undefined ? text : text + dashes(options.pauseMs),
+      content_complete: false,
+      ...(options.uninterruptible && { no_interruption_allowed: true as const })
+    })
+  }
+
+  completion (id: number, text: string, _spoken: boolean, action?: TerminalAction): ActionFrames {
+    const response = { response_type: 'response', response_id: id, content: text, content_complete: true } as const
+    if (action === undefined) return now(encode(response))
+    if (action.action === 'press-digits') {
+      // Digits go out after the content, on a frame that has none.
+      const digits = encode({ ...response, content: '', digit_to_press: action.digits })
+      return text === '' ? now(digits) : now(this.speech(id, text), digits)
+    }
+    // Last words, action and completion in one frame: Retell loses actions that trail behind on an empty one. They are
+    // shielded, because an interruption, be it "right", discards the action without a word.
+    return now(encode({
+      ...response,
+      ...(text !== '' && { no_interruption_allowed: true as const }),
+      ...(action.action === 'transfer-call' && action.showCaller && { show_transferee_as_caller: true as const }),
+      ...actionField(action)
+    }))
+  }
+
+  toolRecord (action: Extract<Action, { action: 'tool-call' | 'tool-result' }>): string {
+    if (action.action === 'tool-call') {
+      return encode({ response_type: 'tool_call_invocation', tool_call_id: action.id, name: action.name, arguments: action.arguments })
+    }
+    return encode({
+      response_type: 'tool_call_result',
+      tool_call_id: action.id,
+      content: action.content,
+      ...(action.successful !== undefined && { successful: action.successful })
+    })
+  }
+
+  interjection (n: number, text: string, uninterruptible: boolean): string {
+    return encode({
+      response_type: 'agent_interrupt',
+      interrupt_id: n,
+      content: text,
+      content_complete: true,
+      ...(uninterruptible && { no_interruption_allowed: true as const })
+    })
+  }
+
+  control (n: number, _last: number | undefined, action: TerminalAction): ActionFrames {
+    // show_transferee_as_caller is a member of `response` alone.
+    if (action.action === 'transfer-call' && action.showCaller) throw new UnsupportedError('showCaller outside a turn', this.provider)
+    return now(encode({
+      response_type: 'agent_interrupt',
+      interrupt_id: n,
+      content: action.action === 'press-digits' ? '' : action.say,
+      content_complete: true,
+      no_interruption_allowed: true,
+      ...actionField(action)
+    }))
+  }
+
+  metadata (metadata: Record<string, unknown>): string {
+    let json: string | undefined
+    try {
+      json = JSON.stringify(metadata)
+    } catch {
+      throw new ActionError('sendMetadata: metadata cannot be written as JSON')
+    }
+    // An object may write itself as something else, as a Date does.
+    if (json?.startsWith('{') !== true) throw new ActionError('sendMetadata: metadata must be a JSON object')
+    return `{"response_type":"metadata","metadata":${json}}`
+  }
+
+  agentConfig (config: AgentConfig): string {
+    const frame = { response_type: 'update_agent', agent_config: config } as const
+    const error = retellOutbound.update_agent.Errors(frame).First()
+    if (error !== undefined) {
+      const member = error.path.slice('/agent_config/'.length)
+      throw new ActionError(`updateAgent: ${member === '' ? 'config' : member}: ${error.message}`)
+    }
+    return encode(frame)
+  }
+}
+
+function encode (frame: RetellFrame): string {
+  return JSON.stringify(frame)
+}
+
+function now (...frames: string[]): ActionFrames {
+  return { now: frames, afterPlayback: [] }
+}
+
+function actionField (action: TerminalAction): Pick<RetellResponse, 'end_call' | 'transfer_number' | 'digit_to_press'> {
+  switch (action.action) {
+    case 'end-call':
+      return { end_call: true }
+    case 'transfer-call':
+      return { transfer_number: action.destination }
+    case 'press-digits':
+      return { digit_to_press: action.digits }
+  }
+}
+
+// Retell's way of writing a pause is a dash with spaces around it, repeated for a longer one.
+function dashes (ms: number): string {
+  return `${' -'.repeat(Math.ceil(ms / 1000))} `
+}
+
+/**
+ * Is it an `update_only`? Told from the first or the last bytes, without parsing, because updates repeat the whole call,
+ * up to 1 MiB each, many times a turn. A key that stands right behind the first brace, or right before the last, is a
+ * member of the outermost object and in no string, since quotes in strings are escaped.
+ */
+function isUpdate (data: Buffer): boolean {
+  return UPDATE_HEAD.test(data.toString('latin1', 0, 64)) || UPDATE_TAIL.test(data.toString('latin1', Math.max(0, data.length - 64)))
+}
+const UPDATE_HEAD = /^\s*\{\s*"interaction_type"\s*:\s*"update_only"\s*[,}]/
+const UPDATE_TAIL = /[,{]\s*"interaction_type"\s*:\s*"update_only"\s*\}\s*$/
+
+function readUpdate (data: Buffer): TranscriptUpdate | undefined {
+  const frame = parseFrame(data, false)
+  return typeof frame === 'string' ? undefined : toUpdate(frame)
+}
+
+function toUpdate (frame: JsonObject): TranscriptUpdate | undefined {
+  if (!retellInbound.update_only.Check(frame)) return undefined
+  return {
+    transcript: retellUtterances(frame.transcript),
+    ...(frame.turntaking === 'user_turn' && { floor: 'user' as const }),
+    ...(frame.turntaking === 'agent_turn' && { floor: 'agent' as const })
+  }
+}
+
+function keepalive (frame: JsonObject): ProviderEvent {
+  const schema = retellInbound.ping_pong
+  if (!schema.Check(frame)) return violation(schema, 'ping_pong', frame)
+  // Retell derives the round-trip time from its own timestamp.
+  return { type: 'keepalive', reply: encode({ response_type: 'ping_pong', timestamp: frame.timestamp ?? Date.now() }) }
+}
+
+function started (frame: JsonObject): ProviderEvent {
+  const schema = retellInbound.call_details
+  if (!schema.Check(frame)) return violation(schema, 'call_details', frame)
+  const call: JsonObject = frame.call
+  const from = nonEmpty(call['from_number'])
+  const to = nonEmpty(call['to_number'])
+  const direction = call['direction']
+  const facts: CallFacts = {
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+    ...((direction === 'inbound' || direction === 'outbound') && { direction }),
+    metadata: isObject(call['metadata']) ? call['metadata'] : {},
+    variables: stringMembers(call['retell_llm_dynamic_variables']),
+    details: call
+  }
+  return { type: 'started', resumed: isResumed(call), facts }
+}
+
+function isResumed (call: JsonObject): boolean {
+  if (call['call_status'] !== 'ongoing') return false
+  const start = call['start_timestamp']
+  return typeof start !== 'number' || Date.now() - start > RESUMED_AFTER_MS
+}
