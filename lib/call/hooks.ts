@@ -1,0 +1,31 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, Turn, TranscriptUpdate } from '../agent.js'
+import { logFailure } from '../telemetry/failure.js'
+import type { CallSummary, TurnReport } from '../telemetry/report.js'
+
+/** The app's own hooks. What they throw or reject with is logged and changes nothing for the caller. */
+export interface CallHooks {
+  /**
+   * A call began, and what the provider tells of it is known. Turns wait for a returned promise, for at most 2,000 ms:
+   * a look-up that is slower finishes beside them.
+   */
+  onCallStart? (call: Call): void | Promise<void>
+  /** People are speaking. Without this hook the frames that say so are not even parsed. */
+  onTranscript? (call: Call, update: TranscriptUpdate): void | Promise<void>
+  /** A turn is over. */
+  onTurnEnd? (turn: Turn, report: TurnReport): void | Promise<void>
+  /** A call is over. Runs exactly once for each call. */
+  onCallEnd? (call: Call, summary: CallSummary): void | Promise<void>
+}
+
+/** Runs a hook; the promise, if it returned one, never rejects. */
+export function runHook (log: FastifyBaseLogger, name: keyof CallHooks, hook: () => void | Promise<void>): void | Promise<void> {
+  const failed = (error: unknown): void => logFailure(log, error, `${name} failed`)
+  try {
+    const running = hook()
+    // Nobody checks what a function in JavaScript returns.
+    if (running !== undefined) return Promise.resolve(running).catch(failed)
+  } catch (error) {
+    failed(error)
+  }
+}

@@ -1,0 +1,43 @@
+import type { Call, Provider } from '../agent.js'
+
+/** The live calls of this process, as `fastify.calls`. */
+export interface Calls extends Iterable<Call> {
+  readonly size: number
+  /** The live call with this id, be it Retell's call_id or Millis' session_id. */
+  get (id: string): Call | undefined
+}
+
+/** Keeps {@link Calls}. Ids are unique per provider only. */
+export class CallRegistry<C extends Call> implements Calls {
+  readonly #calls = new Map<string, C>()
+
+  get size (): number {
+    return this.#calls.size
+  }
+
+  get (id: string): C | undefined {
+    return this.find('retell', id) ?? this.find('millis', id)
+  }
+
+  find (provider: Provider, id: string): C | undefined {
+    return this.#calls.get(keyOf(provider, id))
+  }
+
+  add (call: C): void {
+    this.#calls.set(keyOf(call.provider, call.id), call)
+  }
+
+  /** Forgets a call, unless a newer one took its id. */
+  remove (call: C): void {
+    const key = keyOf(call.provider, call.id)
+    if (this.#calls.get(key) === call) this.#calls.delete(key)
+  }
+
+  [Symbol.iterator] (): IterableIterator<C> {
+    return this.#calls.values()
+  }
+}
+
+function keyOf (provider: Provider, id: string): string {
+  return `${provider} ${id}`
+}

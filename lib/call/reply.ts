@@ -1,0 +1,52 @@
+import type { ReadableStream } from 'node:stream/web'
+import { SpeechError } from '../errors.js'
+
+/** Where a reply's pieces are pulled from, whatever kind of reply it is. Nothing is promised of what comes out. */
+export interface Source {
+  next (): Promise<IteratorResult<unknown>> | IteratorResult<unknown>
+  /** Runs the agent's `finally` blocks, or cancels its stream. Never throws or rejects. */
+  close (): void
+}
+
+/**
+ * Opens an iterable, an async iterable or a ReadableStream.
+ * @throws VOICE_AGENT_ERR_SPEECH when it is none
+ */
+export function openReply (reply: unknown): Source {
+  if (typeof reply === 'object' && reply !== null) {
+    // A reader, unlike the stream's own iterator, can be cancelled while a read is pending.
+    if ('getReader' in reply) return openStream(reply as ReadableStream<unknown>)
+    if (Symbol.asyncIterator in reply) return openIterator((reply as AsyncIterable<unknown>)[Symbol.asyncIterator]())
+    if (Symbol.iterator in reply) return openIterator((reply as Iterable<unknown>)[Symbol.iterator]())
+  }
+  throw new SpeechError(kindOf(reply))
+}
+
+/** What to call a value in a message that must not repeat it. */
+export function kindOf (value: unknown): string {
+  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
+}
+
+function openStream (stream: ReadableStream<unknown>): Source {
+  const reader = stream.getReader()
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
+    close: () => { reader.cancel().catch(ignore) }
+  }
+}
+
+function openIterator (iterator: AsyncIterator<unknown> | Iterator<unknown>): Source {
+  return {
+    next: () => iterator.next(),
+    close: () => {
+      try {
+        Promise.resolve(iterator.return?.()).catch(ignore)
+      } catch {
+        // A sync generator's own finally block threw; the turn is over, and nobody is left to tell.
+      }
+    }
+  }
+}
+
+// The turn is over: what its clean-up throws concerns nobody any more.
+function ignore (): void {}

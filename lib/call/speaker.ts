@@ -1,0 +1,122 @@
+import type { TerminalAction } from '../agent.js'
+import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
+
+/** What a call needs of a WebSocket. `send` on a closed one must not throw. */
+export interface Socket {
+  send (frame: string): void
+  close (code: number, reason: string): void
+  terminate (): void
+}
+
+/** One turn's right to speak, and what it did with it. Made by a turn, written by the {@link Speaker} alone. */
+export class Floor {
+  readonly id: TurnId
+  /** Characters said, those about to leave included. */
+  characters = 0
+  /** When the first of them was said, by `performance.now()`. */
+  firstSaidAt: number | undefined
+  /** Words that are ready and leave with the next frame. */
+  pending = ''
+  /** Would a word said now run into the one before? */
+  endsOpen = false
+
+  constructor (id: TurnId) {
+    this.id = id
+  }
+}
+
+/**
+ * The only writer to a socket. A word leaves only if its turn still has the floor. The first one leaves at once;
+ * what is ready in the same turn of the event loop leaves in one frame.
+ */
+export class Speaker {
+  readonly #socket: Socket
+  readonly #protocol: Protocol
+  #floor: Floor | undefined
+  #due = false
+
+  constructor (socket: Socket, protocol: Protocol) {
+    this.#socket = socket
+    this.#protocol = protocol
+  }
+
+  /** Gives the floor to a turn. What an older one had not sent is dropped, and what it says from now on. */
+  give (floor: Floor): void {
+    this.#floor = floor
+  }
+
+  /** Takes the floor from a turn, if it is its own. */
+  take (floor: Floor): void {
+    if (floor === this.#floor) this.#floor = undefined
+  }
+
+  /** Says something, unless the turn lost the floor. */
+  say (floor: Floor, text: string): void {
+    if (floor !== this.#floor || text === '') return
+    const first = floor.characters === 0
+    said(floor, text)
+    floor.pending += text
+    if (first) this.flush()
+    else this.#schedule()
+  }
+
+  /** Says something that has properties of its own. What was ready goes with it, unless only the new words have them. */
+  sayWith (floor: Floor, text: string, options: SpeechOptions): void {
+    if (floor !== this.#floor) return
+    if (options.uninterruptible) this.flush()
+    said(floor, text)
+    this.#socket.send(this.#protocol.speech(floor.id, floor.pending + text, options))
+    floor.pending = ''
+  }
+
+  /**
+   * Says a turn's last words, set apart from those before by a space, and takes the floor from it.
+   * @returns frames that must wait until the words were played
+   */
+  complete (floor: Floor, text: string, action?: TerminalAction): readonly string[] {
+    if (floor !== this.#floor) return []
+    const spoken = floor.characters > floor.pending.length
+    const lastWords = floor.endsOpen && /^\S/.test(text) ? ` ${text}` : text
+    // Before the floor is gone: an action that cannot be written must not keep the turn from being completed without it.
+    const frames = this.#protocol.completion(floor.id, floor.pending + lastWords, spoken, action)
+    this.#floor = undefined
+    said(floor, lastWords)
+    for (const frame of frames.now) this.#socket.send(frame)
+    return frames.afterPlayback
+  }
+
+  /** Sends a frame that is not a turn's speech, behind the words that are ready. */
+  send (frame: string): void {
+    this.flush()
+    this.#socket.send(frame)
+  }
+
+  /** Sends the words that are ready. */
+  flush (): void {
+    this.#due = false
+    const floor = this.#floor
+    if (floor === undefined || floor.pending === '') return
+    this.#socket.send(this.#protocol.speech(floor.id, floor.pending))
+    floor.pending = ''
+  }
+
+  #schedule (): void {
+    if (this.#due) return
+    this.#due = true
+    if (due.push(this) === 1) setImmediate(flushDue)
+  }
+}
+
+function said (floor: Floor, text: string): void {
+  if (text === '') return
+  floor.characters += text.length
+  floor.firstSaidAt ??= performance.now()
+  floor.endsOpen = /\S$/.test(text)
+}
+
+// One immediate serves all speakers that have words ready.
+const due: Speaker[] = []
+
+function flushDue (): void {
+  for (const speaker of due.splice(0)) speaker.flush()
+}

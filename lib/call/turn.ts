@@ -1,0 +1,202 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { isAction } from '../agent.js'
+import type { Call, ChatMessage, Reply, TerminalAction, Turn, TurnReason, Utterance } from '../agent.js'
+import { setImmediate as nextLoopTurn } from 'node:timers/promises'
+import { SpeechError, TurnAbortedError, type AbortReason } from '../errors.js'
+import type { Feature, Protocol, Transcript } from '../protocols/protocol.js'
+import { logDetail, logFailure } from '../telemetry/failure.js'
+import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
+import { toMessages } from './messages.js'
+import { kindOf, openReply, type Source } from './reply.js'
+import { Floor, type Speaker } from './speaker.js'
+
+// An agent whose tokens are all ready never lets the event loop turn; after so many pieces it must.
+const PIECES_PER_LOOP_TURN = 256
+
+/** What a turn needs of its call. */
+export interface TurnHost {
+  readonly call: Call
+  readonly speaker: Speaker
+  readonly protocol: Protocol
+  readonly leadingAssistant: boolean
+  /** Calls the user's agent. */
+  ask (turn: Turn): Reply
+  /** What the caller hears when the agent failed. Never throws. */
+  fallback (turn: Turn, error: unknown): string
+  /** Tells the agent's author, once per call, of something the provider lacks. */
+  lacks (feature: Feature): void
+  /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
+  turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void
+}
+
+/**
+ * One turn: runs the agent, speaks what it yields, and owns its AbortSignal. It is over exactly once: completed,
+ * failed (which completes it too) or aborted. From then on nothing the agent does has an effect.
+ */
+export class LiveTurn implements Turn {
+  readonly floor: Floor
+  readonly reason: TurnReason
+
+  readonly #host: TurnHost
+  readonly #heard: Transcript
+  readonly #askedAt = performance.now()
+  #transcript: readonly Utterance[] | undefined
+  #messages: ChatMessage[] | undefined
+  #log: FastifyBaseLogger | undefined
+  #controller: AbortController | undefined
+  #abortedBy: TurnAbortedError | undefined
+  #source: Source | undefined
+  #over = false
+
+  constructor (host: TurnHost, floor: Floor, reason: TurnReason, heard: Transcript) {
+    this.#host = host
+    this.floor = floor
+    this.reason = reason
+    this.#heard = heard
+  }
+
+  get id (): string | number {
+    return this.floor.id
+  }
+
+  get call (): Call {
+    return this.#host.call
+  }
+
+  get transcript (): readonly Utterance[] {
+    return (this.#transcript ??= this.#heard.utterances())
+  }
+
+  get messages (): ChatMessage[] {
+    return (this.#messages ??= toMessages(this.#heard.entries(), this.reason, this.#host))
+  }
+
+  // Made when first asked for: many agents never look at it.
+  get signal (): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#abortedBy !== undefined) this.#controller.abort(this.#abortedBy)
+    }
+    return this.#controller.signal
+  }
+
+  get log (): FastifyBaseLogger {
+    return (this.#log ??= this.call.log.child({ turnId: this.id }))
+  }
+
+  /** Calls the agent, unless the turn is already over. */
+  start (): void {
+    // #speak catches whatever the agent does.
+    if (!this.#over) void this.#speak() // eslint-disable-line no-void
+  }
+
+  /** Ends the turn without another frame. Before this returns its signal has aborted and its generator is being closed. */
+  abort (reason: AbortReason): void {
+    if (this.#over) return
+    this.#host.speaker.take(this.floor)
+    this.#end(reason, [])
+    this.#stopAgent(reason)
+  }
+
+  /** Completes the turn over the agent's head, with last words and an action of the call's own, and stops the agent. */
+  finish (reason: AbortReason, text: string, action?: TerminalAction): void {
+    if (this.#over) return
+    this.#complete(reason, text, action)
+    this.#stopAgent(reason)
+  }
+
+  async #speak (): Promise<void> {
+    try {
+      const asked = this.#host.ask(this)
+      const reply: unknown = isThenable(asked) ? await asked : asked
+      if (typeof reply === 'string') return this.#complete('completed', reply)
+      if (reply === undefined || reply === null) return this.#complete('completed', '')
+      const source = openReply(reply)
+      if (this.#over) return source.close()
+      this.#source = source
+      for (let pieces = 1; !this.#over; pieces++) {
+        if (pieces % PIECES_PER_LOOP_TURN === 0) {
+          await nextLoopTurn()
+          if (this.#over) return
+        }
+        const step = source.next()
+        const { done, value } = isThenable(step) ? await step : step
+        if (this.#over) return
+        if (done) return this.#complete('completed', '')
+        if (typeof value === 'string') this.#host.speaker.say(this.floor, value)
+        else if (value !== undefined && value !== null) this.#act(value)
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #act (value: unknown): void {
+    if (!isAction(value)) throw new SpeechError(kindOf(value))
+    const { speaker, protocol } = this.#host
+    if (protocol.lacks.has(value.action)) {
+      this.#host.lacks(value.action)
+      if (value.action === 'uninterruptible') speaker.say(this.floor, value.text)
+      return
+    }
+    switch (value.action) {
+      case 'filler':
+        return speaker.sayWith(this.floor, value.text, { flush: true })
+      case 'uninterruptible':
+        return speaker.sayWith(this.floor, value.text, { uninterruptible: true })
+      case 'pause':
+        return speaker.sayWith(this.floor, '', { pauseMs: value.ms })
+      case 'flush':
+        return speaker.sayWith(this.floor, '', { flush: true })
+      case 'tool-call':
+      case 'tool-result':
+        if (protocol.toolRecord !== undefined) speaker.send(protocol.toolRecord(value))
+        return
+      case 'transfer-call':
+        if (value.showCaller && protocol.lacks.has('show-caller')) this.#host.lacks('show-caller')
+        this.#complete('completed', value.say, value)
+        return this.#source?.close()
+      case 'end-call':
+        this.#complete('completed', value.say, value)
+        return this.#source?.close()
+      case 'press-digits':
+        this.#complete('completed', '', value)
+        return this.#source?.close()
+    }
+  }
+
+  #fail (error: unknown): void {
+    // An agent that was told to stop may well throw; that is no failure.
+    if (this.#over) return logDetail(this.log, error, 'agent threw after its turn was over')
+    logFailure(this.log, error, 'agent failed')
+    this.#complete('error', this.#host.fallback(this, error), undefined, error)
+    this.#source?.close()
+  }
+
+  #complete (outcome: TurnOutcome, text: string, action?: TerminalAction, error?: unknown): void {
+    if (this.#over) return
+    this.#end(outcome, this.#host.speaker.complete(this.floor, text, action), action, error)
+  }
+
+  #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {
+    this.#over = true
+    const { characters, firstSaidAt } = this.floor
+    this.#host.turnEnded(this, {
+      outcome,
+      firstFrameMs: firstSaidAt === undefined ? undefined : firstSaidAt - this.#askedAt,
+      durationMs: performance.now() - this.#askedAt,
+      characters,
+      ...(error !== undefined && { error })
+    }, afterPlayback, action)
+  }
+
+  #stopAgent (reason: AbortReason): void {
+    this.#abortedBy = new TurnAbortedError(reason)
+    this.#controller?.abort(this.#abortedBy)
+    this.#source?.close()
+  }
+}
+
+function isThenable (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

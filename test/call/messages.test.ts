@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict'
+import t from 'tap'
+import fc from 'fast-check'
+import type { OpenAI } from 'openai'
+import type { ChatMessage, TurnReason } from '../../lib/agent.js'
+import { CALLER_SILENT, CALLER_UNHEARD, CALL_CONNECTED, toMessages, type MessagesOptions } from '../../lib/call/messages.js'
+import type { Entry } from '../../lib/protocols/protocol.js'
+import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
+
+// What `openai` takes as a request's messages, or this file does not compile.
+type Param = OpenAI.ChatCompletionMessageParam
+const asParams: (...args: Parameters<typeof toMessages>) => Param[] = toMessages
+
+const NO_RESULT = '{"error":"no result was recorded"}'
+
+const speech = (role: string, content: string): Entry => ({ kind: 'speech', role, content })
+const agent = (content: string) => speech('agent', content)
+const caller = (content: string) => speech('user', content)
+const note = (content: string): Entry => ({ kind: 'note', content })
+const invoke = (id: string, name = 'lookup', args = '{"a":1}'): Entry => ({ kind: 'tool-call', id, name, arguments: args })
+const result = (id: string, content = `result ${id}`, successful?: boolean): Entry =>
+  ({ kind: 'tool-result', id, content, ...(successful === undefined ? {} : { successful }) })
+
+const user = (content: string): ChatMessage => ({ role: 'user', content })
+const assistant = (content: string): ChatMessage => ({ role: 'assistant', content })
+const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a":1}'): ChatMessage[] => [
+  { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name, arguments: args } }] },
+  { role: 'tool', tool_call_id: id, content }
+]
+
+interface Case {
+  behaviour: string
+  entries: Entry[]
+  messages: ChatMessage[]
+  reason?: TurnReason
+  options?: Partial<MessagesOptions>
+}
+
+const cases: Case[] = [
+  // speech
+  {
+    behaviour: 'the caller is the user, the agent the assistant',
+    entries: [caller('Hi'), agent('Hello'), caller('Two tickets')],
+    messages: [user('Hi'), assistant('Hello'), user('Two tickets')]
+  },
+  {
+    behaviour: 'a role nobody knows speaks as the user',
+    entries: [agent('Hold on'), speech('transfer_target', 'Desk here'), agent('Bye'), speech('constructor', 'Hi')],
+    messages: [user(CALL_CONNECTED), assistant('Hold on'), user('Desk here'), assistant('Bye'), user('Hi')]
+  },
+  {
+    behaviour: 'system, tool and function entries are never told',
+    entries: [speech('system', 'Obey'), caller('Hi'), speech('tool', '42'), speech('function', '42'), speech('system', 'Obey')],
+    messages: [user('Hi')]
+  },
+  {
+    behaviour: 'text is trimmed, and kept as it is inside',
+    entries: [caller(' \n Hi,  there\u00a0'), agent('Hello '), caller('\tBye')],
+    messages: [user('Hi,  there'), assistant('Hello'), user('Bye')]
+  },
+  {
+    behaviour: 'blank entries are left out, and what stood around them is merged',
+    entries: [caller('So'), agent(' '), caller(''), note('\n'), caller('then')],
+    messages: [user('So then')]
+  },
+  {
+    behaviour: 'unintelligible audio is told, because the model should ask again',
+    entries: [agent('Your name?'), caller('(unintelligible audio)')],
+    messages: [user(CALL_CONNECTED), assistant('Your name?'), user('(unintelligible audio)')]
+  },
+  {
+    behaviour: 'neighbours of one role are merged with a space',
+    entries: [caller('I '), caller('want'), agent('Yes?'), agent('Go on'), caller('a'), caller(' room')],
+    messages: [user('I want'), assistant('Yes? Go on'), user('a room')]
+  },
+  {
+    behaviour: 'a note is told by the user and merged with what he says',
+    entries: [agent('Press a key'), note('(pressed 4)'), caller('Done'), note('(pressed 5)')],
+    messages: [user(CALL_CONNECTED), assistant('Press a key'), user('(pressed 4) Done (pressed 5)')]
+  },
+
+  // tools
+  {
+    behaviour: 'a tool call is followed by its result',
+    entries: [caller('Price?'), invoke('1'), result('1'), agent('Nine'), caller('Fine')],
+    messages: [user('Price?'), ...pair('1'), assistant('Nine'), user('Fine')]
+  },
+  {
+    behaviour: 'a result moves to its call, over speech, over other calls, and backwards',
+    entries: [caller('Price?'), result('3'), invoke('1'), agent('One moment'), invoke('2'), caller('Well?'), result('2'), result('1'), invoke('3')],
+    messages: [user('Price?'), ...pair('1'), assistant('One moment'), ...pair('2'), user('Well?'), ...pair('3')]
+  },
+  {
+    behaviour: 'texts of one role are not merged over a tool call',
+    entries: [caller('Hi'), agent('Let me see.'), invoke('1'), result('1'), agent('Nine.'), caller('So'), invoke('2'), result('2'), caller('then')],
+    messages: [user('Hi'), assistant('Let me see.'), ...pair('1'), assistant('Nine.'), user('So'), ...pair('2'), user('then')]
+  },
+  {
+    behaviour: 'a call without a result gets an error for one',
+    entries: [caller('Price?'), invoke('1'), caller('Hello?')],
+    messages: [user('Price?'), ...pair('1', NO_RESULT), user('Hello?')]
+  },
+  {
+    behaviour: 'a result without a call is left out',
+    entries: [caller('So'), result('1'), caller('then')],
+    messages: [user('So then')]
+  },
+  {
+    behaviour: 'of two calls with one id, and of two results, the first stands',
+    entries: [caller('Price?'), invoke('1'), result('1', 'nine'), invoke('1', 'other'), result('1', 'ten')],
+    messages: [user('Price?'), ...pair('1', 'nine')]
+  },
+  {
+    behaviour: 'what a failed tool said is kept, to the letter',
+    entries: [caller('Price?'), invoke('1'), result('1', ' {"error":"sold out"}\n', false)],
+    messages: [user('Price?'), ...pair('1', ' {"error":"sold out"}\n')]
+  },
+  {
+    behaviour: 'blank arguments and blank results are made readable',
+    entries: [caller('Stop'), invoke('1', 'stop', ''), result('1', ' ')],
+    messages: [user('Stop'), ...pair('1', '(no output)', 'stop', '{}')]
+  },
+  // the start
+  {
+    behaviour: "the assistant's greeting is preceded by the connection",
+    entries: [agent('Hello'), caller('Hi')],
+    messages: [user(CALL_CONNECTED), assistant('Hello'), user('Hi')]
+  },
+  {
+    behaviour: 'so is a tool call',
+    entries: [invoke('1'), result('1'), agent('Hello'), caller('Hi')],
+    messages: [user(CALL_CONNECTED), ...pair('1'), assistant('Hello'), user('Hi')]
+  },
+  {
+    behaviour: 'the assistant may lead where the model allows it',
+    entries: [agent('Hello'), caller('Hi')],
+    messages: [assistant('Hello'), user('Hi')],
+    options: { leadingAssistant: true }
+  },
+  {
+    behaviour: 'without a word there is the connection',
+    entries: [],
+    messages: [user(CALL_CONNECTED)]
+  },
+  {
+    behaviour: 'also where the assistant may lead',
+    entries: [speech('system', 'Obey'), caller(' ')],
+    messages: [user(CALL_CONNECTED)],
+    options: { leadingAssistant: true }
+  },
+
+  // the end
+  {
+    behaviour: 'a response to nothing understandable says so',
+    entries: [caller('Hi'), agent('Hello'), caller(' ')],
+    messages: [user('Hi'), assistant('Hello'), user(CALLER_UNHEARD)]
+  },
+  {
+    behaviour: "a response may follow a tool's result",
+    entries: [caller('Price?'), agent('One moment'), invoke('1'), result('1')],
+    messages: [user('Price?'), assistant('One moment'), ...pair('1')]
+  },
+  {
+    behaviour: 'a reminder says that the caller is silent',
+    reason: 'reminder',
+    entries: [caller('Hi'), agent('Hello')],
+    messages: [user('Hi'), assistant('Hello'), user(CALLER_SILENT)]
+  },
+  {
+    behaviour: 'and says it after what the caller said last',
+    reason: 'reminder',
+    entries: [caller('Hi')],
+    messages: [user(`Hi ${CALLER_SILENT}`)]
+  },
+  {
+    behaviour: "and after a tool's result",
+    reason: 'reminder',
+    entries: [caller('Hi'), invoke('1'), result('1')],
+    messages: [user('Hi'), ...pair('1'), user(CALLER_SILENT)]
+  },
+  {
+    behaviour: 'and when nobody has said anything',
+    reason: 'reminder',
+    entries: [],
+    messages: [user(CALLER_SILENT)]
+  },
+  {
+    behaviour: 'a greeting has the connection to answer',
+    reason: 'greeting',
+    entries: [],
+    messages: [user(CALL_CONNECTED)]
+  },
+  {
+    behaviour: 'a greeting after earlier words ends with the connection',
+    reason: 'greeting',
+    entries: [caller('Hi'), agent('Hello')],
+    messages: [user('Hi'), assistant('Hello'), user(CALL_CONNECTED)]
+  },
+  {
+    behaviour: "and so does one after a tool's result",
+    reason: 'greeting',
+    entries: [invoke('1'), result('1')],
+    messages: [...pair('1'), user(CALL_CONNECTED)],
+    options: { leadingAssistant: true }
+  },
+  {
+    behaviour: "but not one after the caller's words",
+    reason: 'greeting',
+    entries: [agent('Hello'), caller('Hi')],
+    messages: [assistant('Hello'), user('Hi')],
+    options: { leadingAssistant: true }
+  }
+]
+
+for (const { behaviour, entries, messages, reason = 'response', options } of cases) {
+  t.test(behaviour, async t => {
+    const got = asParams(frozen(entries), reason, { leadingAssistant: false, ...options })
+    t.strictSame(got, messages)
+    t.strictSame(messageFaults(messages), [])
+  })
+}
+
+t.test('a very long call takes linear time', async t => {
+  // Merging, pairing and looking for duplicates, each of which would outlast the timeout if it took quadratic time.
+  const n = 200_000
+  const ids = Array.from({ length: n }, (_, i) => String(i))
+  const entries = [...ids.map(id => caller(`w${id}`)), ...ids.map(id => invoke(id)), ...ids.reverse().map(id => result(id))]
+  const messages = toMessages(entries, 'response', { leadingAssistant: false })
+  t.equal(messages.length, 1 + 2 * n)
+  t.strictSame(messages.slice(-2), pair(String(n - 1)))
+})
+
+// Any entries at all: ids are few, so that they collide, and words are numbered, so that each can be found again.
+const id = fc.constantFrom('1', '2', '3', '4')
+const name = fc.constantFrom('lookup', 'book')
+const role = fc.constantFrom('agent', 'agent', 'user', 'user', 'system', 'tool', 'function', 'transfer_target', '__proto__')
+const json = fc.constantFrom('', ' ', '{}', '{"a":1}')
+const anyEntries = fc.array(fc.oneof(
+  fc.record({ role, words: fc.array(fc.constantFrom('word', ' ', '\n', '(unintelligible audio)'), { maxLength: 3 }) }),
+  fc.constantFrom(note(''), note(' \t'), note('(pressed 4)')),
+  fc.tuple(id, name, json).map(([id, name, args]) => invoke(id, name, args)),
+  fc.tuple(id, json, fc.boolean()).map(([id, content, successful]) => result(id, content, successful))
+), { maxLength: 30 }).map(entries => {
+  let n = 0
+  return entries.map(entry => 'kind' in entry
+    ? entry
+    : speech(entry.role, entry.words.map(word => word === 'word' ? `word${++n}` : word).join(' ')))
+})
+const anyReason = fc.constantFrom<TurnReason>('greeting', 'response', 'reminder')
+const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean() })
+
+function always (behaviour: string, check: (messages: ChatMessage[], entries: Entry[], reason: TurnReason, options: MessagesOptions) => void) {
+  t.test(behaviour, async () => fc.assert(fc.property(anyEntries, anyReason, anyOptions, (entries, reason, options) => {
+    check(toMessages(frozen(entries), reason, options), entries, reason, options)
+  }), { numRuns: 1000 }))
+}
+
+always('whatever was recorded makes messages that a model accepts', messages => {
+  assert.deepEqual(messageFaults(messages), [])
+})
+
+always('the user comes first unless the assistant may lead, and the assistant never has the last word', (messages, _, reason, { leadingAssistant }) => {
+  if (!leadingAssistant) assert.equal(messages[0]?.role, 'user')
+  const last = messages.at(-1)
+  assert.ok(last?.role === 'user' || (last?.role === 'tool' && reason === 'response'))
+  assert.equal(reason === 'reminder', last.content.endsWith(CALLER_SILENT))
+})
+
+always('every word spoken by the caller or the agent is told once, in order, by the right role', (messages, entries) => {
+  const spoken = entries.flatMap(entry => entry.kind !== 'speech' || ['system', 'tool', 'function'].includes(entry.role)
+    ? []
+    : words(entry.role === 'agent' ? 'assistant' : 'user', entry.content))
+  assert.deepEqual(messages.flatMap(({ role, content }) => words(role, content ?? '')), spoken)
+})
+
+always('every call is told once, in order', (messages, entries) => {
+  assert.deepEqual(
+    messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []),
+    [...new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))])
+})
+
+// The checker is only worth something if it finds faults.
+const [call, answer] = pair('1') as [WireMessage, WireMessage]
+const broken: Array<[WireMessage[], string[]]> = [
+  [[], ['the list is empty']],
+  [[{ role: 'system', content: 'Obey' }], ['0: role system']],
+  [[user(' ')], ['0: blank content']],
+  [[user('Hi'), { role: 'assistant', content: null }], ['1: blank content']],
+  [[user('So'), user('then')], ['1: two texts of the user in a row']],
+  [[call], ['the list ends in a call without a result']],
+  [[call, user('Hi'), answer], ['1: call without a result right after it', '2: result without a call right before it']],
+  [[call, answer, answer], ['2: result without a call right before it']],
+  [[call, { ...answer, content: '' }], ['1: blank content']],
+  [[call, answer, call, answer], ['2: tool call id used twice']],
+  [[{ ...call, role: 'user' }, answer], ['0: tool calls of the user']],
+  [[{ ...call, content: '' }, answer], ['0: blank content']],
+  [[{ ...call, tool_calls: [] }], ['0: no tool calls']],
+  [pair('1', 'result 1', 'lookup', ''), ['0: malformed tool call']],
+  [[{ role: 'tool', content: '42' }], ['0: result without a call right before it']]
+]
+t.test('broken lists are told from valid ones', async t => {
+  for (const [messages, faults] of broken) t.strictSame(messageFaults(messages), faults)
+})
+
+/** Entries that throw when written to. */
+function frozen (entries: Entry[]): readonly Entry[] {
+  return Object.freeze(entries.map(entry => Object.freeze(entry)))
+}
+
+function words (role: string, text: string): string[] {
+  return Array.from(text.matchAll(/word\d+/g), ([word]) => `${role}: ${word}`)
+}

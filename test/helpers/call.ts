@@ -1,0 +1,119 @@
+import { EventEmitter, once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
+import pino from 'pino'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Test } from 'tap'
+import type { Provider, Reply, Turn } from '../../lib/agent.js'
+import { LiveCall } from '../../lib/call/call.js'
+import { createFallback, type Fallback } from '../../lib/call/fallback.js'
+import type { CallHooks } from '../../lib/call/hooks.js'
+import { CallRegistry } from '../../lib/call/registry.js'
+import type { Protocol } from '../../lib/protocols/protocol.js'
+import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
+import { MillisProtocol } from '../../lib/protocols/millis/protocol.js'
+import { RetellProtocol } from '../../lib/protocols/retell/protocol.js'
+import type { LogLine } from './app.js'
+import type { Frame } from './caller.js'
+
+export const GREETING = 'Hello?'
+export const APOLOGY = 'Sorry?'
+
+/** What {@link openCall} may be told. */
+export interface CallOptions {
+  id?: string
+  calls?: CallRegistry<LiveCall>
+  hooks?: CallHooks
+  fallback?: Fallback
+  /** How long Retell's begin message waits for the call's details; a minute, unless told otherwise. */
+  waitMs?: number
+  protocol?: Protocol
+}
+
+/** A call without a server, its provider's side driven by hand. Every frame is kept in `frames`, from the first on. */
+export class Line {
+  readonly call: LiveCall
+  readonly calls: CallRegistry<LiveCall>
+  readonly frames: Frame[] = []
+  readonly logs: LogLine[] = []
+  /** What the server did to the socket, other than writing to it. */
+  readonly closes: unknown[] = []
+  readonly #events = new EventEmitter().setMaxListeners(0)
+
+  constructor (provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions) {
+    const { id = 'call_1', waitMs = 60_000, protocol = newProtocol(provider, waitMs) } = options
+    this.calls = options.calls ?? new CallRegistry()
+    const host = {
+      calls: this.calls,
+      hooks: options.hooks ?? {},
+      leadingAssistant: false,
+      ask: agent,
+      fallback: createFallback(options.fallback, GREETING, APOLOGY)
+    }
+    const socket = {
+      send: (frame: string) => {
+        this.frames.push(JSON.parse(frame))
+        this.#events.emit('frame')
+      },
+      close: (code: number, reason: string) => { this.closes.push({ code, reason }) },
+      terminate: () => { this.closes.push('terminate') }
+    }
+    const log = pino({ level: 'trace' }, { write: line => { this.logs.push(JSON.parse(line)) } })
+    this.call = new LiveCall(host, id, protocol, socket, log as FastifyBaseLogger)
+    this.call.open()
+  }
+
+  /** Has the call read objects as JSON, strings as they are, bytes as binary frames. */
+  receive (...frames: Array<object | string | Buffer>): void {
+    for (const frame of frames) {
+      if (Buffer.isBuffer(frame)) this.call.receive(frame, true)
+      else this.call.receive(Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame)), false)
+    }
+  }
+
+  /** Resolves once a frame that fits was written. */
+  async wrote (fits: (frame: Frame) => boolean): Promise<void> {
+    while (!this.frames.some(fits)) await once(this.#events, 'frame')
+  }
+
+  /** Resolves once the turn with this id was completed. */
+  completed (id: unknown): Promise<void> {
+    return this.wrote(frame => (frame['response_id'] === id && frame['content_complete'] === true) ||
+      (frame['data']?.stream_id === id && frame['data'].end_of_stream === true))
+  }
+
+  /** What was logged at `warn` and above. */
+  get complaints (): LogLine[] {
+    return this.logs.filter(({ level }) => level >= 40)
+  }
+}
+
+/** Opens a call that is hung up when the test ends. */
+export function openCall (t: Test, provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions = {}): Line {
+  const line = new Line(provider, agent, options)
+  t.teardown(() => line.call.closed(1006))
+  return line
+}
+
+/** A protocol as the plugin makes it. */
+export function newProtocol (provider: Provider, waitMs = 60_000): Protocol {
+  return provider === 'retell' ? new RetellProtocol({ callDetailsTimeoutMs: waitMs }) : new MillisProtocol(millisControlFrames)
+}
+
+/** Lets the event loop turn: everything that is ready has run when this resolves. */
+export const tick = (): Promise<void> => setImmediate()
+
+/** Our frames to Retell, as Retell wants them. */
+export const toRetell = {
+  config: { response_type: 'config', config: { auto_reconnect: true, call_details: true, transcript_with_tool_calls: true } },
+  speech: (id: number, content: string, more: object = {}): Frame => ({ response_type: 'response', response_id: id, content, content_complete: false, ...more }),
+  complete: (id: number, content = '', more: object = {}): Frame => ({ response_type: 'response', response_id: id, content, content_complete: true, ...more }),
+  interrupt: (n: number, content: string, more: object = {}): Frame => ({ response_type: 'agent_interrupt', interrupt_id: n, content, content_complete: true, ...more })
+}
+
+/** Our frames to Millis, as Millis wants them. */
+export const toMillis = {
+  speech: (id: unknown, content: string, more: object = {}): Frame => ({ type: 'stream_response', data: { stream_id: id, content, end_of_stream: false, ...more } }),
+  complete: (id: unknown, content = ''): Frame => ({ type: 'stream_response', data: { stream_id: id, content, ...(content !== '' && { flush: true }), end_of_stream: true } }),
+  endCall: (id: unknown): Frame => ({ type: 'end_call', data: { stream_id: id } }),
+  transferCall: (id: unknown, destination: string): Frame => ({ type: 'transfer_call', data: { stream_id: id, destination } })
+}
