@@ -1,0 +1,44 @@
+/**
+ * The agent that serves where the app decorated none.
+ */
+import type { Agent } from '../agent.js'
+import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai.js'
+import { scriptedAgent } from './scripted.js'
+
+/** What decides which agent serves, and how: the plugin's environment. */
+export interface BuiltInAgentEnv {
+  readonly OPENAI_API_KEY: string
+  readonly OPENAI_BASE_URL: string
+  readonly OPENAI_MODEL?: string
+  readonly AZURE_OPENAI_ENDPOINT: string
+  readonly AZURE_OPENAI_API_KEY: string
+  readonly OPENAI_API_VERSION?: string
+  readonly AGENT_INSTRUCTIONS?: string
+  readonly AGENT_GREETING?: string
+}
+
+/**
+ * The OpenAI agent, where a key or a server is known, else the scripted one. Whoever asks for it closes it.
+ * @throws VOICE_AGENT_ERR_CONFIG when what is known is not enough
+ */
+export function builtInAgent (env: BuiltInAgentEnv, sampling: Pick<OpenAIAgentOptions, 'temperature' | 'maxTokens'>): Agent | OpenAIAgent {
+  // An empty variable is as good as none, but for instructions and greeting.
+  const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT } = env
+  if (OPENAI_API_KEY === '' && OPENAI_BASE_URL === '' && AZURE_OPENAI_ENDPOINT === '') return scriptedAgent
+  return openAIAgent({
+    apiKey: OPENAI_API_KEY,
+    baseURL: OPENAI_BASE_URL,
+    ...(env.OPENAI_MODEL && { model: env.OPENAI_MODEL }),
+    ...(env.AGENT_INSTRUCTIONS !== undefined && { instructions: env.AGENT_INSTRUCTIONS }),
+    ...(env.AGENT_GREETING !== undefined && { greeting: env.AGENT_GREETING }),
+    ...(AZURE_OPENAI_ENDPOINT !== '' && {
+      azure: {
+        endpoint: AZURE_OPENAI_ENDPOINT,
+        apiKey: env.AZURE_OPENAI_API_KEY,
+        ...(env.OPENAI_API_VERSION && { apiVersion: env.OPENAI_API_VERSION })
+      }
+    }),
+    ...(sampling.temperature !== undefined && { temperature: sampling.temperature }),
+    ...(sampling.maxTokens !== undefined && { maxTokens: sampling.maxTokens })
+  })
+}

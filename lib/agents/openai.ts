@@ -1,0 +1,150 @@
+/**
+ * The built-in agent: asks a chat-completions model, and speaks what it streams.
+ */
+import { AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
+import { fetch, Pool, type RequestInit, type Response } from 'undici'
+import type { Turn } from '../agent.js'
+import { ConfigError } from '../errors.js'
+import { GREETING } from './scripted.js'
+
+/** The model that is asked when no other is named. */
+const DEFAULT_MODEL = 'gpt-4.1-mini'
+
+/** The system prompt when none is given. */
+export const DEFAULT_INSTRUCTIONS = 'You are a friendly assistant on a phone call. Every word you write is spoken aloud: ' +
+  'use plain sentences, no markdown, no lists, no emoji, and write numbers and symbols the way they are said. ' +
+  'Answer in one or two short sentences and ask at most one question at a time. ' +
+  'What the caller said comes from speech recognition: where it makes no sense, ask again.'
+
+/** The newest general version of Azure's chat completions. */
+const AZURE_API_VERSION = '2024-10-21'
+
+/** Callers pause for longer than the 4 s undici keeps a connection, and a new one costs two to three round trips before the first token. */
+const IDLE_CONNECTION_MS = 120_000
+
+/** A deployment of Azure OpenAI; {@link OpenAIAgentOptions.model} is its name. */
+export interface AzureOptions {
+  /** `https://<resource>.openai.azure.com`. */
+  endpoint: string
+  apiKey: string
+  /** Default `2024-10-21`. */
+  apiVersion?: string
+}
+
+/** Options of {@link openAIAgent}. */
+export interface OpenAIAgentOptions {
+  /** Needed unless `baseURL` or `azure` is given. Default `''`. */
+  apiKey?: string
+  /** Any server that speaks OpenAI's chat completions, as `http://127.0.0.1:11434/v1`. Default `''`, OpenAI itself. */
+  baseURL?: string
+  /** Default `gpt-4.1-mini`. */
+  model?: string
+  /** The system prompt. Default {@link DEFAULT_INSTRUCTIONS}; `''` sends none. */
+  instructions?: string
+  /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
+  greeting?: string
+  /** Asks a deployment of Azure OpenAI; `apiKey` and `baseURL` are then not used. Default none. */
+  azure?: AzureOptions
+  /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
+  temperature?: number
+  /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
+  maxTokens?: number
+}
+
+/** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
+export interface OpenAIAgent {
+  /**
+   * Streams the model's answer as it comes. `turn.signal` cancels the request, as does leaving the generator; an
+   * aborted turn ends quietly. Nothing is retried. How long a caller may wait is up to whoever aborts the turn: left
+   * alone, 300 s of silence from the model throw.
+   * @throws the `openai` package's errors as they are; their messages may quote the server's answer
+   */
+  (turn: Turn): AsyncGenerator<string, void, undefined>
+  /** Releases the connections to the model and cuts answers that still stream. Later turns throw. Never rejects. */
+  close (): Promise<void>
+}
+
+/**
+ * Makes an agent with a client and connections of its own, to be made once and not per call.
+ * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
+ */
+export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
+  // The fetch of the pool's own undici: the one built into Node is an older one. A key follows no redirect.
+  const client = connect(options, (url, init) => fetch(url, { ...init, dispatcher: pool, redirect: 'error' }))
+  // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead:
+  // a request that meets the server's hang-up is lost, and nobody may repeat it. A Pool and not undici's Agent, which
+  // gives up on an origin's connections when one is lost, and so on the next turn's with that of a superseded one.
+  const pool = new Pool(new URL(client.baseURL).origin, { keepAliveTimeout: IDLE_CONNECTION_MS })
+  const { model = DEFAULT_MODEL, instructions = DEFAULT_INSTRUCTIONS, greeting = GREETING } = options
+  const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
+  const request = { model, stream: true as const, ...sampling(options) }
+
+  async function * speak (turn: Turn): AsyncGenerator<string, void, undefined> {
+    if (turn.reason === 'greeting') {
+      if (greeting !== '') yield greeting
+      return
+    }
+    try {
+      const messages = [...system, ...turn.messages as OpenAI.ChatCompletionMessageParam[]]
+      const chunks = await client.chat.completions.create({ ...request, messages }, { signal: turn.signal })
+      for await (const chunk of chunks) {
+        // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
+        const token = chunk.choices?.[0]?.delta?.content
+        if (token) yield token
+      }
+    } catch (error) {
+      // The client is silent about an abort in mid-stream, but throws one that comes before the headers.
+      if (!turn.signal.aborted) throw error
+    }
+  }
+
+  return Object.assign(speak, { close: () => pool.destroy() })
+}
+
+type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+function connect ({ apiKey = '', baseURL = '', azure }: OpenAIAgentOptions, fetch: Fetch): OpenAI {
+  const shared = {
+    fetch: fetch as unknown as NonNullable<ClientOptions['fetch']>, // typed after the older undici, too
+    maxRetries: 0,
+    logLevel: 'off',
+    // What is left undefined the client reads from OPENAI_* variables by itself; null is none.
+    baseURL: null,
+    organization: null,
+    project: null
+  } satisfies ClientOptions
+  if (azure !== undefined) {
+    return new AzureOpenAI({
+      ...shared,
+      endpoint: httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'),
+      apiKey: required(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
+      apiVersion: azure.apiVersion ?? AZURE_API_VERSION
+    })
+  }
+  if (baseURL === '') return new OpenAI({ ...shared, apiKey: required(apiKey, 'OPENAI_API_KEY (option openai.apiKey)') })
+  return new OpenAI({
+    ...shared,
+    baseURL: httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)'),
+    apiKey: apiKey === '' ? 'none' : apiKey // the client insists on one
+  })
+}
+
+function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentOptions) {
+  // OpenAI's newer models refuse max_tokens; many servers that imitate it know nothing else.
+  const limit = baseURL === '' || azure !== undefined ? 'max_completion_tokens' : 'max_tokens'
+  return {
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : { [limit]: maxTokens })
+  }
+}
+
+function required (value: string, name: string): string {
+  if (!value) throw new ConfigError(`${name} is missing`)
+  return value
+}
+
+function httpUrl (value: string, name: string): string {
+  // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
+  if (!/^https?:\/\//i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL`)
+  return value
+}

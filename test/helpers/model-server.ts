@@ -1,0 +1,254 @@
+/**
+ * A model on the loopback: a server that speaks OpenAI's streaming chat completions, Azure's paths too, and does what a
+ * test scripts: token by token, held, refused, cut, garbled.
+ */
+import { EventEmitter, once } from 'node:events'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What the agent asked. */
+export interface ModelRequest {
+  /** `/v1/chat/completions`, with Azure's query. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: ModelRequestBody
+  /** Which of the server's TCP connections it came over, counted from 1. */
+  readonly connection: number
+  /** Whether the agent went away before the answer was out. */
+  cancelled: boolean
+}
+
+export interface ModelRequestBody {
+  readonly model: string
+  readonly messages: ReadonlyArray<{ readonly role: string, readonly content?: unknown, readonly [name: string]: unknown }>
+  readonly stream?: boolean
+  readonly [name: string]: unknown
+}
+
+/** Something the server waits for. The test that made it lets it go. */
+export interface Hold extends Promise<void> {
+  release (): void
+}
+
+export function hold (): Hold {
+  let release!: () => void
+  const held = new Promise<void>(resolve => { release = resolve })
+  return Object.assign(held, { release })
+}
+
+/** The connection is cut in mid-stream. Nothing after it is written. */
+export const CUT = Symbol('cut')
+
+/** A token, a wait, a chunk or bytes of the test's own, or the end of the connection. */
+export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | typeof CUT
+
+/** A stream. */
+export interface Answer {
+  readonly steps: readonly Step[]
+  /** The response's headers wait for it. Default: they leave at once, with the chunk that names the role. */
+  readonly before?: PromiseLike<unknown>
+  /** All between two waits goes out in one write. Default false: a write per step. */
+  readonly atOnce?: boolean
+  /** Time before each token, in ms, for benchmarks. Default none. */
+  readonly paceMs?: number
+  /** Default `stop`; null leaves the closing chunk out. */
+  readonly finishReason?: 'stop' | 'length' | 'tool_calls' | 'content_filter' | null
+  /** Whether the stream ends in `[DONE]`. Default true. */
+  readonly done?: boolean
+}
+
+/** A refusal in the shape of OpenAI's. */
+export interface Refusal {
+  readonly status: number
+  readonly before?: PromiseLike<unknown>
+  /** Such as `retry-after`, in seconds. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What the server does with one request; a bare list of steps is an {@link Answer} of them. */
+export type Script = readonly Step[] | Answer | Refusal
+
+export interface ModelServer {
+  /** The base URL, ending in `/v1`. */
+  readonly url: string
+  /** The same without a path: the endpoint for Azure's client. */
+  readonly origin: string
+  readonly requests: ModelRequest[]
+  /** How many requests were cancelled by the agent. */
+  readonly cancelled: number
+  /** How many TCP connections were accepted. */
+  readonly connections: number
+  /** How many of them are open. */
+  readonly open: number
+  readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], disconnected: [] }>
+  /** Scripts the next requests, one each. */
+  next (...scripts: Script[]): void
+  /** Decides on requests that nothing was scripted for. Default {@link echo}. */
+  handler: (request: ModelRequest) => Script
+  /** Cuts every connection and stops listening. */
+  close (): Promise<void>
+}
+
+export interface ModelServerOptions {
+  /** How long an idle connection is kept, in ms, announced in a `Keep-Alive` header. Default 0: for ever, unannounced. */
+  readonly keepAliveTimeout?: number
+}
+
+/** Repeats the last message, word by word. */
+function echo ({ body }: ModelRequest): Step[] {
+  return `You said: ${String(body.messages.at(-1)?.content ?? '')}`.match(/\s*\S+/g) ?? []
+}
+
+/** A chunk with these deltas of a tool call, for a step. */
+export function toolCallChunk (...toolCalls: ReadonlyArray<{ index: number, id?: string, type?: 'function', function?: { name?: string, arguments?: string } }>): Step {
+  return { chunk: chunkOf({ delta: { tool_calls: toolCalls } }) }
+}
+
+/** The chunk of token counts that `stream_options.include_usage` asks for: it has no choice. */
+export function usageChunk (promptTokens = 20, completionTokens = 10): Step {
+  return {
+    chunk: {
+      ...chunkOf({}),
+      choices: [],
+      usage: { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens }
+    }
+  }
+}
+
+/** Starts a server on a free port of the loopback. Whoever started it closes it. */
+export async function startModelServer ({ keepAliveTimeout = 0 }: ModelServerOptions = {}): Promise<ModelServer> {
+  const scripts: Script[] = []
+  const numbers = new WeakMap<object, number>()
+  let connections = 0
+  let open = 0
+  let cancelled = 0
+
+  const server = createServer({ keepAliveTimeout }, (message, response) => {
+    answer(message, response).catch(error => {
+      // An agent that leaves while it still asks is no fault of the test.
+      if (!message.destroyed) throw error
+    })
+  })
+  server.on('connection', socket => {
+    numbers.set(socket, ++connections)
+    open++
+    socket.on('close', () => {
+      open--
+      model.events.emit('disconnected')
+    })
+  })
+
+  async function answer (message: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = ''
+    for await (const part of message.setEncoding('utf8')) text += part
+    const url = message.url ?? ''
+    if (message.method !== 'POST' || !/^\/(v1|openai\/deployments\/[^/]+)\/chat\/completions(\?|$)/.test(url)) {
+      return refuse(response, { status: 404 })
+    }
+    const body = JSON.parse(text) as ModelRequestBody
+    const request: ModelRequest = { url, headers: message.headers, body, connection: numbers.get(message.socket) ?? 0, cancelled: false }
+    model.requests.push(request)
+    let cut = false
+    response.on('close', () => {
+      if (response.writableFinished || cut) return
+      cancelled++
+      request.cancelled = true
+      model.events.emit('cancelled', request)
+    })
+    model.events.emit('request', request)
+
+    const script = scripts.shift() ?? model.handler(request)
+    if ('status' in script) {
+      await script.before
+      return refuse(response, script)
+    }
+    await stream(response, 'steps' in script ? script : { steps: script }, body.model, () => { cut = true })
+  }
+
+  const model: ModelServer = {
+    url: '',
+    origin: '',
+    requests: [],
+    events: new EventEmitter(),
+    get cancelled () { return cancelled },
+    get connections () { return connections },
+    get open () { return open },
+    next: (...more) => { scripts.push(...more) },
+    handler: echo,
+    async close () {
+      if (!server.listening) return
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    }
+  }
+
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return Object.defineProperties(model, { origin: { value: origin }, url: { value: `${origin}/v1` } })
+}
+
+async function stream (response: ServerResponse, answer: Answer, model: string, onCut: () => void): Promise<void> {
+  const { steps, before, atOnce = false, paceMs, finishReason = 'stop', done = true } = answer
+  let ready = ''
+  const flush = async () => {
+    const bytes = ready
+    ready = ''
+    // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
+    if (bytes !== '' && !response.destroyed) await new Promise(resolve => response.write(bytes, resolve))
+  }
+  const say = async (bytes: string) => {
+    ready += bytes
+    if (!atOnce) await flush()
+  }
+  const event = (chunk: unknown) => `data: ${JSON.stringify(chunk)}\n\n`
+
+  await before
+  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
+  await say(event(chunkOf({ delta: { role: 'assistant', content: '' } }, model)))
+  for (const step of steps) {
+    if (response.destroyed) return
+    if (step === CUT) {
+      await flush()
+      onCut()
+      response.destroy()
+      return
+    } else if (typeof step === 'string') {
+      if (paceMs !== undefined) await sleep(paceMs)
+      await say(event(chunkOf({ delta: { content: step } }, model)))
+    } else if ('then' in step) {
+      await flush()
+      await step
+    } else {
+      await say('raw' in step ? step.raw : event(step.chunk))
+    }
+  }
+  if (finishReason !== null) await say(event(chunkOf({ delta: {}, finish_reason: finishReason }, model)))
+  response.end(ready + (done ? 'data: [DONE]\n\n' : ''))
+}
+
+function chunkOf (choice: { delta?: object, finish_reason?: string }, model = 'scripted') {
+  return {
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    created: 1_750_000_000,
+    model,
+    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: null as string | null, ...choice }]
+  }
+}
+
+function refuse (response: ServerResponse, { status, headers }: Refusal): void {
+  const [type, code, message] = REFUSALS[status] ?? ['server_error', null, 'The server had an error while processing your request.']
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.end(JSON.stringify({ error: { message, type, param: null, code } }))
+}
+
+const REFUSALS: Readonly<Record<number, readonly [type: string, code: string | null, message: string]>> = {
+  400: ['invalid_request_error', null, 'The request is not valid.'],
+  401: ['invalid_request_error', 'invalid_api_key', 'Incorrect API key provided.'],
+  404: ['invalid_request_error', 'model_not_found', 'The model does not exist.'],
+  429: ['requests', 'rate_limit_exceeded', 'Rate limit reached.']
+}
