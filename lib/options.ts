@@ -1,0 +1,195 @@
+/**
+ * Plugin options and environment variables: names, defaults, units and what is accepted, in one place.
+ * Environment < options.
+ */
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
+import type { Turn } from './agent.js'
+import type { AzureOptions, OpenAIAgentOptions } from './agents/openai.js'
+import type { CallHooks } from './call/hooks.js'
+import { ConfigError } from './errors.js'
+import type { MillisControlFrames } from './protocols/millis/frames.js'
+
+/** Options of the Retell route. */
+export interface RetellOptions {
+  /** Base path; the call id is appended. `RETELL_PATH`, default `/llm-websocket`. */
+  path?: string
+  /** Addresses and CIDR ranges that are admitted, `*` = everyone. `RETELL_ALLOWLIST`, default `100.20.5.228`, Retell's only one. */
+  allowlist?: string | readonly string[]
+  /** How long the greeting waits for the call's details, in ms. `RETELL_CALL_DETAILS_TIMEOUT_MS`, default 2,000. */
+  callDetailsTimeoutMs?: number
+}
+
+/** Options of the Millis route. */
+export interface MillisOptions {
+  /** `MILLIS_PATH`, default `/millis`. */
+  path?: string
+  /** Addresses and CIDR ranges that are admitted, `*` = everyone. `MILLIS_ALLOWLIST`, default nobody, since Millis publishes none. */
+  allowlist?: string | readonly string[]
+  /** Replaces the frames that end or transfer a call, whose names are not proven. */
+  controlFrames?: Partial<MillisControlFrames>
+}
+
+/** Options of `app.register(voiceAgentPlugin, options)`. All are optional, and win over the environment. */
+export interface VoiceAgentOptions extends CallHooks {
+  /** `false` = no Retell route. */
+  retell?: false | RetellOptions
+  /** `false` = no Millis route. */
+  millis?: false | MillisOptions
+  /** A path segment callers must know: `/llm-websocket/<secret>/:call_id`, `/millis/<secret>`. `VOICE_AGENT_SECRET`, default none. */
+  secret?: string
+  /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For is believed. `TRUSTED_PROXIES`, default none. */
+  trustedProxies?: string | readonly string[]
+  /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is known. */
+  openai?: Omit<OpenAIAgentOptions, 'azure'> & { azure?: Partial<AzureOptions> }
+  /** What the caller hears when the agent failed. Default: `How may I help you?` to a greeting, else `I am sorry, can you say that again?`. */
+  fallback?: string | ((turn: Turn, error: unknown) => string)
+  /** How `turn.messages` is made. */
+  messages?: {
+    /** Default false: a message `(The call has connected.)` stands before the agent's greeting, since many models want the user to come first. */
+    leadingAssistant?: boolean
+  }
+  /** Prefix of both routes. */
+  prefix?: string
+}
+
+// `title` is the option that stands for the same thing, `description` what is accepted: the error says both.
+const Path = (option: string, path: string) => Type.String({
+  title: option, description: `a path such as ${path}`, default: path, pattern: '^(/[A-Za-z0-9._~-]+)+$'
+})
+const List = (option: string, list = '') => Type.String({
+  title: option, description: 'addresses and CIDR ranges, separated by commas', default: list
+})
+const Text = (option: string) => Type.String({ title: option, description: 'text', default: '' })
+const OptionalText = (option: string) => Type.Optional(Type.String({ title: option, description: 'text' }))
+
+/** The environment variables the plugin reads, as JSON schema. */
+export const envSchema = Type.Object({
+  RETELL_PATH: Path('retell.path', '/llm-websocket'),
+  RETELL_ALLOWLIST: List('retell.allowlist', '100.20.5.228'),
+  RETELL_CALL_DETAILS_TIMEOUT_MS: Type.Integer({
+    title: 'retell.callDetailsTimeoutMs', description: 'milliseconds, 0 to 60000', default: 2_000, minimum: 0, maximum: 60_000
+  }),
+  MILLIS_PATH: Path('millis.path', '/millis'),
+  MILLIS_ALLOWLIST: List('millis.allowlist'),
+  VOICE_AGENT_SECRET: Type.Optional(Type.String({
+    title: 'secret', description: 'at least one letter, digit or one of . _ ~ -, and nothing else', pattern: '^[A-Za-z0-9._~-]+$'
+  })),
+  TRUSTED_PROXIES: List('trustedProxies'),
+  OPENAI_API_KEY: Text('openai.apiKey'),
+  OPENAI_BASE_URL: Text('openai.baseURL'),
+  OPENAI_MODEL: OptionalText('openai.model'),
+  AZURE_OPENAI_ENDPOINT: Text('openai.azure.endpoint'),
+  AZURE_OPENAI_API_KEY: Text('openai.azure.apiKey'),
+  OPENAI_API_VERSION: OptionalText('openai.azure.apiVersion'),
+  AGENT_INSTRUCTIONS: OptionalText('openai.instructions'),
+  AGENT_GREETING: OptionalText('openai.greeting')
+})
+
+/** What {@link envSchema} lets through. */
+export type Env = Static<typeof envSchema>
+
+const VARIABLES = Object.keys(envSchema.properties) as Array<keyof Env>
+
+const StringList = Type.Union([Type.String(), Type.Array(Type.String())])
+const Hook = Type.Optional(Type.Function([], Type.Any()))
+const members = <T extends Record<string, TSchema>>(properties: T) =>
+  Type.Partial(Type.Object(properties), { additionalProperties: false })
+
+const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema], { description: 'false or an object' })
+
+const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
+  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number() })),
+  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }) })),
+  secret: Type.String(),
+  trustedProxies: StringList,
+  openai: members({
+    apiKey: Type.String(),
+    baseURL: Type.String(),
+    model: Type.String(),
+    instructions: Type.String(),
+    greeting: Type.String(),
+    temperature: Type.Number({ minimum: 0, maximum: 2 }),
+    maxTokens: Type.Integer({ minimum: 1 }),
+    azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
+  }),
+  fallback: Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' }),
+  messages: members({ leadingAssistant: Type.Boolean() }),
+  onCallStart: Hook,
+  onTranscript: Hook,
+  onTurnEnd: Hook,
+  onCallEnd: Hook,
+  prefix: Type.String()
+}), { additionalProperties: false }))
+
+/**
+ * Checks the shape of the options; their values are checked with the environment's.
+ * @throws VOICE_AGENT_ERR_CONFIG naming the option, never its value
+ */
+export function checkOptions (options: VoiceAgentOptions): void {
+  const error = OptionsSchema.Errors(options).First()
+  if (error === undefined) return
+  const { path, schema, message } = innermost(error)
+  // Entries of a list go by its name.
+  const option = path.slice(1).replaceAll('/', '.').replace(/\.\d+$/, '')
+  const variable = VARIABLES.find(name => envSchema.properties[name].title === option)
+  if (variable !== undefined) throw new ConfigError(accepted(variable))
+  throw new ConfigError(`option ${option}${schema.description === undefined ? `: ${message}` : ` must be ${schema.description}`}`)
+}
+
+// A union's error does not say which member is wrong; that of its last variant, the one with members, does.
+function innermost (error: ValueError): ValueError {
+  const inner = error.errors.at(-1)?.First()
+  return inner === undefined || inner.path === error.path ? error : innermost(inner)
+}
+
+/** The options as the environment would have them, to be laid over it. */
+export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number>> {
+  const { retell, millis, openai } = options
+  return withoutUndefined({
+    RETELL_PATH: retell ? retell.path : undefined,
+    RETELL_ALLOWLIST: retell ? joined(retell.allowlist) : undefined,
+    RETELL_CALL_DETAILS_TIMEOUT_MS: retell ? retell.callDetailsTimeoutMs : undefined,
+    MILLIS_PATH: millis ? millis.path : undefined,
+    MILLIS_ALLOWLIST: millis ? joined(millis.allowlist) : undefined,
+    VOICE_AGENT_SECRET: options.secret,
+    TRUSTED_PROXIES: joined(options.trustedProxies),
+    OPENAI_API_KEY: openai?.apiKey,
+    OPENAI_BASE_URL: openai?.baseURL,
+    OPENAI_MODEL: openai?.model,
+    AZURE_OPENAI_ENDPOINT: openai?.azure?.endpoint,
+    AZURE_OPENAI_API_KEY: openai?.azure?.apiKey,
+    OPENAI_API_VERSION: openai?.azure?.apiVersion,
+    AGENT_INSTRUCTIONS: openai?.instructions,
+    AGENT_GREETING: openai?.greeting
+  })
+}
+
+/** Turns what @fastify/env found wrong into one message that names variable, option and what is accepted. */
+export function toConfigError (error: Error & { errors?: ReadonlyArray<{ instancePath: string }> }): Error {
+  if (error.errors === undefined) return error
+  const names = new Set(error.errors.map(({ instancePath }) => instancePath.slice(1) as keyof Env))
+  return new ConfigError(Array.from(names, accepted).join('; '))
+}
+
+function accepted (variable: keyof Env): string {
+  return `${nameOf(variable)} must be ${envSchema.properties[variable].description}`
+}
+
+/** What the operator calls a setting: the variable and the option. */
+export function nameOf (variable: keyof Env): string {
+  return `${variable} (option ${envSchema.properties[variable].title})`
+}
+
+/** The entries of a comma-separated list. */
+export function entriesOf (list: string): string[] {
+  return list.split(',')
+}
+
+function joined (list: string | readonly string[] | undefined): string | undefined {
+  return typeof list === 'string' ? list : list?.join(',')
+}
+
+function withoutUndefined<T extends Record<string, unknown>> (object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}

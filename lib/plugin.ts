@@ -1,0 +1,192 @@
+/**
+ * What registering does, read top to bottom.
+ */
+import { randomUUID } from 'node:crypto'
+import env from '@fastify/env'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { WebSocket } from 'ws'
+import { parseAllowlist } from './admission/allowlist.js'
+import { trustProxies } from './admission/client-address.js'
+import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from './admission/guard.js'
+import { secretCheck } from './admission/secret.js'
+import type { Agent } from './agent.js'
+import { builtInAgent } from './agents/built-in.js'
+import { APOLOGY, GREETING } from './agents/scripted.js'
+import { LiveCall, type CallHost } from './call/call.js'
+import { createFallback } from './call/fallback.js'
+import { CallRegistry, type Calls } from './call/registry.js'
+import { AgentError, AlreadyRegisteredError } from './errors.js'
+import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
+import { millisControlFrames } from './protocols/millis/frames.js'
+import { MillisProtocol } from './protocols/millis/protocol.js'
+import type { Protocol } from './protocols/protocol.js'
+import { RetellProtocol } from './protocols/retell/protocol.js'
+import { provideWebsocket } from './websocket.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The handler that takes every turn. Decorate it before the app is ready; otherwise a built-in one serves. */
+    agent: Agent
+    /** The live calls of the plugin registered here. */
+    calls: Calls
+  }
+}
+
+// A peer that is gone never answers a closing handshake.
+const CLOSE_TIMEOUT_MS = 1_000
+
+/** One provider's route. */
+interface Route {
+  readonly path: string
+  readonly allowlist: string
+  readonly allowlistName: string
+  readonly needsCallId: boolean
+  newProtocol (): Protocol
+}
+
+async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions): Promise<void> {
+  if (Object.hasOwn(fastify, 'calls')) throw new AlreadyRegisteredError()
+  checkOptions(options)
+  const calls = new CallRegistry<LiveCall>()
+  fastify.decorate('calls', calls)
+
+  await fastify.register(async function voiceAgentRoutes (scope) {
+    const config = await readEnv(scope, options)
+    decorateAgent(fastify, config, options)
+    await provideWebsocket(fastify, scope)
+
+    const host: CallHost = {
+      calls,
+      hooks: options,
+      leadingAssistant: options.messages?.leadingAssistant ?? false,
+      fallback: createFallback(options.fallback, GREETING, APOLOGY),
+      ask: turn => fastify.agent(turn)
+    }
+    const sockets = new Set<WebSocket>()
+    let isClosing = false
+    const shared = {
+      knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
+      clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
+      isClosing: () => isClosing
+    }
+
+    for (const route of routesOf(config, options)) {
+      const guard: GuardSettings = { ...shared, ...route, allowlist: parseAllowlist(entriesOf(route.allowlist), route.allowlistName) }
+      if (!admitsSomebody(guard)) {
+        scope.log.warn(`${route.path} admits nobody: set VOICE_AGENT_SECRET (option secret) or ${route.allowlistName}`)
+      }
+      for (const url of [route.path, `${route.path}/:call_id`, `${route.path}/*`]) {
+        scope.route({
+          method: 'GET',
+          url,
+          websocket: true,
+          onRequest: createGuard(guard),
+          // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
+          handler: (socket, request) => take(socket, request, route.newProtocol(), guard.knowsSecret !== undefined)
+        })
+      }
+    }
+
+    function take (socket: WebSocket, request: FastifyRequest, protocol: Protocol, hasSecret: boolean): void {
+      // It was admitted before the app began to close, and would keep it from closing.
+      if (isClosing) return socket.terminate()
+      const { callId = randomUUID(), placeholder } = readDialledUrl(request, hasSecret)
+      if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
+      const call = new LiveCall(host, callId, protocol, socket, request.log)
+      sockets.add(socket)
+      socket.on('message', (data, binary) => call.receive(data as Buffer, binary))
+      socket.on('close', code => {
+        sockets.delete(socket)
+        call.closed(code)
+      })
+      // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
+      // With `clientTracking: false` it knows no clients.
+      scope.websocketServer.clients?.delete(socket)
+      call.open()
+    }
+
+    fastify.addHook('preClose', async function dropCalls () {
+      isClosing = true
+      for (const call of calls) call.drop()
+      await Promise.all(Array.from(sockets, closed))
+    })
+  }, { prefix: options.prefix ?? '', logSerializers })
+}
+
+async function readEnv (scope: FastifyInstance, options: VoiceAgentOptions): Promise<Env> {
+  try {
+    await scope.register(env, { confKey: 'voiceAgentEnv', schema: envSchema, data: toEnv(options) })
+  } catch (error) {
+    throw toConfigError(error as Error)
+  }
+  return scope.getDecorator<Env>('voiceAgentEnv')
+}
+
+// Those that serve. One that a scope inherits is that of another line.
+const builtInAgents = new WeakSet<Agent>()
+
+// When everything is loaded, so that the app may decorate before or after it registers the plugin.
+function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAgentOptions): void {
+  let close = async (): Promise<void> => {}
+  fastify.addHook('onReady', async function decorateBuiltInAgent () {
+    if (!fastify.hasDecorator('agent') || (!Object.hasOwn(fastify, 'agent') && builtInAgents.has(fastify.agent))) {
+      const agent = builtInAgent(config, options.openai ?? {})
+      if ('close' in agent) close = agent.close
+      builtInAgents.add(agent)
+      fastify.decorate('agent', agent)
+    }
+    if (typeof fastify.agent !== 'function') throw new AgentError(typeof fastify.agent)
+  })
+  fastify.addHook('onClose', async function closeBuiltInAgent () { await close() })
+}
+
+function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions): Route[] {
+  const routes: Route[] = []
+  if (retell !== false) {
+    routes.push({
+      path: config.RETELL_PATH,
+      allowlist: config.RETELL_ALLOWLIST,
+      allowlistName: nameOf('RETELL_ALLOWLIST'),
+      needsCallId: true,
+      newProtocol: () => new RetellProtocol({ callDetailsTimeoutMs: config.RETELL_CALL_DETAILS_TIMEOUT_MS })
+    })
+  }
+  if (millis !== false) {
+    const controlFrames = { ...millisControlFrames, ...millis.controlFrames }
+    routes.push({
+      path: config.MILLIS_PATH,
+      allowlist: config.MILLIS_ALLOWLIST,
+      allowlistName: nameOf('MILLIS_ALLOWLIST'),
+      needsCallId: false,
+      newProtocol: () => new MillisProtocol(controlFrames)
+    })
+  }
+  return routes
+}
+
+// Not events.once: it would reject for a peer that answers with nonsense.
+async function closed (socket: WebSocket): Promise<void> {
+  const timer = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS)
+  await new Promise(resolve => socket.once('close', resolve))
+  clearTimeout(timer)
+}
+
+// Fastify's own serializer logs the URL, in which a secret stands, and whatever a provider was told to put into its query.
+function requestOf ({ method, routeOptions, raw }: FastifyRequest): object {
+  return { method, url: routeOptions.url, remoteAddress: raw.socket?.remoteAddress }
+}
+
+// Fastify types serializers as returning text, and documents them as returning objects.
+const logSerializers = { req: requestOf as (request: FastifyRequest) => never }
+
+/**
+ * The plugin: `await app.register(voiceAgentPlugin)`. Configured by the environment and {@link VoiceAgentOptions}.
+ *
+ * The app does not become ready with VOICE_AGENT_ERR_CONFIG, VOICE_AGENT_ERR_AGENT or
+ * VOICE_AGENT_ERR_ALREADY_REGISTERED.
+ */
+export const voiceAgentPlugin: FastifyPluginAsync<VoiceAgentOptions> = fp(voiceAgent, {
+  fastify: '5.x',
+  name: 'fastify-voice-agent'
+})

@@ -1,0 +1,102 @@
+/**
+ * Where WebSocket upgrades come from. The app's own @fastify/websocket is used where the plugin can see it. Otherwise one
+ * of the plugin's own serves its routes, inside its scope, so that the app may still register another, before or after.
+ */
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import websocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
+
+// Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
+const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+
+// An upgrade that nobody answered by then never will be.
+const HANDSHAKE_TIMEOUT_MS = 10_000
+
+type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
+
+/**
+ * Makes `{ websocket: true }` routes possible in a scope.
+ * @param app where `injectWS` is put, for tests, unless the app has its own
+ * @param scope where the routes will be
+ */
+export async function provideWebsocket (app: FastifyInstance, scope: FastifyInstance): Promise<void> {
+  if (scope.hasDecorator('websocketServer')) {
+    // 0 is no limit.
+    const { maxPayload = 0 } = scope.websocketServer.options
+    if (maxPayload > 0 && maxPayload < MAX_PAYLOAD_BYTES) {
+      scope.log.warn({ maxPayload, advised: MAX_PAYLOAD_BYTES }, '@fastify/websocket has a small maxPayload: a long Retell call will die of it')
+    }
+    return
+  }
+  const gate = gateOf(app.server)
+  // Has to look like the HTTP server to @fastify/websocket, which wants nothing of it but its upgrades.
+  const upgrades = new EventEmitter()
+  await scope.register(websocket, {
+    options: { maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false, server: upgrades as Server },
+    errorHandler: (error, _socket, request) => request.log.warn({ err: error }, 'socket failed'),
+    preClose: done => done()
+  })
+  app.addHook('onReady', async () => {
+    // By now the app has its own, or it never will.
+    if (!('injectWS' in app)) Object.assign(app, { injectWS: scope.injectWS })
+    gate.open(upgrades)
+  })
+  app.addHook('preClose', async () => gate.close(upgrades))
+}
+
+/** Brings the upgrades of one HTTP server to one @fastify/websocket, however many are registered on it. */
+class UpgradeGate {
+  readonly #server: Server
+  readonly #sources = new Set<EventEmitter>()
+  readonly #sockets = new Set<Duplex>()
+  readonly #onUpgrade = (...upgrade: Upgrade): void => this.#upgrade(...upgrade)
+
+  constructor (server: Server) {
+    this.#server = server
+  }
+
+  open (source: EventEmitter): void {
+    if (this.#sources.size === 0) this.#server.on('upgrade', this.#onUpgrade)
+    this.#sources.add(source)
+  }
+
+  close (source: EventEmitter): void {
+    if (!this.#sources.delete(source) || this.#sources.size > 0) return
+    this.#server.off('upgrade', this.#onUpgrade)
+    this.#sockets.forEach(destroyUnread)
+  }
+
+  #upgrade (...upgrade: Upgrade): void {
+    const [request, socket] = upgrade
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
+    // the route twice.
+    if (socket.readableFlowing !== null || isDispatched(request)) return
+    setTimeout(destroyUnread, HANDSHAKE_TIMEOUT_MS, socket).unref()
+    const [first] = this.#sources
+    first?.emit('upgrade', ...upgrade)
+  }
+}
+
+// Routes outside the scope of a @fastify/websocket answer without closing the socket, which then nobody reads and nobody
+// owns, and which would keep the server from closing.
+function destroyUnread (socket: Duplex): void {
+  if (socket.readableFlowing === null) socket.destroy()
+}
+
+const gates = new WeakMap<Server, UpgradeGate>()
+
+function gateOf (server: Server): UpgradeGate {
+  const gate = gates.get(server) ?? new UpgradeGate(server)
+  gates.set(server, gate)
+  return gate
+}
+
+// What @fastify/websocket leaves on a request that it hands to the router. The gate's listener comes behind those of the
+// app, having been attached when everything was loaded.
+function isDispatched (request: IncomingMessage): boolean {
+  return Object.getOwnPropertySymbols(request).some(({ description }) => description === 'ws-socket')
+}

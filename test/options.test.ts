@@ -1,0 +1,441 @@
+import { mock } from 'node:test'
+import env from '@fastify/env'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import voiceAgentPlugin, { envSchema, type VoiceAgentOptions } from '../lib/index.js'
+import { toConfigError } from '../lib/options.js'
+import { build, createApp, deferred } from './helpers/app.js'
+import { dial, dialRetell, millis, retell } from './helpers/caller.js'
+import { setEnv } from './helpers/env.js'
+import { startModelServer, type ModelRequest } from './helpers/model-server.js'
+
+type Variable = keyof typeof envSchema.properties
+
+/** What an operator may write, and what becomes of it. */
+interface Setting {
+  readonly variable: Variable
+  /** Other variables without which this one has no effect. */
+  readonly with?: Partial<Record<Variable, string>>
+  readonly inEnv: string
+  readonly option: VoiceAgentOptions
+  /** What the app does by default, with the variable, and with the option as well. */
+  readonly expected: readonly [byDefault: unknown, byEnv: unknown, byOption: unknown]
+  observe (t: Test, app: FastifyInstance): unknown
+}
+
+setEnv(t)
+
+const server = await startModelServer()
+const other = await startModelServer()
+t.teardown(() => Promise.all([server.close(), other.close()]))
+
+const OPEN = { RETELL_ALLOWLIST: '*' }
+
+// The routes that exist, of these.
+function routes (...paths: string[]) {
+  return (_t: Test, app: FastifyInstance): string[] => paths.filter(path => app.hasRoute({ method: 'GET', url: `${path}/:call_id` }))
+}
+
+// The addresses that are admitted to a route, of these.
+function admitted (url: string, ...addresses: string[]) {
+  return async (_t: Test, app: FastifyInstance): Promise<string[]> => {
+    const responses = await Promise.all(addresses.map(remoteAddress => app.inject({ url, remoteAddress })))
+    return addresses.filter((_, i) => responses[i]!.statusCode === 404)
+  }
+}
+
+// What the model is asked, or undefined when the scripted agent answers.
+function asked (read: (request: ModelRequest, port: string) => unknown) {
+  return async (t: Test, app: FastifyInstance): Promise<unknown> => {
+    const requests = [server.requests.length, other.requests.length]
+    const caller = await dialRetell(t, app)
+    caller.send(retell.request(1, 'Hi'))
+    await caller.response(1)
+    const request = server.requests[requests[0]!] ?? other.requests[requests[1]!]
+    return request && read(request, String(request.headers.host))
+  }
+}
+
+async function greeted (t: Test, app: FastifyInstance): Promise<string> {
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details())
+  return (await caller.response(0)).map(({ content }) => content).join('')
+}
+
+// How long Retell's begin message is waited for.
+async function waited (t: Test, app: FastifyInstance): Promise<number> {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const caller = await dialRetell(t, app)
+  let ms = 0
+  for (; caller.frames.length === 1; ms += 100) {
+    mock.timers.tick(100)
+    await caller.settled()
+  }
+  mock.timers.reset()
+  return ms
+}
+
+const withModel = { ...OPEN, OPENAI_BASE_URL: server.url }
+const withAzure = { ...OPEN, OPENAI_MODEL: 'desk', AZURE_OPENAI_ENDPOINT: server.origin, AZURE_OPENAI_API_KEY: 'az-env' }
+const hostOf = (url: string): string => new URL(url).host
+
+const SETTINGS: Setting[] = [
+  {
+    variable: 'RETELL_PATH',
+    inEnv: '/from-env',
+    option: { retell: { path: '/from/option' } },
+    expected: [['/llm-websocket'], ['/from-env'], ['/from/option']],
+    observe: routes('/llm-websocket', '/from-env', '/from/option')
+  },
+  {
+    variable: 'RETELL_ALLOWLIST',
+    inEnv: '192.0.2.1, 198.51.100.0/24',
+    option: { retell: { allowlist: ['203.0.113.1', '2001:db8::/32'] } },
+    expected: [['100.20.5.228'], ['192.0.2.1', '198.51.100.7'], ['203.0.113.1', '2001:db8::1']],
+    observe: admitted('/llm-websocket/call_1', '100.20.5.228', '192.0.2.1', '198.51.100.7', '203.0.113.1', '2001:db8::1')
+  },
+  {
+    variable: 'RETELL_CALL_DETAILS_TIMEOUT_MS',
+    with: OPEN,
+    inEnv: '500',
+    option: { retell: { callDetailsTimeoutMs: 300 } },
+    expected: [2000, 500, 300],
+    observe: waited
+  },
+  {
+    variable: 'MILLIS_PATH',
+    inEnv: '/from-env',
+    option: { millis: { path: '/from-option' } },
+    expected: [['/millis'], ['/from-env'], ['/from-option']],
+    observe: routes('/millis', '/from-env', '/from-option')
+  },
+  {
+    variable: 'MILLIS_ALLOWLIST',
+    inEnv: '192.0.2.1',
+    option: { millis: { allowlist: '203.0.113.1,203.0.113.2' } },
+    expected: [[], ['192.0.2.1'], ['203.0.113.1', '203.0.113.2']],
+    observe: admitted('/millis', '192.0.2.1', '203.0.113.1', '203.0.113.2')
+  },
+  {
+    variable: 'VOICE_AGENT_SECRET',
+    with: { MILLIS_ALLOWLIST: '*' },
+    inEnv: 'from-env',
+    option: { secret: 'from-option' },
+    expected: [['', '/from-env', '/from-option'], ['/from-env'], ['/from-option']],
+    observe: async (_t, app) => {
+      const admitted: string[] = []
+      for (const secret of ['', '/from-env', '/from-option']) {
+        if ((await app.inject(`/millis${secret}`)).statusCode === 404) admitted.push(secret)
+      }
+      return admitted
+    }
+  },
+  {
+    variable: 'TRUSTED_PROXIES',
+    with: { RETELL_ALLOWLIST: '192.0.2.1' },
+    inEnv: '10.0.0.0/8, 127.0.0.1',
+    option: { trustedProxies: ['172.16.0.0/12'] },
+    expected: [[], ['10.1.2.3', '127.0.0.1'], ['172.16.0.1']],
+    observe: async (_t, app) => {
+      const believed: string[] = []
+      for (const remoteAddress of ['10.1.2.3', '127.0.0.1', '172.16.0.1']) {
+        const { statusCode } = await app.inject({ url: '/llm-websocket/call_1', remoteAddress, headers: { 'x-forwarded-for': '192.0.2.1' } })
+        if (statusCode === 404) believed.push(remoteAddress)
+      }
+      return believed
+    }
+  },
+  {
+    variable: 'OPENAI_API_KEY',
+    with: withModel,
+    inEnv: 'sk-env',
+    option: { openai: { apiKey: 'sk-option' } },
+    expected: ['Bearer none', 'Bearer sk-env', 'Bearer sk-option'],
+    observe: asked(({ headers }) => headers.authorization)
+  },
+  {
+    variable: 'OPENAI_BASE_URL',
+    with: OPEN,
+    inEnv: server.url,
+    option: { openai: { baseURL: other.url } },
+    expected: [undefined, hostOf(server.url), hostOf(other.url)],
+    observe: asked(({ headers }) => headers.host)
+  },
+  {
+    variable: 'OPENAI_MODEL',
+    with: withModel,
+    inEnv: 'from-env',
+    option: { openai: { model: 'from-option' } },
+    expected: ['gpt-4.1-mini', 'from-env', 'from-option'],
+    observe: asked(({ body }) => body.model)
+  },
+  {
+    variable: 'AZURE_OPENAI_ENDPOINT',
+    with: { ...OPEN, OPENAI_MODEL: 'desk', AZURE_OPENAI_API_KEY: 'az' },
+    inEnv: server.origin,
+    option: { openai: { azure: { endpoint: other.origin } } },
+    expected: [undefined, hostOf(server.url), hostOf(other.url)],
+    observe: asked(({ headers }) => headers.host)
+  },
+  {
+    variable: 'AZURE_OPENAI_API_KEY',
+    with: withAzure,
+    inEnv: 'az-other',
+    option: { openai: { azure: { apiKey: 'az-option' } } },
+    expected: ['az-env', 'az-other', 'az-option'],
+    observe: asked(({ headers }) => headers['api-key'])
+  },
+  {
+    variable: 'OPENAI_API_VERSION',
+    with: withAzure,
+    inEnv: '2025-01-01',
+    option: { openai: { azure: { apiVersion: '2025-02-02' } } },
+    expected: ['2024-10-21', '2025-01-01', '2025-02-02'],
+    observe: asked(({ url }) => new URL(url, server.origin).searchParams.get('api-version'))
+  },
+  {
+    variable: 'AGENT_INSTRUCTIONS',
+    with: withModel,
+    inEnv: 'Be brief.',
+    option: { openai: { instructions: '' } },
+    expected: [/on a phone call/, 'Be brief.', undefined],
+    observe: asked(({ body }) => body.messages.find(({ role }) => role === 'system')?.content)
+  },
+  {
+    variable: 'AGENT_GREETING',
+    with: withModel,
+    inEnv: 'Bakery, hello!',
+    option: { openai: { greeting: '' } },
+    expected: ['How may I help you?', 'Bakery, hello!', ''],
+    observe: greeted
+  }
+]
+
+t.test('every variable is tried here', async t => {
+  t.strictSame(SETTINGS.map(({ variable }) => variable).sort(), Object.keys(envSchema.properties).sort())
+})
+
+for (const { variable, with: others = {}, inEnv, option, expected, observe } of SETTINGS) {
+  t.test(`${variable} changes the default, and its option changes it again`, async t => {
+    const steps: Array<[env: Partial<Record<Variable, string>>, options: VoiceAgentOptions]> = [
+      [others, {}],
+      [{ ...others, [variable]: inEnv }, {}],
+      [{ ...others, [variable]: inEnv }, option]
+    ]
+    for (const [i, [variables, options]] of steps.entries()) {
+      setEnv(t, variables)
+      const { app } = createApp(t)
+      await app.register(voiceAgentPlugin, options)
+      await app.ready()
+      const observed = await observe(t, app)
+      if (expected[i] instanceof RegExp) t.match(observed, expected[i])
+      else t.strictSame(observed, expected[i])
+    }
+  })
+}
+
+t.test('an empty variable of the built-in agent is as good as none, but for its words', async t => {
+  setEnv(t, { ...withAzure, OPENAI_MODEL: '', OPENAI_API_KEY: '', OPENAI_BASE_URL: '', OPENAI_API_VERSION: '' })
+  const { app } = await build(t)
+  const url = await asked(({ url }) => url)(t, app)
+  t.equal(url, '/openai/deployments/gpt-4.1-mini/chat/completions?api-version=2024-10-21')
+
+  setEnv(t, { OPENAI_API_KEY: '', OPENAI_BASE_URL: '', AZURE_OPENAI_ENDPOINT: '', AZURE_OPENAI_API_KEY: '' })
+  const { app: scripted } = await build(t)
+  t.equal(await asked(() => 'a model')(t, scripted), undefined)
+})
+
+// Wrong values
+
+async function failure (t: Test, options: unknown): Promise<Error & { code?: string }> {
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, options as VoiceAgentOptions)
+  return await app.ready().then(() => new Error('it started'), error => error)
+}
+
+const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) => object, accepted: RegExp]> = [
+  ['RETELL_PATH', 'voice', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
+  ['RETELL_PATH', '', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
+  ['RETELL_PATH', '/voice/', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
+  ['RETELL_PATH', '/:voice', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
+  ['RETELL_ALLOWLIST', 'retellai.com', allowlist => ({ retell: { allowlist } }), /"retellai.com" .* IP addresses, CIDR ranges .* \*/],
+  ['RETELL_ALLOWLIST', '10.0.0.0/33', allowlist => ({ retell: { allowlist: [allowlist] } }), /"10.0.0.0\/33" .* CIDR ranges/],
+  ['RETELL_CALL_DETAILS_TIMEOUT_MS', 'soon', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 60000/],
+  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '-1', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 60000/],
+  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '60001', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }), /milliseconds, 0 to 60000/],
+  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '1.5', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }), /milliseconds, 0 to 60000/],
+  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 60000/],
+  ['MILLIS_PATH', 'millis/', path => ({ millis: { path } }), /a path such as \/millis/],
+  ['MILLIS_ALLOWLIST', '1.2.3.4;1.2.3.5', allowlist => ({ millis: { allowlist } }), /CIDR ranges/],
+  ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
+  ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
+  ['TRUSTED_PROXIES', '*', trustedProxies => ({ trustedProxies }), /"\*" .* CIDR ranges/],
+  ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /"0.0.0.0\/0" .* CIDR ranges/],
+  ['TRUSTED_PROXIES', 'loopback', trustedProxies => ({ trustedProxies: [trustedProxies] }), /"loopback" .* CIDR ranges/],
+  ['OPENAI_BASE_URL', 'localhost:11434/v1', baseURL => ({ openai: { baseURL } }), /an http or https URL/]
+]
+
+for (const [variable, value, option, accepted] of WRONG) {
+  t.test(`${variable}=${value} stops the start, as does the option, and the error says what is accepted`, async t => {
+    const names = `${variable} (option ${envSchema.properties[variable].title})`
+    setEnv(t, { [variable]: value })
+    const byEnv = await failure(t, {})
+    setEnv(t)
+    const byOption = await failure(t, option(value))
+    for (const error of [byEnv, byOption]) {
+      t.match(error, { code: 'VOICE_AGENT_ERR_CONFIG', message: accepted })
+      t.ok(error.message.startsWith(names), error.message)
+      t.notMatch(error.message, 'opensesame')
+    }
+  })
+}
+
+t.test('an endpoint in Azure that is no URL stops the start', async t => {
+  setEnv(t, { AZURE_OPENAI_ENDPOINT: 'desk', AZURE_OPENAI_API_KEY: 'az' })
+  t.match(await failure(t, {}), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)' })
+})
+
+t.test('all variables that are wrong are named in one error', async t => {
+  setEnv(t, { RETELL_PATH: '', VOICE_AGENT_SECRET: 'a b', MILLIS_PATH: '/fine' })
+  const { message } = await failure(t, {})
+  t.match(message, 'RETELL_PATH (option retell.path) must be')
+  t.match(message, 'VOICE_AGENT_SECRET (option secret) must be')
+  t.notMatch(message, /MILLIS|a b/)
+})
+
+t.test('an option of the wrong kind stops the start, and the error names it and says what is accepted', async t => {
+  const cases: Array<[options: unknown, message: string]> = [
+    [{ retel: {} }, 'option retel: Unexpected property'],
+    [{ retell: { pth: '/x' } }, 'option retell.pth: Unexpected property'],
+    [{ retell: true }, 'option retell must be false or an object'],
+    [{ retell: null }, 'option retell must be false or an object'],
+    [{ retell: { path: 5 } }, 'RETELL_PATH (option retell.path) must be a path such as /llm-websocket'],
+    [{ retell: { allowlist: 5 } }, 'RETELL_ALLOWLIST (option retell.allowlist) must be addresses and CIDR ranges, separated by commas'],
+    [{ retell: { allowlist: ['192.0.2.1', 5] } }, 'RETELL_ALLOWLIST (option retell.allowlist) must be addresses and CIDR ranges, separated by commas'],
+    [{ retell: { callDetailsTimeoutMs: '5' } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 60000'],
+    [{ retell: { callDetailsTimeoutMs: NaN } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 60000'],
+    [{ millis: 'no' }, 'option millis must be false or an object'],
+    [{ millis: { callDetailsTimeoutMs: 5 } }, 'option millis.callDetailsTimeoutMs: Unexpected property'],
+    [{ millis: { controlFrames: { endCall: {} } } }, 'option millis.controlFrames.endCall: Expected function'],
+    [{ secret: 5 }, 'VOICE_AGENT_SECRET (option secret) must be at least one letter, digit or one of . _ ~ -, and nothing else'],
+    [{ trustedProxies: true }, 'TRUSTED_PROXIES (option trustedProxies) must be addresses and CIDR ranges, separated by commas'],
+    [{ openai: 'sk-secret' }, 'option openai: Expected object'],
+    [{ openai: { key: 'sk-secret' } }, 'option openai.key: Unexpected property'],
+    [{ openai: { apiKey: ['sk-secret'] } }, 'OPENAI_API_KEY (option openai.apiKey) must be text'],
+    [{ openai: { azure: { key: 'sk-secret' } } }, 'option openai.azure.key: Unexpected property'],
+    [{ openai: { temperature: 3 } }, 'option openai.temperature: Expected number to be less or equal to 2'],
+    [{ openai: { maxTokens: 0 } }, 'option openai.maxTokens: Expected integer to be greater or equal to 1'],
+    [{ fallback: 5 }, 'option fallback must be a string or a function'],
+    [{ messages: { leadingAssistant: 'yes' } }, 'option messages.leadingAssistant: Expected boolean'],
+    [{ onCallStart: 'log' }, 'option onCallStart: Expected function'],
+    [{ prefix: 5 }, 'option prefix: Expected string']
+  ]
+  for (const [options, message] of cases) {
+    const error = await failure(t, options)
+    t.equal(error.code, 'VOICE_AGENT_ERR_CONFIG')
+    t.equal(error.message, message)
+  }
+})
+
+t.test('an option that is undefined is as good as none', async t => {
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, {
+    retell: { path: undefined }, millis: undefined, secret: undefined, openai: { azure: undefined }, fallback: undefined, onCallEnd: undefined, prefix: undefined
+  } as unknown as VoiceAgentOptions)
+  await app.ready()
+  t.ok(app.hasRoute({ method: 'GET', url: '/llm-websocket/:call_id' }))
+})
+
+t.test('the options are not changed', async t => {
+  const options: VoiceAgentOptions = Object.freeze({ retell: Object.freeze({ path: '/voice' }), openai: Object.freeze({ azure: Object.freeze({}) }) })
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, options)
+  await app.ready()
+  t.strictSame(options, { retell: { path: '/voice' }, openai: { azure: {} } })
+})
+
+// Options without a variable
+
+t.test('messages.leadingAssistant lets turn.messages start with the assistant', async t => {
+  for (const leadingAssistant of [undefined, false, true]) {
+    const roles = deferred<string[]>()
+    const { app } = await build(t, turn => roles.resolve(turn.messages.map(({ role }) => role)) ?? '', leadingAssistant === undefined ? {} : { messages: { leadingAssistant } })
+    const caller = await dialRetell(t, app)
+    caller.send(retell.request(1, 'Hello!', 'Hi'))
+    t.strictSame(await roles.promise, leadingAssistant ? ['assistant', 'user'] : ['user', 'assistant', 'user'])
+  }
+})
+
+t.test('millis.controlFrames replaces the frames it names, and no other', async t => {
+  const { app } = await build(t, undefined, { millis: { controlFrames: { endCall: streamId => ({ type: 'hang_up', of: streamId ?? null }) } } })
+  const caller = await dial(t, app, '/millis')
+  const call = [...app.calls][0]!
+  await call.end()
+  t.strictSame(await caller.next(), { type: 'hang_up', of: null })
+  const second = await dial(t, app, '/millis')
+  await [...app.calls][1]!.transfer('+15550100')
+  t.match(await second.next(), { type: 'transfer_call', data: { destination: '+15550100' } })
+})
+
+t.test('the hooks run', async t => {
+  const ran: string[] = []
+  const ended = deferred()
+  const { app } = await build(t, undefined, {
+    onCallStart: call => { ran.push(`start ${call.id}`) },
+    onTranscript: (_call, { partial }) => { ran.push(`heard ${partial}`) },
+    onTurnEnd: (turn, { outcome }) => { ran.push(`${turn.reason} ${outcome}`) },
+    onCallEnd: (call, { turns }) => {
+      ran.push(`end ${call.id} ${turns}`)
+      ended.resolve()
+    }
+  })
+  const caller = await dial(t, app, '/millis')
+  caller.send(millis.start(0, 'ses_1'))
+  await caller.stream(0)
+  caller.send({ type: 'partial_transcript', data: { transcript: 'Hi', is_final: false } })
+  await caller.settled()
+  await app.close()
+  await ended.promise
+  t.strictSame(ran, ['start ses_1', 'greeting completed', 'heard Hi', 'end ses_1 1'])
+})
+
+// Beside the app's own @fastify/env
+
+for (const before of [true, false]) {
+  t.test(`@fastify/env of the app, registered ${before ? 'before' : 'after'}, keeps app.config and getEnvs()`, async t => {
+    setEnv(t, { RETELL_PATH: '/voice' })
+    const { app } = createApp(t)
+    const schema = Type.Object({ GREETING: Type.String({ default: 'Hi' }) })
+    if (before) app.register(env, { confKey: 'config', schema })
+    app.register(voiceAgentPlugin)
+    if (!before) app.register(env, { confKey: 'config', schema })
+    app.get('/envs', async request => request.getEnvs())
+    await app.ready()
+    t.strictSame(app.getDecorator('config'), { GREETING: 'Hi' })
+    t.strictSame(app.getEnvs(), { GREETING: 'Hi' })
+    t.strictSame((await app.inject('/envs')).json(), { GREETING: 'Hi' })
+    t.ok(app.hasRoute({ method: 'GET', url: '/voice/:call_id' }))
+  })
+}
+
+t.test('the plugin leaves nothing of its environment on an app without @fastify/env', async t => {
+  const { app } = await build(t)
+  t.notOk(app.hasDecorator('getEnvs'))
+  t.notOk(app.hasDecorator('voiceAgentEnv'))
+})
+
+t.test('envSchema can be part of the app\'s own schema', async t => {
+  setEnv(t, { MILLIS_PATH: '/desk' })
+  const { app } = createApp(t)
+  await app.register(env, { schema: Type.Composite([envSchema, Type.Object({ GREETING: Type.String({ default: 'Hi' }) })]) })
+  await app.register(voiceAgentPlugin)
+  await app.ready()
+  t.match(app.getDecorator('config'), { GREETING: 'Hi', MILLIS_PATH: '/desk', RETELL_ALLOWLIST: '100.20.5.228' })
+})
+
+t.test('an error of another kind is passed on as it is', async t => {
+  const error = new Error('disk full')
+  t.equal(toConfigError(error), error)
+})

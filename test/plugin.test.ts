@@ -1,0 +1,492 @@
+import { once } from 'node:events'
+import Fastify, { type FastifyInstance } from 'fastify'
+import websocket from '@fastify/websocket'
+import t, { type Test } from 'tap'
+import voiceAgentPlugin, { scriptedAgent, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
+import { build, createApp, deferred } from './helpers/app.js'
+import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
+import { setEnv } from './helpers/env.js'
+import { hold, startModelServer } from './helpers/model-server.js'
+import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
+
+const OPEN = { retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
+
+setEnv(t)
+
+// Introduces a call and returns its greeting.
+async function greeting (caller: Caller): Promise<string> {
+  caller.send(retell.details())
+  return said(await caller.response(0))
+}
+
+async function answer (caller: Caller, id: number, ...words: string[]): Promise<string> {
+  caller.send(retell.request(id, ...words))
+  return said(await caller.response(id))
+}
+
+function said (frames: Frame[]): string {
+  return frames.map(({ content }) => content).join('')
+}
+
+// Registers a line in a scope of its own; the scope is there once the app is ready.
+function registerLine (app: FastifyInstance, options: VoiceAgentOptions, agent?: Agent): () => FastifyInstance {
+  let line: FastifyInstance
+  app.register(async scope => {
+    line = scope
+    if (agent !== undefined) scope.decorate('agent', agent)
+    await scope.register(voiceAgentPlugin, options)
+  })
+  return () => line
+}
+
+function wsUrl (address: string): string {
+  return address.replace('http', 'ws')
+}
+
+async function startModel (t: Test) {
+  const server = await startModelServer()
+  t.teardown(() => server.close())
+  return server
+}
+
+// Registering
+
+t.test('the plugin is the default export and a named one', async t => {
+  t.equal(named, voiceAgentPlugin)
+})
+
+t.test('a call is taken when register is awaited, and when it is not', async t => {
+  for (const awaited of [true, false]) {
+    const { app } = createApp(t)
+    app.decorate('agent', () => 'Hello!')
+    const registered = app.register(voiceAgentPlugin, OPEN)
+    if (awaited) await registered
+    await app.ready()
+    t.equal(await greeting(await dialRetell(t, app)), 'Hello!', `awaited: ${awaited}`)
+  }
+})
+
+t.test('the options may come from a function', async t => {
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, () => OPEN)
+  await app.ready()
+  t.equal(await greeting(await dialRetell(t, app)), 'How may I help you?')
+})
+
+t.test('one agent takes calls of both providers', async t => {
+  const { app } = await build(t, turn => `Hello, ${turn.call.provider}!`)
+  t.equal(await greeting(await dialRetell(t, app)), 'Hello, retell!')
+  const caller = await dial(t, app, '/millis')
+  caller.send(millis.start(0))
+  t.strictSame(await caller.stream(0), [
+    { type: 'stream_response', data: { stream_id: 0, content: 'Hello, millis!', flush: true, end_of_stream: true } }
+  ])
+})
+
+t.test('registering twice on one instance stops the start', async t => {
+  for (const order of ['awaited', 'not awaited']) {
+    const { app } = createApp(t)
+    const first = app.register(voiceAgentPlugin)
+    if (order === 'awaited') await first
+    app.register(voiceAgentPlugin)
+    await t.rejects(Promise.resolve(app.ready()), { code: 'VOICE_AGENT_ERR_ALREADY_REGISTERED', message: /once per scope/ }, order)
+  }
+})
+
+t.test('a decorator of the app that is named calls stops the start', async t => {
+  const { app } = createApp(t)
+  app.decorate('calls', [] as never)
+  app.register(voiceAgentPlugin)
+  await t.rejects(Promise.resolve(app.ready()), { code: 'VOICE_AGENT_ERR_ALREADY_REGISTERED' })
+})
+
+t.test('two lines on one path stop the start', async t => {
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin)
+  registerLine(app, {})
+  await t.rejects(Promise.resolve(app.ready()), { code: 'FST_ERR_DUPLICATED_ROUTE' })
+})
+
+t.test('registering on an app that has started is an error', async t => {
+  const { app } = createApp(t)
+  await app.ready()
+  await t.rejects(async () => { await app.register(voiceAgentPlugin) }, { code: 'AVV_ERR_ROOT_PLG_BOOTED' })
+})
+
+// Agents
+
+t.test('the agent may be decorated before the plugin is registered, and after', async t => {
+  for (const before of [true, false]) {
+    const { app } = createApp(t)
+    if (before) app.decorate('agent', () => 'Mine.')
+    await app.register(voiceAgentPlugin, OPEN)
+    if (!before) app.decorate('agent', () => 'Mine.')
+    await app.ready()
+    t.equal(await greeting(await dialRetell(t, app)), 'Mine.', `before: ${before}`)
+  }
+})
+
+t.test('an agent of a parent serves a line that is registered in a scope', async t => {
+  const { app } = createApp(t)
+  app.decorate('agent', () => 'Mine.')
+  const line = registerLine(app, OPEN)
+  await app.ready()
+  t.equal(await greeting(await dialRetell(t, line())), 'Mine.')
+})
+
+t.test('an agent that is no function stops the start, and the error says what it is', async t => {
+  const wrong: Array<[agent: unknown, kind: string]> = [['hello', 'string'], [{}, 'object'], [null, 'object'], [undefined, 'undefined']]
+  for (const [agent, kind] of wrong) {
+    const { app } = createApp(t)
+    app.register(voiceAgentPlugin)
+    app.decorate('agent', agent as Agent)
+    await t.rejects(Promise.resolve(app.ready()), { code: 'VOICE_AGENT_ERR_AGENT', message: `got ${kind}` }, kind)
+  }
+})
+
+t.test('without an agent the scripted one serves, and is app.agent', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  t.notOk(app.hasDecorator('agent'))
+  await app.ready()
+  t.equal(app.agent, scriptedAgent)
+  const caller = await dialRetell(t, app)
+  t.equal(await greeting(caller), 'How may I help you?')
+  t.equal(await answer(caller, 1, 'A table for two'), 'I am sorry, can you say that again?')
+})
+
+t.test('with a key in the environment the built-in agent asks the model', async t => {
+  const server = await startModel(t)
+  setEnv(t, { OPENAI_API_KEY: 'sk-test', AGENT_INSTRUCTIONS: 'Be brief.' })
+  const { app } = await build(t, undefined, { openai: { baseURL: server.url, temperature: 0.5, maxTokens: 50 } })
+  const caller = await dialRetell(t, app)
+  t.equal(await greeting(caller), 'How may I help you?')
+  t.equal(await answer(caller, 1, 'A table for two'), 'You said: A table for two')
+  const [request] = server.requests
+  t.match(request, {
+    headers: { authorization: 'Bearer sk-test' },
+    body: { model: 'gpt-4.1-mini', temperature: 0.5, max_tokens: 50, messages: [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'A table for two' }] }
+  })
+})
+
+t.test('what the model streams arrives token by token', async t => {
+  const server = await startModel(t)
+  const { app } = await build(t, undefined, { openai: { baseURL: server.url } })
+  const caller = await dialRetell(t, app)
+  await greeting(caller)
+  const [first, second] = [hold(), hold()]
+  server.next(['One ', first, 'two ', second, 'three.'])
+  caller.send(retell.request(1, 'Count'))
+  t.match(await caller.next(), { response_id: 1, content: 'One ', content_complete: false })
+  first.release()
+  t.match(await caller.next(), { response_id: 1, content: 'two ', content_complete: false })
+  second.release()
+  t.equal(said(await caller.response(1)), 'three.')
+})
+
+t.test('a superseded turn cancels its request at the model', async t => {
+  const server = await startModel(t)
+  const { app } = await build(t, undefined, { openai: { baseURL: server.url } })
+  const caller = await dialRetell(t, app)
+  await greeting(caller)
+  server.next(['One ', hold(), 'two.'], ['Three.'])
+  caller.send(retell.request(1, 'Count'))
+  t.match(await caller.next(), { content: 'One ' })
+  const cancelled = once(server.events, 'cancelled')
+  caller.send(retell.request(2, 'Count', 'One', 'No, stop'))
+  t.strictSame((await caller.response(2)).map(({ response_id: id, content }) => [id, content]), [[2, 'Three.'], [2, '']])
+  t.match(await cancelled, [{ body: { messages: [{}, { content: 'Count' }] } }])
+})
+
+t.test('a built-in agent without its key stops the start', async t => {
+  setEnv(t, { AZURE_OPENAI_ENDPOINT: 'https://desk.openai.azure.com' })
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin)
+  await t.rejects(Promise.resolve(app.ready()), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'AZURE_OPENAI_API_KEY' })
+})
+
+t.test('a model in Azure is asked by its deployment, version and key', async t => {
+  const server = await startModel(t)
+  setEnv(t, { OPENAI_MODEL: 'desk', AZURE_OPENAI_ENDPOINT: server.origin, AZURE_OPENAI_API_KEY: 'az-test' })
+  for (const [version, asked] of [[undefined, '2024-10-21'], ['2025-01-01', '2025-01-01']] as const) {
+    const { app } = await build(t, undefined, version === undefined ? {} : { openai: { azure: { apiVersion: version } } })
+    await answer(await dialRetell(t, app), 1, 'Hi')
+    t.match(server.requests.at(-1), { url: `/openai/deployments/desk/chat/completions?api-version=${asked}`, headers: { 'api-key': 'az-test' } })
+  }
+})
+
+t.test('closing the app closes the connections to the model', async t => {
+  const server = await startModel(t)
+  const { app } = await build(t, undefined, { openai: { baseURL: server.url } })
+  await answer(await dialRetell(t, app), 1, 'Hi')
+  t.equal(server.open, 1)
+  const disconnected = once(server.events, 'disconnected')
+  await app.close()
+  await disconnected
+})
+
+// Several lines
+
+t.test('two lines in two scopes have an agent and calls of their own', async t => {
+  const { app } = createApp(t)
+  const asked: FastifyInstance[] = []
+  const line = (name: string) => registerLine(app, { retell: { ...OPEN.retell, path: `/${name}` }, millis: false }, function () {
+    asked.push(this)
+    return name
+  })
+  const [salesLine, supportLine] = [line('sales'), line('support')]
+  await app.ready()
+  const [sales, support] = [salesLine(), supportLine()]
+  t.equal(await greeting(await dial(t, sales, '/sales/call_1')), 'sales')
+  t.equal(await greeting(await dial(t, support, '/support/call_1')), 'support')
+  t.equal(asked[0], sales)
+  t.equal(asked[1], support)
+  t.strictSame([sales.calls.size, support.calls.size], [1, 1])
+  t.not(sales.calls.get('call_1'), support.calls.get('call_1'))
+  t.notOk(app.hasDecorator('calls'))
+  t.notOk(app.hasDecorator('agent'))
+})
+
+t.test('a line of the app and one of a scope in it serve side by side', async t => {
+  const { app } = createApp(t)
+  app.decorate('agent', () => 'Front desk.')
+  await app.register(voiceAgentPlugin, OPEN)
+  const kitchenLine = registerLine(app, { ...OPEN, prefix: '/kitchen' }, () => 'Kitchen.')
+  await app.ready()
+  const desk = await dial(t, app, '/llm-websocket/call_1')
+  const kitchen = await dial(t, app, '/kitchen/llm-websocket/call_1')
+  t.match(await greeting(desk), 'Front desk.')
+  t.match(await greeting(kitchen), 'Kitchen.')
+  const { calls } = kitchenLine()
+  t.strictSame([app.calls.size, calls.size], [1, 1])
+  t.not(app.calls.get('call_1'), calls.get('call_1'))
+})
+
+t.test('a line without an agent has a built-in one of its own, not that of the line around it', async t => {
+  const server = await startModel(t)
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, { ...OPEN, openai: { baseURL: server.url, greeting: 'Front desk.' } })
+  registerLine(app, { ...OPEN, prefix: '/kitchen', openai: { baseURL: server.url, greeting: 'Kitchen.' } })
+  await app.ready()
+  t.match(await greeting(await dial(t, app, '/llm-websocket/call_1')), 'Front desk.')
+  t.match(await greeting(await dial(t, app, '/kitchen/llm-websocket/call_1')), 'Kitchen.')
+})
+
+t.test('an app whose agent is the exported scripted one keeps it where other lines have built-in ones', async t => {
+  const { app } = createApp(t)
+  registerLine(app, { prefix: '/one' })
+  registerLine(app, { prefix: '/two' }, scriptedAgent)
+  await t.resolves(Promise.resolve(app.ready()))
+})
+
+// Routes
+
+t.test('the routes stand under the prefix of the options, of the scope, and of both', async t => {
+  const cases: Array<[scope: string, prefix: string | undefined, base: string]> = [
+    ['', '/voice', '/voice'],
+    ['/v1', undefined, '/v1'],
+    ['/v1', '/voice', '/v1/voice']
+  ]
+  for (const [scopePrefix, prefix, base] of cases) {
+    const { app } = createApp(t)
+    app.register(async scope => {
+      await scope.register(voiceAgentPlugin, { ...OPEN, ...(prefix !== undefined && { prefix }) })
+    }, { prefix: scopePrefix })
+    const url = await app.listen({ port: 0 })
+    t.equal((await upgrade(t, `${url}${base}/llm-websocket/call_1`)).status, 101)
+    t.equal((await upgrade(t, `${url}${base}/millis`)).status, 101)
+    t.equal((await upgrade(t, `${url}/millis`)).status, 404)
+  }
+})
+
+t.test('a provider that is switched off has no route', async t => {
+  const { app: noRetell, logs } = await build(t, undefined, { retell: false })
+  await t.rejects(dial(t, noRetell, '/llm-websocket/call_1'), { message: /404/ })
+  await t.resolves(dial(t, noRetell, '/millis'))
+  t.notOk(logs.some(({ msg }) => msg.includes('admits nobody')))
+
+  const { app: noMillis } = await build(t, undefined, { millis: false })
+  await t.rejects(dial(t, noMillis, '/millis'), { message: /404/ })
+  await t.resolves(dial(t, noMillis, '/llm-websocket/call_1'))
+})
+
+t.test('a GET without an upgrade is 404 for who is admitted, 403 for who is not', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, { retell: { allowlist: '192.0.2.1' }, millis: { allowlist: '192.0.2.1' } })
+  for (const method of ['GET', 'HEAD'] as const) {
+    for (const url of ['/llm-websocket/call_1', '/millis', '/millis/ses_1']) {
+      t.equal((await app.inject({ method, url, remoteAddress: '192.0.2.1' })).statusCode, 404, `${method} ${url}`)
+      t.equal((await app.inject({ method, url, remoteAddress: '192.0.2.2' })).statusCode, 403, `${method} ${url}`)
+    }
+  }
+})
+
+t.test('the app\'s own routes are not guarded, and log as they always did', async t => {
+  const { app, logs } = createApp(t)
+  app.get('/before', async () => 'before')
+  await app.register(voiceAgentPlugin)
+  app.get('/after', async () => 'after')
+  app.get('/millis/status', async () => 'status')
+  for (const path of ['before', 'after', 'millis/status']) {
+    const response = await app.inject(`/${path}?q=1`)
+    t.equal(response.body, path.split('/').at(-1))
+    t.match(logs.findLast(({ msg }) => msg === 'incoming request'), { req: { url: `/${path}?q=1` } })
+  }
+})
+
+t.test('the app\'s own hooks run for calls, before the guard', async t => {
+  const { app } = createApp(t)
+  app.addHook('onRequest', async request => {
+    if (request.headers['x-tenant'] === undefined) throw Object.assign(new Error('no tenant'), { statusCode: 418 })
+  })
+  await app.register(voiceAgentPlugin)
+  await app.ready()
+  await t.rejects(dial(t, app, '/llm-websocket/call_1'), { message: /418/ })
+  await t.rejects(dial(t, app, '/llm-websocket/call_1', { headers: { 'x-tenant': 'a' } }), { message: /403/ })
+})
+
+// What the caller hears when the agent fails
+
+t.test('a failed turn is answered by the fallback', async t => {
+  const agent: Agent = () => { throw new Error('no model') }
+  const cases: Array<[fallback: VoiceAgentOptions['fallback'], greeting: string, answer: string, complaint?: string]> = [
+    [undefined, 'How may I help you?', 'I am sorry, can you say that again?'],
+    ['One moment.', 'One moment.', 'One moment.'],
+    [(turn, error) => `${turn.reason}: ${(error as Error).message}`, 'greeting: no model', 'response: no model'],
+    [() => { throw new Error('no line') }, 'How may I help you?', 'I am sorry, can you say that again?', 'the fallback function failed'],
+    [() => 5 as never, 'How may I help you?', 'I am sorry, can you say that again?', 'the fallback function returned no string']
+  ]
+  for (const [fallback, first, second, complaint] of cases) {
+    const { app, logs } = await build(t, agent, fallback === undefined ? {} : { fallback })
+    const caller = await dialRetell(t, app)
+    t.equal(await greeting(caller), first)
+    t.equal(await answer(caller, 1, 'Hi'), second)
+    t.equal(logs.some(({ msg }) => msg === complaint), complaint !== undefined)
+  }
+})
+
+// The same call twice
+
+t.test('of two sockets for one call the newer stays, and the older is dropped so that its provider does not mourn it', async t => {
+  const { app } = await build(t)
+  const url = wsUrl(await app.listen({ port: 0 }))
+  const older = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  const first = app.calls.get('call_1')
+  const newer = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  t.strictSame(await older.closed, { code: 1006, reason: '' })
+  await newer.settled()
+  t.equal(app.calls.size, 1)
+  t.not(app.calls.get('call_1'), first)
+  await newer.next()
+  t.equal(await greeting(newer), 'How may I help you?')
+})
+
+// Closing
+
+const LAYOUTS: Array<[name: string, register: (app: FastifyInstance) => Promise<void>]> = [
+  ['the plugin\'s own @fastify/websocket', async app => { await app.register(voiceAgentPlugin, OPEN) }],
+  ['@fastify/websocket of the app, registered before', async app => {
+    await app.register(websocket)
+    await app.register(voiceAgentPlugin, OPEN)
+  }],
+  ['@fastify/websocket of the app, which closes late', async app => {
+    await app.register(websocket, { preClose: done => done() })
+    await app.register(voiceAgentPlugin, OPEN)
+    app.addHook('onClose', async () => { app.websocketServer.close() })
+  }],
+  ['@fastify/websocket of the app, registered after', async app => {
+    await app.register(voiceAgentPlugin, OPEN)
+    await app.register(websocket)
+  }]
+]
+
+for (const [name, register] of LAYOUTS) {
+  t.test(`closing drops Retell's calls, to be redialled, and says goodbye to Millis', with ${name}`, async t => {
+    const { app } = createApp(t)
+    const ended = deferred<string>()
+    app.decorate('agent', async function * (turn) {
+      yield 'One moment'
+      turn.signal.addEventListener('abort', () => ended.resolve(turn.signal.reason.reason))
+      await ended.promise
+    })
+    await register(app)
+    const url = wsUrl(await app.listen({ port: 0 }))
+    const onRetell = await dialUrl(t, `${url}/llm-websocket/call_1`)
+    const onMillis = await dialUrl(t, `${url}/millis`)
+    onRetell.send(retell.details())
+    await onRetell.next()
+    await onRetell.next()
+    t.equal(app.calls.size, 2)
+    await app.close()
+    t.strictSame(await onRetell.closed, { code: 1006, reason: '' })
+    t.strictSame(await onMillis.closed, { code: 1001, reason: 'server is closing' })
+    t.equal(await ended.promise, 'hang-up')
+    t.equal(app.calls.size, 0)
+  })
+
+  t.test(`a call that is admitted just before the app closes does not keep it from closing, with ${name}`, async t => {
+    const { app } = createApp(t)
+    const [asked, admitted, dropped] = [deferred(), deferred(), deferred()]
+    app.addHook('preHandler', async () => {
+      asked.resolve()
+      await admitted.promise
+    })
+    await register(app)
+    app.addHook('preClose', async () => dropped.resolve())
+    const url = await app.listen({ port: 0 })
+    const cut = upgrade(t, `${url}/millis`).catch(() => {})
+    await asked.promise
+    const closed = app.close()
+    await dropped.promise
+    admitted.resolve()
+    await closed
+    await cut
+    t.equal(app.calls.size, 0)
+  })
+}
+
+t.test('closing waits for no peer that does not answer', async t => {
+  const { app } = await build(t)
+  const url = wsUrl(await app.listen({ port: 0 }))
+  const caller = await dialUrl(t, `${url}/millis`)
+  caller.socket.pause()
+  await app.close()
+  caller.socket.resume()
+  t.strictSame(await caller.closed, { code: 1001, reason: 'server is closing' })
+})
+
+t.test('closing is not disturbed by a peer that answers with nonsense', async t => {
+  const { app } = await build(t)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const { status, socket } = await upgradeAndStay(t, `${url}/millis`)
+  t.match(status, / 101 /)
+  socket.on('data', () => socket.write(Buffer.alloc(8, 0xff)))
+  await t.resolves(app.close())
+})
+
+t.test('while the app closes upgrades are refused with 503', async t => {
+  for (const return503OnClosing of [true, false]) {
+    const { app } = createApp(t, 'trace', { return503OnClosing })
+    await app.register(voiceAgentPlugin, OPEN)
+    const [closing, held] = [deferred(), deferred()]
+    app.addHook('preClose', async () => {
+      closing.resolve()
+      await held.promise
+    })
+    const url = await app.listen({ port: 0 })
+    const closed = app.close()
+    await closing.promise
+    t.match(await upgrade(t, `${url}/llm-websocket/call_1`), {
+      status: 503,
+      body: return503OnClosing ? 'Service Unavailable' : 'VOICE_AGENT_ERR_CLOSING'
+    })
+    held.resolve()
+    await closed
+  }
+})
+
+t.test('an app that never started closes', async t => {
+  const app = Fastify()
+  app.register(voiceAgentPlugin)
+  await t.resolves(app.close())
+})

@@ -1,0 +1,134 @@
+/**
+ * A user's app, as the compiler sees it. It is compiled, never run: each `@ts-expect-error` says what must not compile.
+ */
+import { ReadableStream } from 'node:stream/web'
+import Fastify from 'fastify'
+import voiceAgentPlugin, {
+  endCall, envSchema, filler, flush, openAIAgent, pause, pressDigits, scriptedAgent, toolCall, toolResult, transferCall,
+  TurnAbortedError, uninterruptible, voiceAgentPlugin as named,
+  type Agent, type Call, type Calls, type ChatMessage, type Turn, type VoiceAgentOptions
+} from 'fastify-voice-agent'
+
+const app = Fastify()
+
+// Agents of every kind
+
+app.decorate('agent', turn => `You called ${turn.call.to ?? 'us'}`)
+app.decorate('agent', async turn => {
+  await Promise.resolve(turn.signal)
+  return 'Yes'
+})
+app.decorate('agent', () => ['One ', 'two', pause(500), null, undefined])
+app.decorate('agent', function * (turn) {
+  // `this` is the app.
+  this.log.info(turn.reason)
+  yield 'Yes'
+  yield endCall({ say: 'Bye' })
+})
+app.decorate('agent', async function * () {
+  yield * [filler('Hm'), uninterruptible('This call is recorded.'), flush(), pressDigits('1#'), transferCall('+14155550100', { showCaller: true })]
+  yield toolCall('1', 'look-up', { day: 'Sunday' })
+  yield toolResult('1', 'closed', true)
+})
+app.decorate('agent', () => new ReadableStream<string>())
+app.decorate('agent', async () => {})
+app.decorate('agent', scriptedAgent)
+app.decorate('agent', openAIAgent({ baseURL: 'http://127.0.0.1:11434/v1' }))
+
+const agent: Agent = async function * (turn: Turn) {
+  const messages: ChatMessage[] = turn.messages
+  messages.unshift({ role: 'user', content: 'Hi' })
+  if (turn.signal.reason instanceof TurnAbortedError && turn.signal.reason.reason === 'superseded') return
+  for (const { role, content } of turn.transcript) yield `${role}: ${content}`
+  turn.call.state['name'] = turn.call.metadata['name']
+}
+app.decorate('agent', agent)
+
+// @ts-expect-error a number cannot be spoken
+app.decorate('agent', () => 7)
+// @ts-expect-error neither can an object
+app.decorate('agent', () => ({ text: 'Hi' }))
+// @ts-expect-error nor a number in a stream
+app.decorate('agent', async function * () { yield 7 })
+// @ts-expect-error an action has a name that is known
+app.decorate('agent', function * () { yield { action: 'sing' } })
+// @ts-expect-error an agent is given one turn
+app.decorate('agent', (turn: Turn, more: string) => more)
+// @ts-expect-error an agent is a function
+app.decorate('agent', 'Hello')
+
+export const wrongAgents: Agent[] = [
+  // @ts-expect-error a turn is not to be changed
+  turn => { turn.id = 1 },
+  // @ts-expect-error nor what was said
+  turn => turn.transcript.pop()?.content ?? '',
+  // @ts-expect-error an id may be a number
+  turn => turn.id.toUpperCase(),
+  // @ts-expect-error who dialled may be unknown
+  turn => turn.call.from.trim()
+]
+
+// Actions
+
+// @ts-expect-error a destination is a text
+transferCall(14155550100)
+// @ts-expect-error so is a goodbye
+endCall({ say: 7 })
+// @ts-expect-error no such option
+endCall({ text: 'Bye' })
+// @ts-expect-error milliseconds are a number
+pause('500')
+
+// Calls
+
+const calls: Calls = app.calls
+const call: Call | undefined = calls.get('call_1')
+for (const { id, provider } of calls) app.log.info({ id, provider, size: calls.size })
+await call?.interject('One moment', { interruptible: true })
+await call?.end({ say: 'Bye' })
+await call?.transfer('+14155550100')
+await call?.sendMetadata({ step: 2 })
+await call?.updateAgent({ responsiveness: 0.5 })
+// @ts-expect-error no such member
+await call?.updateAgent({ volume: 2 })
+// @ts-expect-error calls come from providers alone
+calls.add(call)
+
+// Options
+
+app.register(voiceAgentPlugin)
+app.register(named, {})
+app.register(voiceAgentPlugin, {
+  retell: { path: '/retell', allowlist: ['100.20.5.228'], callDetailsTimeoutMs: 1_000 },
+  millis: { path: '/millis', allowlist: '*', controlFrames: { endCall: streamId => ({ type: 'bye', streamId }) } },
+  secret: 's3cret',
+  trustedProxies: '10.0.0.0/8',
+  openai: { apiKey: 'sk', model: 'gpt', temperature: 0.5, azure: { endpoint: 'https://x' } },
+  fallback: (turn, error) => `${turn.reason} ${String(error)}`,
+  messages: { leadingAssistant: true },
+  prefix: '/v1',
+  onCallStart: async call => { call.state['seen'] = true },
+  onTranscript: (call, { partial, final, transcript, floor }) => call.log.trace({ partial, final, transcript, floor }),
+  onTurnEnd: (turn, { outcome, firstFrameMs, durationMs, characters }) => turn.log.info({ outcome, firstFrameMs, durationMs, characters }),
+  onCallEnd: (call, { code, turns, malformedFrames }) => call.log.info({ code, turns, malformedFrames })
+})
+app.register(voiceAgentPlugin, { retell: false, millis: false })
+
+export const wrongOptions: VoiceAgentOptions[] = [
+  // @ts-expect-error no such option
+  { secrets: 'x' },
+  // @ts-expect-error a provider is switched off by false, and on by nothing
+  { retell: true },
+  // @ts-expect-error milliseconds are a number
+  { retell: { callDetailsTimeoutMs: '1s' } },
+  // @ts-expect-error addresses are texts
+  { millis: { allowlist: [127] } },
+  // @ts-expect-error a fallback is a line
+  { fallback: () => 7 },
+  // @ts-expect-error a hook is a function
+  { onCallEnd: 'log' }
+]
+// @ts-expect-error register checks options, too
+app.register(voiceAgentPlugin, { retell: true })
+
+export const variables: string[] = Object.keys(envSchema.properties)

@@ -1,0 +1,299 @@
+import dns from 'node:dns'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { mock } from 'node:test'
+import type { FastifyInstance } from 'fastify'
+import websocket from '@fastify/websocket'
+import { WebSocketServer } from 'ws'
+import t from 'tap'
+import voiceAgentPlugin, { type VoiceAgentOptions } from '../lib/index.js'
+import { createApp } from './helpers/app.js'
+import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
+import { setEnv } from './helpers/env.js'
+import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
+
+const OPEN = { retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
+const MIB = 1024 * 1024
+
+setEnv(t)
+
+function wsUrl (address: string): string {
+  return address.replace('http', 'ws')
+}
+
+// The app's own WebSocket route. It hangs up, because an injected socket never notices that its peer did.
+async function ownRoute (scope: FastifyInstance): Promise<void> {
+  scope.get('/own', { websocket: true }, socket => {
+    socket.on('message', data => socket.send(String(data), () => socket.terminate()))
+  })
+}
+
+interface Layout {
+  readonly name: string
+  /** Registers plugin, @fastify/websocket and the app's own route. Resolves with the instance that has `injectWS`. */
+  register (app: FastifyInstance): Promise<{ tester: () => FastifyInstance }>
+}
+
+const LAYOUTS: Layout[] = [
+  {
+    name: 'registered on the app before the plugin',
+    async register (app) {
+      await app.register(websocket)
+      await app.register(voiceAgentPlugin, OPEN)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered on the app before the plugin, nothing awaited',
+    async register (app) {
+      app.register(websocket)
+      app.register(voiceAgentPlugin, OPEN)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered on the app after the plugin',
+    async register (app) {
+      await app.register(voiceAgentPlugin, OPEN)
+      await app.register(websocket)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered on the app after the plugin, nothing awaited',
+    async register (app) {
+      app.register(voiceAgentPlugin, OPEN)
+      app.register(websocket)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered in a scope before the plugin',
+    async register (app) {
+      app.register(async scope => {
+        await scope.register(websocket)
+        await ownRoute(scope)
+      })
+      app.register(voiceAgentPlugin, OPEN)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered in a scope after the plugin',
+    async register (app) {
+      await app.register(voiceAgentPlugin, OPEN)
+      app.register(async scope => {
+        await scope.register(websocket)
+        await ownRoute(scope)
+      })
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered on the app, the plugin in a scope before it',
+    async register (app) {
+      app.register(async scope => { await scope.register(voiceAgentPlugin, OPEN) })
+      app.register(websocket)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered in one scope, the plugin in another',
+    async register (app) {
+      let tester = app
+      app.register(async scope => {
+        await scope.register(websocket)
+        await ownRoute(scope)
+      })
+      app.register(async scope => {
+        tester = scope
+        await scope.register(voiceAgentPlugin, OPEN)
+      })
+      return { tester: () => tester }
+    }
+  },
+  {
+    name: 'registered on the app, the plugin twice in scopes after it',
+    async register (app) {
+      await app.register(websocket)
+      app.register(async scope => { await scope.register(voiceAgentPlugin, OPEN) })
+      app.register(async scope => { await scope.register(voiceAgentPlugin, { ...OPEN, prefix: '/second' }) })
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  },
+  {
+    name: 'registered on the app after the plugin, which is there twice',
+    async register (app) {
+      await app.register(voiceAgentPlugin, OPEN)
+      app.register(async scope => { await scope.register(voiceAgentPlugin, { ...OPEN, prefix: '/second' }) })
+      await app.register(websocket)
+      app.register(ownRoute)
+      return { tester: () => app }
+    }
+  }
+]
+
+for (const { name, register } of LAYOUTS) {
+  t.test(`@fastify/websocket ${name}: both it and the plugin serve, and every upgrade is dispatched once`, async t => {
+    const { app } = createApp(t)
+    const dispatched: string[] = []
+    const greeted: string[] = []
+    app.addHook('onRequest', async request => { dispatched.push(request.url) })
+    app.decorate('agent', turn => {
+      greeted.push(turn.call.id)
+      return 'Hello!'
+    })
+    const { tester } = await register(app)
+    const address = await app.listen({ port: 0, host: '127.0.0.1' })
+
+    const callers: Array<[path: string, dialled: (path: string) => Promise<Caller>]> = [
+      ['call_1', path => dialUrl(t, wsUrl(address) + path)],
+      ['call_2', path => dial(t, tester(), path)]
+    ]
+    for (const [callId, dialled] of callers) {
+      const own = await dialled('/own')
+      own.send({ echo: callId })
+      t.strictSame(await own.next(), { echo: callId })
+      const caller = await dialled(`/llm-websocket/${callId}`)
+      caller.send(retell.details())
+      t.strictSame((await caller.response(0)).slice(1), [{ response_type: 'response', response_id: 0, content: 'Hello!', content_complete: true }])
+    }
+    t.strictSame(greeted, ['call_1', 'call_2'])
+    t.strictSame(dispatched, ['/own', '/llm-websocket/call_1', '/own', '/llm-websocket/call_2'])
+    t.equal((await upgrade(t, `${address}/llm-websocket`)).status, 400)
+
+    const { status } = await upgradeAndStay(t, `${address}/nowhere`)
+    t.equal(status, 'HTTP/1.1 404 Not Found')
+    await app.close()
+  })
+}
+
+t.test('an upgrade to nowhere is answered 404, and who asked for it does not keep the app from closing', async t => {
+  const { app } = createApp(t)
+  app.get('/page', async () => 'page')
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  const [nowhere, page] = [await upgradeAndStay(t, `${address}/nowhere`), await upgradeAndStay(t, `${address}/page`)]
+  t.equal(nowhere.status, 'HTTP/1.1 404 Not Found')
+  t.equal(page.status, 'HTTP/1.1 200 OK')
+  const closed = Promise.all([nowhere, page].map(({ socket }) => once(socket, 'close')))
+  await app.close()
+  await closed
+})
+
+t.test('who was answered without an upgrade, and stays, is hung up on', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { status, socket } = await upgradeAndStay(t, `${address}/nowhere`)
+  t.equal(status, 'HTTP/1.1 404 Not Found')
+  const caller = await dialUrl(t, `${wsUrl(address)}/millis`)
+  const closed = once(socket, 'close')
+  mock.timers.tick(10_000)
+  await closed
+  await caller.settled()
+  t.equal(app.calls.size, 1)
+})
+
+t.test('what another upgrade listener takes stays with it', async t => {
+  const { app } = createApp(t)
+  const dispatched: string[] = []
+  app.addHook('onRequest', async request => { dispatched.push(request.url) })
+  const others = new WebSocketServer({ noServer: true })
+  others.on('connection', socket => socket.send('{"from":"other"}'))
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (request.url === '/other') others.handleUpgrade(request, socket, head, client => others.emit('connection', client))
+  })
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = wsUrl(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const other = await dialUrl(t, `${address}/other`)
+  t.strictSame(await other.next(), { from: 'other' })
+  await other.settled()
+  const caller = await dialUrl(t, `${address}/llm-websocket/call_1`)
+  t.match(await caller.next(), { response_type: 'config' })
+  t.strictSame(dispatched, ['/llm-websocket/call_1'])
+  others.clients.forEach(client => client.terminate())
+})
+
+t.test('every address the app listens on takes calls', async t => {
+  // What `localhost` is differs from machine to machine.
+  const lookup = dns.lookup as (...args: any[]) => void
+  t.intercept(dns, 'lookup', {
+    value: (host: string, options: any, done: (error: null, addresses: object[]) => void) => {
+      if (options.all !== true) return lookup(host, options, done)
+      done(null, ['127.0.0.1', '127.0.0.2'].map(address => ({ address, family: 4 })))
+    }
+  })
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  await app.listen({ port: 0, host: 'localhost' })
+  const addresses = app.addresses() as AddressInfo[]
+  t.strictSame(addresses.map(({ address }) => address).sort(), ['127.0.0.1', '127.0.0.2'])
+  for (const { address, port } of addresses) {
+    const caller = await dialUrl(t, `ws://${address}:${port}/llm-websocket/call_${address}`)
+    caller.send(retell.details())
+    t.match(await caller.response(0), [{}, { content: 'How may I help you?' }])
+  }
+  t.equal(app.calls.size, 2)
+})
+
+t.test('a transcript of 7 MiB is read', async t => {
+  const { app } = createApp(t)
+  let heard = 0
+  await app.register(voiceAgentPlugin, { ...OPEN, onTranscript (_call, { transcript }) { heard = transcript?.[0]?.content.length ?? 0 } })
+  const caller = await dialUrl(t, `${wsUrl(await app.listen({ port: 0 }))}/llm-websocket/call_1`)
+  caller.send(retell.update('x'.repeat(7 * MIB)))
+  await caller.settled()
+  t.equal(heard, 7 * MIB)
+})
+
+t.test('a frame of more than 8 MiB ends its own call with 1009, and no other', async t => {
+  const { app, logs } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = wsUrl(await app.listen({ port: 0 }))
+  const [caller, other] = [await dialUrl(t, `${address}/llm-websocket/call_1`), await dialUrl(t, `${address}/millis`)]
+  caller.send('x'.repeat(8 * MIB + 1))
+  t.match(await caller.closed, { code: 1009 })
+  t.match(logs.filter(({ level }) => level >= 40), [{ msg: 'socket failed', err: { code: 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' } }])
+  other.send(millis.start(0))
+  t.match(await other.stream(0), [{ data: { content: 'How may I help you?' } }])
+})
+
+t.test('calls are not compressed', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  const caller = await dialUrl(t, `${wsUrl(await app.listen({ port: 0 }))}/llm-websocket/call_1`)
+  t.equal(caller.socket.extensions, '')
+})
+
+t.test('a small maxPayload of the app is warned of at start, and no other', async t => {
+  for (const [maxPayload, warns] of [[1024, true], [8 * MIB, false], [0, false], [undefined, false]] as const) {
+    for (const options of maxPayload === undefined ? [undefined, {}] : [{ maxPayload }]) {
+      const { app, logs } = createApp(t)
+      await app.register(websocket, options === undefined ? {} : { options })
+      await app.register(voiceAgentPlugin, OPEN)
+      t.strictSame(logs.filter(({ level }) => level >= 40).map(({ maxPayload, advised }) => [maxPayload, advised]), warns ? [[maxPayload, 8 * MIB]] : [])
+    }
+  }
+})
+
+t.test('an app whose @fastify/websocket keeps no list of clients takes calls, and drops them when it closes', async t => {
+  const { app } = createApp(t)
+  await app.register(websocket, { options: { clientTracking: false } })
+  await app.register(voiceAgentPlugin, OPEN)
+  const caller = await dialUrl(t, `${wsUrl(await app.listen({ port: 0 }))}/llm-websocket/call_1`)
+  caller.send(retell.details())
+  await caller.response(0)
+  await app.close()
+  t.match(await caller.closed, { code: 1006 })
+})
