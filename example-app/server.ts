@@ -1,0 +1,29 @@
+/**
+ * `npm start`: listens on HOST and PORT, says which URLs to paste into the dashboards, and closes on SIGTERM and SIGINT.
+ */
+import closeWithGrace from 'close-with-grace'
+import { createApp } from './app.js'
+
+const { HOST = '127.0.0.1', PORT = '3000', RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET } = process.env
+
+const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
+
+closeWithGrace({ logger: app.log }, async ({ err }) => {
+  if (err) app.log.error({ err }, 'closing after an error')
+  await app.close()
+})
+
+try {
+  const address = (await app.listen({ host: HOST, port: Number(PORT) })).replace(/^http/, 'ws')
+  const secret = VOICE_AGENT_SECRET === undefined ? '' : '/<VOICE_AGENT_SECRET>'
+  console.log(`
+Retell  Custom LLM WebSocket URL  ${address}${RETELL_PATH}${secret}
+Millis  Custom LLM WebSocket URL  ${address}${MILLIS_PATH}${secret}
+
+Providers reach this machine through a tunnel: see "Trying it with real calls" in README.md.
+`)
+} catch (err) {
+  app.log.error({ err }, 'the server did not start')
+  await app.close()
+  process.exit(1)
+}

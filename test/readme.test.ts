@@ -1,0 +1,39 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { dialUrl, retell } from './helpers/caller.js'
+import { runNode } from './helpers/process.js'
+
+const readme = readFileSync('README.md', 'utf8')
+const snippets = Array.from(readme.matchAll(/^```(ts|js)\n(.*?)^```$/gms), ([, language, code]) => ({ language, code: code! }))
+
+// Inside the package, so that it is imported by its own name.
+const folder = '.tap/readme'
+mkdirSync(folder, { recursive: true })
+
+t.equal(snippets.length, 4)
+
+snippets.forEach(({ language, code }, n) => t.test(`snippet ${n + 1} runs as it stands`, async t => {
+  const listens = /port: 3000/.test(code)
+  const file = join(folder, `snippet-${n + 1}.m${language}`)
+  writeFileSync(file, code.replace('port: 3000', 'port: 0'))
+  const program = runNode(t, ['--import', 'tsx', file], { RETELL_ALLOWLIST: '127.0.0.1' })
+  if (!listens) {
+    t.equal(await program.exit, 0, program.output())
+    return
+  }
+  const [, port] = await program.says(/listening at http:\/\/127\.0\.0\.1:(\d+)/)
+  const caller = await dialUrl(t, `ws://127.0.0.1:${port}/llm-websocket/call_1`)
+  caller.send(retell.details())
+  await caller.response(0)
+  caller.send(retell.request(1, 'Three rolls'))
+  const reply = await caller.response(1)
+  t.equal(reply.map(frame => frame['content']).join(''), 'You said: Three rolls. ')
+}))
+
+t.test('it is short, and begins with the two commands', async t => {
+  const lines = readme.split('\n')
+  t.ok(lines.length <= 300)
+  t.match(lines[3], /^npm ci && npm start/)
+  t.match(lines[4], /^npm ci && npm test/)
+})
