@@ -1,0 +1,125 @@
+/**
+ * The child processes of a run: one model, and a fresh server for each measurement. None outlives the harness.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { ModelStats } from './model-server.js'
+import type { ProbeReport, ProbeRequest } from './servers/probe.js'
+
+/** A server that can be measured. */
+export type ServerName = 'plugin' | 'baseline'
+
+/** The model all servers talk to. */
+export interface Model {
+  readonly baseUrl: string
+  stats (): Promise<ModelStats>
+  probe (): Promise<ProbeReport>
+  stop (): Promise<void>
+}
+
+/** One server under load. */
+export interface Server {
+  /** Base URL of its WebSocket routes. */
+  readonly url: string
+  probe (options?: Partial<ProbeRequest>): Promise<ProbeReport>
+  stop (): Promise<void>
+}
+
+/** What the agent says first in every call, on every server. */
+export const GREETING = 'How may I help you?'
+
+const START_TIMEOUT_MS = 20_000
+const PROBE_TIMEOUT_MS = 20_000
+const FILES = {
+  model: new URL('./model-server.ts', import.meta.url),
+  plugin: new URL('./servers/plugin.ts', import.meta.url),
+  baseline: new URL('./servers/baseline.ts', import.meta.url)
+}
+
+const live = new Set<ChildProcess>()
+
+// `exit` covers a normal end, an uncaught error and process.exit(); signals end a process without it.
+process.on('exit', killAll)
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
+
+/** Starts the model. */
+export async function startModel (): Promise<Model> {
+  const { child, port } = await start('model', {})
+  const origin = `http://127.0.0.1:${port}`
+  return {
+    baseUrl: `${origin}/v1`,
+    // On a connection of its own each time, which the model can then leave out of its count.
+    stats: async () => await (await fetch(`${origin}/stats`, { headers: { connection: 'close' } })).json() as ModelStats,
+    probe: () => probe(child),
+    stop: () => stop(child)
+  }
+}
+
+/** Starts a server whose agent asks `modelName` of `model`. */
+export async function startServer (name: ServerName, model: Model, modelName: string): Promise<Server> {
+  const { child, port } = await start(name, {
+    OPENAI_API_KEY: 'bench',
+    OPENAI_BASE_URL: model.baseUrl,
+    OPENAI_MODEL: modelName,
+    AGENT_INSTRUCTIONS: 'You are the voice of a parcel service. Answer in one short sentence.',
+    AGENT_GREETING: GREETING,
+    RETELL_ALLOWLIST: '127.0.0.1,::1',
+    MILLIS_ALLOWLIST: '127.0.0.1,::1'
+  })
+  return {
+    url: `ws://127.0.0.1:${port}`,
+    probe: options => probe(child, options),
+    stop: () => stop(child)
+  }
+}
+
+async function start (name: keyof typeof FILES, env: Record<string, string>): Promise<{ child: ChildProcess, port: number }> {
+  const child = fork(fileURLToPath(FILES[name]), [], {
+    // Nothing of the user's own environment may configure a server under test.
+    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    execArgv: ['--expose-gc', '--import', import.meta.resolve('tsx')],
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc']
+  })
+  live.add(child)
+  child.once('exit', () => live.delete(child))
+  return { child, port: await portOf(child, name) }
+}
+
+function portOf (child: ChildProcess, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => reject(new Error(`${name} server: ${why}`))
+    const timer = setTimeout(() => fail(`not listening after ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS)
+    child.once('exit', code => {
+      clearTimeout(timer)
+      fail(`exited with ${code} before it listened`)
+    })
+    let printed = ''
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      printed += text
+      const line = /^\{"port":(\d+)\}$/m.exec(printed)
+      if (line === null) return
+      clearTimeout(timer)
+      resolve(Number(line[1]))
+    })
+  })
+}
+
+async function probe (child: ChildProcess, options: Partial<ProbeRequest> = {}): Promise<ProbeReport> {
+  const answered = once(child, 'message', { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) })
+  child.send({ gc: false, ...options } satisfies ProbeRequest)
+  return (await answered)[0] as ProbeReport
+}
+
+/** Nothing a server does at its end is measured, so it is not asked to end nicely. */
+async function stop (child: ChildProcess): Promise<void> {
+  if (!live.has(child)) return
+  const exited = once(child, 'exit')
+  child.kill('SIGKILL')
+  await exited
+}
+
+function killAll (): void {
+  for (const child of live) child.kill('SIGKILL')
+}

@@ -1,0 +1,32 @@
+/**
+ * Calls in which nobody speaks: only keep-alives, every 2 s. What a call holds, and what it costs to keep.
+ */
+import { RetellCaller } from '../callers/retell.js'
+import { Tally } from '../callers/tally.js'
+import { Crowd } from '../crowd.js'
+import { lower, type Scenario } from './scenario.js'
+
+const KEEPALIVE_ROUND_MS = 2000
+
+export const idle: Scenario = {
+  name: 'idle',
+  model: 'bunch-50',
+  async run ({ server, size }) {
+    const crowd = new Crowd(options => new RetellCaller(options), server, 50, new Tally())
+    // The first calls compile code and fill pools that all later ones share.
+    await crowd.dial(Math.ceil(size.idleCalls / 10))
+    crowd.hangUp()
+    await crowd.wait(200)
+    const before = await server.probe({ gc: true })
+    await crowd.dial(size.idleCalls)
+    if (!size.quick) await crowd.wait(KEEPALIVE_ROUND_MS)
+    const { counts, cpuMs } = await crowd.measure(size.quick ? KEEPALIVE_ROUND_MS : KEEPALIVE_ROUND_MS * 3)
+    const after = await server.probe({ gc: true })
+    crowd.hangUp()
+    return [
+      lower('resident memory per call', 'KiB', (after.rssBytes - before.rssBytes) / 1024 / size.idleCalls),
+      lower('heap and buffers held per call', 'KiB', (after.heldBytes - before.heldBytes) / 1024 / size.idleCalls),
+      lower('server CPU per 1,000 keep-alives', 'ms', cpuMs / counts.keepalives * 1000)
+    ]
+  }
+}

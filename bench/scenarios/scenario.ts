@@ -1,0 +1,75 @@
+/**
+ * What a scenario is: some load on one fresh server, and the figures that come out of it.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Caller } from '../callers/caller.js'
+import type { Model, Server } from '../processes.js'
+
+/** How much of everything. */
+export interface Size {
+  /** A smoke run: shows that everything works, not how fast. */
+  readonly quick: boolean
+  /** Length of each measured stretch. */
+  readonly seconds: number
+  /** Calls of the idle scenario. */
+  readonly idleCalls: number
+}
+
+/** What a scenario is given. */
+export interface Bench {
+  readonly server: Server
+  readonly model: Model
+  readonly size: Size
+}
+
+/** One line of the table. */
+export interface Figure {
+  readonly label: string
+  readonly unit: string
+  /** Which way is good; `none` is for the reader's information. */
+  readonly better: 'lower' | 'higher' | 'none'
+  readonly value: number
+}
+
+/** One kind of load. */
+export interface Scenario {
+  readonly name: string
+  /** Name of the model, which sets its pace. */
+  readonly model: string
+  /** Left out of the smoke run, and run once instead of several times, as it takes a minute and counts whole things. */
+  readonly slow?: boolean
+  run (bench: Bench): Promise<Figure[]>
+}
+
+/** Before anything is measured, for so long the server may compile, and open what it keeps open. */
+export function warmUpMs (size: Size): number {
+  return size.quick ? 300 : 2000
+}
+
+/** A tenth of the calls is enough to show that everything works. */
+export function calls (size: Size, full: number): number {
+  return size.quick ? Math.ceil(full / 10) : full
+}
+
+/** One turn, listened to until its end. */
+export async function turn (caller: Caller): Promise<void> {
+  await caller.hear(caller.ask())
+}
+
+/** A turn after a pause around `ms`, spread so that calls do not fall into step. */
+export async function turnAfter (caller: Caller, ms: number): Promise<void> {
+  await delay(ms * (0.5 + Math.random()))
+  await turn(caller)
+}
+
+export function lower (label: string, unit: string, value: number): Figure {
+  return { label, unit, better: 'lower', value }
+}
+
+export function higher (label: string, unit: string, value: number): Figure {
+  return { label, unit, better: 'higher', value }
+}
+
+export function note (label: string, unit: string, value: number): Figure {
+  return { label, unit, better: 'none', value }
+}

@@ -1,0 +1,44 @@
+/**
+ * Lets the harness read a process' own CPU, memory and event-loop delay. It asks over IPC, so that nothing is added to
+ * what it serves.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+/** The harness' question. */
+export interface ProbeRequest {
+  /** Collect garbage first, so that memory shows what is held, not what is left over. */
+  readonly gc: boolean
+}
+
+/** The server's answer. */
+export interface ProbeReport {
+  /** User and system time since the process started, in microseconds. */
+  readonly cpuUs: number
+  readonly rssBytes: number
+  /** JavaScript heap in use plus what it holds outside of it. */
+  readonly heldBytes: number
+  /** 99th percentile since the last report, in ms, beyond the 10 ms resolution of the timer. */
+  readonly loopDelayP99Ms: number
+}
+
+const RESOLUTION_MS = 10
+
+/** Answers each {@link ProbeRequest} from the parent process with a {@link ProbeReport}. Does nothing without a parent. */
+export function answerProbes (): void {
+  if (process.send === undefined) return
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  delay.enable()
+  process.on('message', (request: ProbeRequest) => {
+    if (request.gc) globalThis.gc?.()
+    const cpu = process.cpuUsage()
+    const memory = process.memoryUsage()
+    const report: ProbeReport = {
+      cpuUs: cpu.user + cpu.system,
+      rssBytes: memory.rss,
+      heldBytes: memory.heapUsed + memory.external,
+      loopDelayP99Ms: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION_MS)
+    }
+    delay.reset()
+    process.send?.(report)
+  })
+}
