@@ -456,7 +456,11 @@ class World {
       if (!this.#over) this.#begin(resumed ? undefined : 0)
       return this.#receive(retell.details(resumed ? { call_status: 'ongoing' } : {}))
     }
-    if (!this.#over) this.#begin(id ?? undefined)
+    if (!this.#over) {
+      // One without an id leaves the greeting to the next, unless the call has gone on, or has been ended, by then.
+      if (!this.#begun) this.#begin(id ?? undefined)
+      else if (id !== null && this.turns.length === 0 && this.#terminal === undefined) this.#accept(id, 'greeting', undefined)
+    }
     this.#receive(millis.start(id, session))
   }
 
