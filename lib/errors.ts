@@ -42,8 +42,11 @@ export const SpeechError = createError<[string]>('VOICE_AGENT_ERR_SPEECH',
 /** The call is over, or lost its socket, so it can no longer be controlled. */
 export const CallEndedError = createError<[]>('VOICE_AGENT_ERR_CALL_ENDED', 'The call has ended', 410)
 
+/** A model gave no answer that could be spoken: nothing at all, or its content filter stopped it. The message says which. */
+export const ModelError = createError<[string]>('VOICE_AGENT_ERR_MODEL', 'The model %s', 502)
+
 /** Why a turn was aborted. */
-export type AbortReason = 'superseded' | 'interrupted' | 'interjected' | 'ended' | 'hang-up'
+export type AbortReason = 'superseded' | 'interrupted' | 'interjected' | 'ended' | 'deadline' | 'disconnected' | 'hang-up'
 
 /**
  * `turn.signal.reason` of an aborted turn. Named `AbortError`, as HTTP clients expect of a signal's reason, so that
@@ -52,11 +55,29 @@ export type AbortReason = 'superseded' | 'interrupted' | 'interjected' | 'ended'
 export class TurnAbortedError extends Error {
   override readonly name = 'AbortError'
   readonly code = 'VOICE_AGENT_ERR_TURN_ABORTED'
-  /** superseded: a newer turn came; interrupted: the caller spoke over it; interjected, ended: `call.interject()`, `call.end()` or `call.transfer()` took the floor; hang-up: the call is over. */
+  /** superseded: a newer turn came; interrupted: the caller spoke over it; interjected, ended: `call.interject()`, `call.end()` or `call.transfer()` took the floor; deadline: the agent kept the caller waiting for too long; disconnected: the provider's socket was lost, and it may dial again; hang-up: the call is over. */
   readonly reason: AbortReason
 
   constructor (reason: AbortReason) {
     super(`The turn was aborted: ${reason}`)
     this.reason = reason
+  }
+}
+
+/** What a turn waited for too long: the first word, the next one, or the end of the reply. */
+export type Deadline = 'first-token' | 'token-gap' | 'turn'
+
+/** A turn took longer than one of its `deadlines`. Given to `fallback` and in the turn's report. */
+export class DeadlineError extends Error {
+  override readonly name = 'DeadlineError'
+  readonly code = 'VOICE_AGENT_ERR_DEADLINE'
+  readonly deadline: Deadline
+  /** What was allowed, in ms. */
+  readonly ms: number
+
+  constructor (deadline: Deadline, ms: number) {
+    super(`The agent exceeded the ${deadline} deadline of ${ms} ms`)
+    this.deadline = deadline
+    this.ms = ms
   }
 }

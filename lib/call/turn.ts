@@ -7,7 +7,7 @@ import type { Feature, Protocol, Transcript } from '../protocols/protocol.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
 import { toMessages } from './messages.js'
-import { kindOf, openReply, type Source } from './reply.js'
+import { kindOf, openReply, type Source } from '../reply.js'
 import { Floor, type Speaker } from './speaker.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many pieces it must.

@@ -1,5 +1,5 @@
 import type { ReadableStream } from 'node:stream/web'
-import { SpeechError } from '../errors.js'
+import { SpeechError } from './errors.js'
 
 /** Where a reply's pieces are pulled from, whatever kind of reply it is. Nothing is promised of what comes out. */
 export interface Source {
