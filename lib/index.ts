@@ -12,6 +12,6 @@ export type {
 export type { AzureOptions, OpenAIAgent, OpenAIAgentOptions } from './agents/openai.js'
 export type { CallHooks } from './call/hooks.js'
 export type { Calls } from './call/registry.js'
-export type { MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'
+export type { DeadlineOptions, MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'
 export type { MillisControlFrames } from './protocols/millis/frames.js'
 export type { CallSummary, TurnOutcome, TurnReport } from './telemetry/report.js'

@@ -4,9 +4,9 @@
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
-import type { Turn } from './agent.js'
 import type { AzureOptions, OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
+import type { Fallback, Filler } from './call/stand-in.js'
 import { ConfigError } from './errors.js'
 import type { MillisControlFrames } from './protocols/millis/frames.js'
 
@@ -30,6 +30,18 @@ export interface MillisOptions {
   controlFrames?: Partial<MillisControlFrames>
 }
 
+/** How long a caller may be kept waiting, in ms; 0 = for ever. What is said then is up to `fallback`. */
+export interface DeadlineOptions {
+  /** For the first word of an answer. `FIRST_TOKEN_TIMEOUT_MS`, default 5,000: most models begin within 1 s, and callers hang up on silence. */
+  firstTokenMs?: number
+  /** For each further piece of it. `TOKEN_GAP_TIMEOUT_MS`, default 5,000. */
+  tokenGapMs?: number
+  /** For the whole of it. `TURN_TIMEOUT_MS`, default 60,000: nobody listens to a longer speech. */
+  turnMs?: number
+  /** For anything at all, before `filler` is said. `FILLER_DELAY_MS`, default 1,500. */
+  fillerMs?: number
+}
+
 /** Options of `app.register(voiceAgentPlugin, options)`. All are optional, and win over the environment. */
 export interface VoiceAgentOptions extends CallHooks {
   /** `false` = no Retell route. */
@@ -42,8 +54,11 @@ export interface VoiceAgentOptions extends CallHooks {
   trustedProxies?: string | readonly string[]
   /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is known. */
   openai?: Omit<OpenAIAgentOptions, 'azure'> & { azure?: Partial<AzureOptions> }
-  /** What the caller hears when the agent failed. Default: `How may I help you?` to a greeting, else `I am sorry, can you say that again?`. */
-  fallback?: string | ((turn: Turn, error: unknown) => string)
+  /** What the caller hears when the agent failed or exceeded a deadline (then the error is a DeadlineError); `''` = nothing. Default: `How may I help you?` to a greeting, else `I am sorry, can you say that again?`. */
+  fallback?: Fallback
+  /** What a caller who waits for an answer hears when nothing came for `deadlines.fillerMs`. Once a turn; never history. Default nothing. */
+  filler?: Filler
+  deadlines?: DeadlineOptions
   /** How `turn.messages` is made. */
   messages?: {
     /** Default false: a message `(The call has connected.)` stands before the agent's greeting, since many models want the user to come first. */
@@ -53,6 +68,8 @@ export interface VoiceAgentOptions extends CallHooks {
   prefix?: string
 }
 
+const HOUR_MS = 3_600_000
+
 // `title` is the option that stands for the same thing, `description` what is accepted: the error says both.
 const Path = (option: string, path: string) => Type.String({
   title: option, description: `a path such as ${path}`, default: path, pattern: '^(/[A-Za-z0-9._~-]+)+$'
@@ -61,21 +78,26 @@ const List = (option: string, list = '') => Type.String({
   title: option, description: 'addresses and CIDR ranges, separated by commas', default: list
 })
 const Text = (option: string) => Type.String({ title: option, description: 'text', default: '' })
+const Milliseconds = (option: string, ms: number, maximum: number) => Type.Integer({
+  title: option, description: `milliseconds, 0 to ${maximum}`, default: ms, minimum: 0, maximum
+})
 const OptionalText = (option: string) => Type.Optional(Type.String({ title: option, description: 'text' }))
 
 /** The environment variables the plugin reads, as JSON schema. */
 export const envSchema = Type.Object({
   RETELL_PATH: Path('retell.path', '/llm-websocket'),
   RETELL_ALLOWLIST: List('retell.allowlist', '100.20.5.228'),
-  RETELL_CALL_DETAILS_TIMEOUT_MS: Type.Integer({
-    title: 'retell.callDetailsTimeoutMs', description: 'milliseconds, 0 to 60000', default: 2_000, minimum: 0, maximum: 60_000
-  }),
+  RETELL_CALL_DETAILS_TIMEOUT_MS: Milliseconds('retell.callDetailsTimeoutMs', 2_000, 60_000),
   MILLIS_PATH: Path('millis.path', '/millis'),
   MILLIS_ALLOWLIST: List('millis.allowlist'),
   VOICE_AGENT_SECRET: Type.Optional(Type.String({
     title: 'secret', description: 'at least one letter, digit or one of . _ ~ -, and nothing else', pattern: '^[A-Za-z0-9._~-]+$'
   })),
   TRUSTED_PROXIES: List('trustedProxies'),
+  FIRST_TOKEN_TIMEOUT_MS: Milliseconds('deadlines.firstTokenMs', 5_000, HOUR_MS),
+  TOKEN_GAP_TIMEOUT_MS: Milliseconds('deadlines.tokenGapMs', 5_000, HOUR_MS),
+  TURN_TIMEOUT_MS: Milliseconds('deadlines.turnMs', 60_000, HOUR_MS),
+  FILLER_DELAY_MS: Milliseconds('deadlines.fillerMs', 1_500, HOUR_MS),
   OPENAI_API_KEY: Text('openai.apiKey'),
   OPENAI_BASE_URL: Text('openai.baseURL'),
   OPENAI_MODEL: OptionalText('openai.model'),
@@ -92,6 +114,7 @@ export type Env = Static<typeof envSchema>
 const VARIABLES = Object.keys(envSchema.properties) as Array<keyof Env>
 
 const StringList = Type.Union([Type.String(), Type.Array(Type.String())])
+const Line = Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' })
 const Hook = Type.Optional(Type.Function([], Type.Any()))
 const members = <T extends Record<string, TSchema>>(properties: T) =>
   Type.Partial(Type.Object(properties), { additionalProperties: false })
@@ -113,7 +136,9 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxTokens: Type.Integer({ minimum: 1 }),
     azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
   }),
-  fallback: Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' }),
+  fallback: Line,
+  filler: Line,
+  deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
   messages: members({ leadingAssistant: Type.Boolean() }),
   onCallStart: Hook,
   onTranscript: Hook,
@@ -145,7 +170,7 @@ function innermost (error: ValueError): ValueError {
 
 /** The options as the environment would have them, to be laid over it. */
 export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number>> {
-  const { retell, millis, openai } = options
+  const { retell, millis, openai, deadlines } = options
   return withoutUndefined({
     RETELL_PATH: retell ? retell.path : undefined,
     RETELL_ALLOWLIST: retell ? joined(retell.allowlist) : undefined,
@@ -154,6 +179,10 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     MILLIS_ALLOWLIST: millis ? joined(millis.allowlist) : undefined,
     VOICE_AGENT_SECRET: options.secret,
     TRUSTED_PROXIES: joined(options.trustedProxies),
+    FIRST_TOKEN_TIMEOUT_MS: deadlines?.firstTokenMs,
+    TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,
+    TURN_TIMEOUT_MS: deadlines?.turnMs,
+    FILLER_DELAY_MS: deadlines?.fillerMs,
     OPENAI_API_KEY: openai?.apiKey,
     OPENAI_BASE_URL: openai?.baseURL,
     OPENAI_MODEL: openai?.model,

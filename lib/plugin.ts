@@ -14,7 +14,7 @@ import type { Agent } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING } from './agents/scripted.js'
 import { LiveCall, type CallHost } from './call/call.js'
-import { createFallback } from './call/fallback.js'
+import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { AgentError, AlreadyRegisteredError } from './errors.js'
 import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
@@ -60,7 +60,14 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       calls,
       hooks: options,
       leadingAssistant: options.messages?.leadingAssistant ?? false,
+      deadlines: {
+        firstTokenMs: config.FIRST_TOKEN_TIMEOUT_MS,
+        tokenGapMs: config.TOKEN_GAP_TIMEOUT_MS,
+        turnMs: config.TURN_TIMEOUT_MS,
+        fillerMs: options.filler === undefined ? 0 : config.FILLER_DELAY_MS
+      },
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
+      filler: createFiller(options.filler ?? ''),
       ask: turn => fastify.agent(turn)
     }
     const sockets = new Set<WebSocket>()

@@ -3,7 +3,7 @@ import env from '@fastify/env'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import voiceAgentPlugin, { envSchema, type VoiceAgentOptions } from '../lib/index.js'
+import voiceAgentPlugin, { envSchema, type Agent, type VoiceAgentOptions } from '../lib/index.js'
 import { toConfigError } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell } from './helpers/caller.js'
@@ -17,6 +17,9 @@ interface Setting {
   readonly variable: Variable
   /** Other variables without which this one has no effect. */
   readonly with?: Partial<Record<Variable, string>>
+  /** Other options, of the same kind. */
+  readonly options?: VoiceAgentOptions
+  readonly agent?: Agent
   readonly inEnv: string
   readonly option: VoiceAgentOptions
   /** What the app does by default, with the variable, and with the option as well. */
@@ -70,6 +73,25 @@ async function waited (t: Test, app: FastifyInstance): Promise<number> {
   const caller = await dialRetell(t, app)
   let ms = 0
   for (; caller.frames.length === 1; ms += 100) {
+    mock.timers.tick(100)
+    await caller.settled()
+  }
+  mock.timers.reset()
+  return ms
+}
+
+// How long the server lets a caller wait, in ms.
+async function silent (t: Test, app: FastifyInstance): Promise<number> {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const caller = await dialRetell(t, app)
+  caller.send(retell.request(1, 'Hi'))
+  await caller.settled()
+  // Once more, for what an agent said in response.
+  await caller.settled()
+  const heard = caller.frames.length
+  let ms = 0
+  for (; caller.frames.length === heard; ms += 100) {
     mock.timers.tick(100)
     await caller.settled()
   }
@@ -148,6 +170,46 @@ const SETTINGS: Setting[] = [
     }
   },
   {
+    variable: 'FIRST_TOKEN_TIMEOUT_MS',
+    with: OPEN,
+    agent: () => new Promise(() => {}),
+    inEnv: '3000',
+    option: { deadlines: { firstTokenMs: 2_000 } },
+    expected: [5_000, 3_000, 2_000],
+    observe: silent
+  },
+  {
+    variable: 'TOKEN_GAP_TIMEOUT_MS',
+    with: OPEN,
+    agent: async function * () {
+      yield 'One '
+      await new Promise(() => {})
+    },
+    inEnv: '3000',
+    option: { deadlines: { tokenGapMs: 2_000 } },
+    expected: [5_000, 3_000, 2_000],
+    observe: silent
+  },
+  {
+    variable: 'TURN_TIMEOUT_MS',
+    with: { ...OPEN, FIRST_TOKEN_TIMEOUT_MS: '0' },
+    agent: () => new Promise(() => {}),
+    inEnv: '3000',
+    option: { deadlines: { turnMs: 2_000 } },
+    expected: [60_000, 3_000, 2_000],
+    observe: silent
+  },
+  {
+    variable: 'FILLER_DELAY_MS',
+    with: OPEN,
+    options: { filler: 'One moment.' },
+    agent: () => new Promise(() => {}),
+    inEnv: '300',
+    option: { deadlines: { fillerMs: 200 } },
+    expected: [1_500, 300, 200],
+    observe: silent
+  },
+  {
     variable: 'OPENAI_API_KEY',
     with: withModel,
     inEnv: 'sk-env',
@@ -217,16 +279,17 @@ t.test('every variable is tried here', async t => {
   t.strictSame(SETTINGS.map(({ variable }) => variable).sort(), Object.keys(envSchema.properties).sort())
 })
 
-for (const { variable, with: others = {}, inEnv, option, expected, observe } of SETTINGS) {
+for (const { variable, with: others = {}, options: more, agent, inEnv, option, expected, observe } of SETTINGS) {
   t.test(`${variable} changes the default, and its option changes it again`, async t => {
     const steps: Array<[env: Partial<Record<Variable, string>>, options: VoiceAgentOptions]> = [
-      [others, {}],
-      [{ ...others, [variable]: inEnv }, {}],
-      [{ ...others, [variable]: inEnv }, option]
+      [others, { ...more }],
+      [{ ...others, [variable]: inEnv }, { ...more }],
+      [{ ...others, [variable]: inEnv }, { ...more, ...option }]
     ]
     for (const [i, [variables, options]] of steps.entries()) {
       setEnv(t, variables)
       const { app } = createApp(t)
+      if (agent !== undefined) app.decorate('agent', agent)
       await app.register(voiceAgentPlugin, options)
       await app.ready()
       const observed = await observe(t, app)

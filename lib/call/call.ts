@@ -7,6 +7,7 @@ import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import { logFailure } from '../telemetry/failure.js'
 import type { TurnReport } from '../telemetry/report.js'
+import type { DeadlineSettings } from './deadlines.js'
 import { runHook, type CallHooks } from './hooks.js'
 import { Playback } from './playback.js'
 import type { CallRegistry } from './registry.js'
@@ -23,10 +24,13 @@ export interface CallHost {
   readonly calls: CallRegistry<LiveCall>
   readonly hooks: CallHooks
   readonly leadingAssistant: boolean
+  readonly deadlines: DeadlineSettings
   /** Calls the user's agent. */
   ask (turn: Turn): Reply
   /** What the caller hears when the agent failed. Never throws. */
   fallback (turn: Turn, error: unknown): string
+  /** What the caller hears while an agent is silent. Never throws. */
+  filler (turn: Turn): string
 }
 
 /**
@@ -60,6 +64,7 @@ export class LiveCall implements Call {
   #controls = 0
   #malformed = 0
   readonly #lacked = new Set<Feature>()
+  readonly #inPassing = new Set<string>()
 
   constructor (host: CallHost, id: string, protocol: Protocol, socket: Socket, log: FastifyBaseLogger) {
     this.#host = host
@@ -75,8 +80,12 @@ export class LiveCall implements Call {
       speaker: this.#speaker,
       protocol,
       leadingAssistant: host.leadingAssistant,
+      inPassing: this.#inPassing,
+      deadlines: host.deadlines,
       ask: turn => host.ask(turn),
       fallback: (turn, error) => host.fallback(turn, error),
+      filler: turn => host.filler(turn),
+      saidInPassing: text => { this.#inPassing.add(text) },
       lacks: feature => this.#lacks(feature),
       turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
     }

@@ -17,6 +17,8 @@ export const CALLER_UNHEARD = '(The caller said nothing that could be understood
 export interface MessagesOptions {
   /** May the list start with the assistant? Many models want a user message first. */
   readonly leadingAssistant: boolean
+  /** What the agent said in passing, fillers and apologies: a model that reads them in its own mouth repeats them. */
+  readonly inPassing: ReadonlySet<string>
 }
 
 /** Never promoted to instructions (system), never told without the call they answer (tool, function). */
@@ -38,12 +40,14 @@ const NO_OUTPUT = '(no output)'
 export function toMessages (entries: readonly Entry[], reason: TurnReason, options: MessagesOptions): ChatMessage[] {
   const messages: ChatMessage[] = []
   const results = firstResults(entries)
+  const meant = withoutPhrases(options.inPassing)
   const seen = new Set<string>()
 
   for (const entry of entries) {
     switch (entry.kind) {
       case 'speech':
-        if (!UNSPOKEN_ROLES.has(entry.role)) say(messages, entry.role === 'agent' ? 'assistant' : 'user', entry.content)
+        if (entry.role === 'agent') say(messages, 'assistant', meant(entry.content))
+        else if (!UNSPOKEN_ROLES.has(entry.role)) say(messages, 'user', entry.content)
         break
       case 'note':
         say(messages, 'user', entry.content)
@@ -76,6 +80,15 @@ function firstResults (entries: readonly Entry[]): Map<string, string> {
     results.set(entry.id, entry.content.trim() === '' ? NO_OUTPUT : entry.content)
   }
   return results
+}
+
+/** Makes a function that leaves phrases out of a text, where they do not stand inside other words. */
+function withoutPhrases (phrases: ReadonlySet<string>): (text: string) => string {
+  const alternatives = [...phrases].map(phrase => phrase.trim().replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')).filter(phrase => phrase !== '')
+  if (alternatives.length === 0) return text => text
+  // Of two that begin alike, the longer one.
+  const pattern = new RegExp(`(?<!\\S)(?:${alternatives.sort((a, b) => b.length - a.length).join('|')})(?:\\s+|$)`, 'g')
+  return text => text.replace(pattern, '')
 }
 
 /** Adds speech; models that insist on alternation reject two messages of one role in a row. */

@@ -17,6 +17,8 @@ export class Floor {
   firstSaidAt: number | undefined
   /** Words that are ready and leave with the next frame. */
   pending = ''
+  /** Has a word of the answer been said? Fillers are none. */
+  answering = false
   /** Would a word said now run into the one before? */
   endsOpen = false
 
@@ -53,7 +55,8 @@ export class Speaker {
   /** Says something, unless the turn lost the floor. */
   say (floor: Floor, text: string): void {
     if (floor !== this.#floor || text === '') return
-    const first = floor.characters === 0
+    const first = !floor.answering
+    floor.answering = true
     said(floor, text)
     floor.pending += text
     if (first) this.flush()

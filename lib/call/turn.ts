@@ -2,27 +2,32 @@ import type { FastifyBaseLogger } from 'fastify'
 import { isAction } from '../agent.js'
 import type { Call, ChatMessage, Reply, TerminalAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
-import { SpeechError, TurnAbortedError, type AbortReason } from '../errors.js'
+import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
 import type { Feature, Protocol, Transcript } from '../protocols/protocol.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
-import { toMessages } from './messages.js'
 import { kindOf, openReply, type Source } from '../reply.js'
+import { Deadlines, type DeadlineSettings } from './deadlines.js'
+import { toMessages, type MessagesOptions } from './messages.js'
 import { Floor, type Speaker } from './speaker.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many pieces it must.
 const PIECES_PER_LOOP_TURN = 256
 
 /** What a turn needs of its call. */
-export interface TurnHost {
+export interface TurnHost extends MessagesOptions {
   readonly call: Call
   readonly speaker: Speaker
   readonly protocol: Protocol
-  readonly leadingAssistant: boolean
+  readonly deadlines: DeadlineSettings
   /** Calls the user's agent. */
   ask (turn: Turn): Reply
   /** What the caller hears when the agent failed. Never throws. */
   fallback (turn: Turn, error: unknown): string
+  /** What the caller hears while the agent is silent; `''` is nothing. Never throws. */
+  filler (turn: Turn): string
+  /** Something was said that is not to be history. */
+  saidInPassing (text: string): void
   /** Tells the agent's author, once per call, of something the provider lacks. */
   lacks (feature: Feature): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
@@ -45,6 +50,7 @@ export class LiveTurn implements Turn {
   #log: FastifyBaseLogger | undefined
   #controller: AbortController | undefined
   #abortedBy: TurnAbortedError | undefined
+  #deadlines: Deadlines | undefined
   #source: Source | undefined
   #over = false
 
@@ -86,8 +92,13 @@ export class LiveTurn implements Turn {
 
   /** Calls the agent, unless the turn is already over. */
   start (): void {
+    if (this.#over) return
+    this.#deadlines = new Deadlines(this.#host.deadlines, {
+      expired: (deadline, ms) => this.#expired(deadline, ms),
+      fill: () => this.#fill()
+    })
     // #speak catches whatever the agent does.
-    if (!this.#over) void this.#speak() // eslint-disable-line no-void
+    void this.#speak() // eslint-disable-line no-void
   }
 
   /** Ends the turn without another frame. Before this returns its signal has aborted and its generator is being closed. */
@@ -123,7 +134,7 @@ export class LiveTurn implements Turn {
         const { done, value } = isThenable(step) ? await step : step
         if (this.#over) return
         if (done) return this.#complete('completed', '')
-        if (typeof value === 'string') this.#host.speaker.say(this.floor, value)
+        if (typeof value === 'string') this.#say(value)
         else if (value !== undefined && value !== null) this.#act(value)
       }
     } catch (error) {
@@ -131,9 +142,17 @@ export class LiveTurn implements Turn {
     }
   }
 
+  #say (text: string): void {
+    if (text === '') return
+    this.#deadlines?.answered()
+    this.#host.speaker.say(this.floor, text)
+  }
+
   #act (value: unknown): void {
     if (!isAction(value)) throw new SpeechError(kindOf(value))
     const { speaker, protocol } = this.#host
+    if (value.action === 'uninterruptible') this.#deadlines?.answered()
+    else this.#deadlines?.alive()
     if (protocol.lacks.has(value.action)) {
       this.#host.lacks(value.action)
       if (value.action === 'uninterruptible') speaker.say(this.floor, value.text)
@@ -141,7 +160,7 @@ export class LiveTurn implements Turn {
     }
     switch (value.action) {
       case 'filler':
-        return speaker.sayWith(this.floor, value.text, { flush: true })
+        return this.#sayInPassing(value.text)
       case 'uninterruptible':
         return speaker.sayWith(this.floor, value.text, { uninterruptible: true })
       case 'pause':
@@ -169,8 +188,32 @@ export class LiveTurn implements Turn {
     // An agent that was told to stop may well throw; that is no failure.
     if (this.#over) return logDetail(this.log, error, 'agent threw after its turn was over')
     logFailure(this.log, error, 'agent failed')
-    this.#complete('error', this.#host.fallback(this, error), undefined, error)
+    this.#complete('error', this.#apology(error), undefined, error)
     this.#source?.close()
+  }
+
+  #expired (deadline: Deadline, ms: number): void {
+    this.log.warn({ deadline, ms }, 'agent exceeded a deadline')
+    const error = new DeadlineError(deadline, ms)
+    this.#complete('deadline', this.#apology(error), undefined, error)
+    this.#stopAgent('deadline')
+  }
+
+  #apology (error: unknown): string {
+    const line = this.#host.fallback(this, error)
+    this.#host.saidInPassing(line)
+    return line
+  }
+
+  #fill (): void {
+    const text = this.floor.characters === 0 ? this.#host.filler(this) : ''
+    // Set apart from the answer to come.
+    if (text !== '') this.#sayInPassing(/\s$/.test(text) ? text : `${text} `)
+  }
+
+  #sayInPassing (text: string): void {
+    this.#host.saidInPassing(text)
+    this.#host.speaker.sayWith(this.floor, text, { flush: true })
   }
 
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction, error?: unknown): void {
@@ -180,6 +223,7 @@ export class LiveTurn implements Turn {
 
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {
     this.#over = true
+    this.#deadlines?.stop()
     const { characters, firstSaidAt } = this.floor
     this.#host.turnEnded(this, {
       outcome,

@@ -24,11 +24,11 @@ export function logDetail (log: FastifyBaseLogger, error: unknown, what: string)
 function withoutMessage (error: unknown): unknown {
   if (!(error instanceof Error)) return { type: typeof error }
   try {
-    const { code, status } = error as { code?: unknown, status?: unknown }
-    // Messages of our own errors never hold content.
-    if (typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_')) return error
+    const { code, status, message } = error as { code?: unknown, status?: unknown, message: string }
     return {
       type: error.constructor.name,
+      // Messages of our own errors never hold content; those of their causes may.
+      ...(typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_') && { message }),
       // A code is one word; several are a message.
       ...(typeof code === 'string' && /^\w{1,64}$/.test(code) && { code }),
       ...(typeof status === 'number' && { status }),

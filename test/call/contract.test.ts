@@ -3,8 +3,8 @@
  * agents that do whatever they like, and an app that interferes. A small model of what was promised judges every frame.
  */
 import assert from 'node:assert/strict'
-import { mock } from 'node:test'
 import t from 'tap'
+import FakeTimers from '@sinonjs/fake-timers'
 import fc from 'fast-check'
 import {
   endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible
@@ -19,6 +19,8 @@ import { APOLOGY, GREETING, Line, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
 
 const WAIT_MS = 2_000
+const DEADLINES = { firstTokenMs: 3_000, tokenGapMs: 2_000, turnMs: 6_000, fillerMs: 1_500 }
+const FILLER = 'Hm...'
 const DESK = '+15550100009'
 
 // What an agent does next.
@@ -68,6 +70,8 @@ interface Scenario {
   provider: Provider
   onCallStart: 'none' | 'sync' | 'held' | 'throws' | 'ends'
   listens: boolean
+  /** Are there deadlines, and a filler? */
+  impatient: boolean
   scripts: Script[]
   steps: Step[]
 }
@@ -221,6 +225,8 @@ interface Accepted {
   readonly puppet: Puppet
   readonly frames: Frame[]
   turn?: Turn
+  /** When its agent was called, in ms since the call began. */
+  askedAt?: number
   /** What aborted it, as far as the model can tell. */
   abortedBy?: TurnOutcome
   report?: TurnReport
@@ -265,7 +271,11 @@ class World {
         this.#expect(this.turns.every(({ report }) => report !== undefined), 'T12: the call ended before its turns')
       }
     }
-    this.line = new Line(scenario.provider, turn => this.#ask(turn), { hooks, waitMs: WAIT_MS })
+    this.line = new Line(scenario.provider, turn => this.#ask(turn), {
+      hooks,
+      waitMs: WAIT_MS,
+      ...(scenario.impatient && { deadlines: DEADLINES, filler: FILLER })
+    })
     this.#judge()
   }
 
@@ -293,6 +303,7 @@ class World {
       this.#expect(older.abortedBy === undefined || older.turn === undefined || older.turn.signal.aborted, 'T2: an agent was called before the older turn was aborted')
     }
     current!.turn = turn
+    current!.askedAt = this.#passed
     return current!.puppet.reply(turn, this) as Reply
   }
 
@@ -420,9 +431,10 @@ class World {
         return this.#control(() => this.line.call.updateAgent({ responsiveness: 1 }), this.#over ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : undefined)
       case 'pass': {
         const before = this.#passed
+        if (this.provider === 'retell' && !this.#over && before < WAIT_MS && before + step.ms >= WAIT_MS) this.#begin(0)
+        clock.tick(step.ms)
         this.#passed += step.ms
-        if (this.provider === 'retell' && !this.#over && before < WAIT_MS && this.#passed >= WAIT_MS) this.#begin(0)
-        return mock.timers.tick(step.ms)
+        return
       }
       case 'release':
         return this.#held.splice(0).forEach(release => release())
@@ -550,12 +562,20 @@ class World {
 
   async finish (): Promise<void> {
     this.#judge()
+    if (this.#scenario.impatient && !this.#over) {
+      // Once for an onCallStart that does not end, the rest for the agent.
+      for (let passes = 0; passes < 3; passes++) {
+        await this.run({ do: 'pass', ms: 5_000 })
+        await this.run({ do: 'tick' })
+      }
+      this.#expect(!this.#isLive(), 'T8: a turn is live for ever')
+    }
     await this.run({ do: 'hang up' })
     const frames = this.line.frames.length
     // Whatever is still to come must change nothing: agents that wake, timers, promises, frames.
     for (const { puppet } of this.turns) puppet.tell({ do: 'say', text: 'after the call' }, { do: 'finish' })
     this.#perform({ do: 'release' })
-    mock.timers.tick(600_000)
+    clock.tick(600_000)
     this.line.receive(retell.ping(1), retell.request(1_000, 'Hi'), millis.request(1_000, 'Hi'))
     this.line.call.closed(1005)
     await Promise.all(this.#controls)
@@ -587,18 +607,27 @@ class World {
     if (report === undefined) return this.#expect(false, `T12: ${which} never ended`)
     const { text, last, outcome } = expectationOf(puppet.told, this.provider)
     const completions = frames.filter(frame => speechOf(frame)?.last).length
-    const said = contentOf(frames)
-    this.#expect(report.outcome === (abortedBy ?? outcome), `${which} was ${report.outcome}, not ${abortedBy ?? outcome}`)
+    const content = contentOf(frames)
+    // Only pauses may come before it.
+    const filled = this.#scenario.impatient && /^[ -]*Hm\.\.\. /.test(content)
+    const said = filled ? content.replace(`${FILLER} `, '') : content
+    if (filled) this.#expect(turn.reason === 'response' && this.#passed - turn.askedAt! >= DEADLINES.fillerMs, `T8: ${which} has a filler too early`)
+    this.#expect(report.outcome === (abortedBy ?? outcome) || (report.outcome === 'deadline' && abortedBy === undefined), `${which} was ${report.outcome}, not ${abortedBy ?? outcome}`)
     switch (report.outcome) {
       case 'completed':
       case 'error':
         this.#expect(completions === 1, `T3: ${which} has ${completions} completions`)
         this.#expect(isJoin(said, text, report.outcome === 'error' ? this.#fallback(turn) : last), `T5: ${which} said ${JSON.stringify(said)}`)
         break
+      case 'deadline':
+        this.#expect(this.#scenario.impatient && this.#passed - turn.askedAt! >= DEADLINES.tokenGapMs, `T8: ${which} was given up too early`)
+        this.#expect(completions === 1, `T3: ${which} has ${completions} completions`)
+        this.#expect(prefixesOf(text).some(words => isJoin(said, words, this.#fallback(turn))), `T5: ${which} said ${JSON.stringify(said)}`)
+        break
       case 'interjected':
       case 'ended':
         this.#expect(completions === 1, `T3: ${which} has ${completions} completions`)
-        this.#expect(Array.from({ length: text.length + 1 }, (_, end) => text.slice(0, end)).some(words => GOODBYES.some(say => isJoin(said, words, say))), `T5: ${which} said ${JSON.stringify(said)}`)
+        this.#expect(prefixesOf(text).some(words => GOODBYES.some(say => isJoin(said, words, say))), `T5: ${which} said ${JSON.stringify(said)}`)
         break
       case 'superseded':
       case 'interrupted':
@@ -656,6 +685,10 @@ function expectationOf (told: Command[], provider: Provider): { text: string, la
     }
   }
   return { text, last: '', outcome: undefined }
+}
+
+function prefixesOf (text: string): string[] {
+  return Array.from({ length: text.length + 1 }, (_, end) => text.slice(0, end))
 }
 
 // Last words may be set apart by a space.
@@ -737,14 +770,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
+const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] })
+t.teardown(() => clock.uninstall())
+
 for (const provider of ['retell', 'millis'] as const) {
   t.test(`whatever happens, a ${provider} call keeps the turn contract`, async t => {
-    mock.timers.enable({ apis: ['setTimeout'] })
-    t.teardown(() => mock.timers.reset())
     const scenario = fc.record({
       provider: fc.constant(provider),
       onCallStart: fc.constantFrom('none' as const, 'sync' as const, 'held' as const, 'throws' as const, 'ends' as const),
       listens: fc.boolean(),
+      impatient: fc.boolean(),
       scripts: fc.array(script, { minLength: 1, maxLength: 4 }),
       steps: fc.array(step, { maxLength: 40 })
     })

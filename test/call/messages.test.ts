@@ -11,6 +11,8 @@ import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 type Param = OpenAI.ChatCompletionMessageParam
 const asParams: (...args: Parameters<typeof toMessages>) => Param[] = toMessages
 
+const PLAIN: MessagesOptions = { leadingAssistant: false, inPassing: new Set() }
+
 const NO_RESULT = '{"error":"no result was recorded"}'
 
 const speech = (role: string, content: string): Entry => ({ kind: 'speech', role, content })
@@ -204,6 +206,24 @@ const cases: Case[] = [
     options: { leadingAssistant: true }
   },
   {
+    behaviour: 'what the agent said in passing is left out of its mouth, and of nobody else\'s',
+    entries: [caller('One moment.'), agent('One moment. Hm,  it is (five).  Sorry?'), caller('Sorry?'), agent('Hm,')],
+    messages: [user('One moment.'), assistant('it is (five).'), user('Sorry?')],
+    options: { inPassing: new Set(['One moment. ', 'Hm,', 'Sorry?']) }
+  },
+  {
+    behaviour: 'what it said in passing is left where it is a part of other words',
+    entries: [caller('Hi'), agent('Hmm, "One." One.Two One'), caller('So?')],
+    messages: [user('Hi'), assistant('Hmm, "One." One.Two One'), user('So?')],
+    options: { inPassing: new Set(['Hm', 'One.', '', ' ']) }
+  },
+  {
+    behaviour: 'of two phrases that begin alike the longer one is left out, whatever characters they have',
+    entries: [caller('Hi'), agent('Well... (a|b) [c] $5? I see.'), caller('So?')],
+    messages: [user('Hi'), assistant('I see.'), user('So?')],
+    options: { inPassing: new Set(['Well...', 'Well... (a|b) [c] $5?', '.']) }
+  },
+  {
     behaviour: "but not one after the caller's words",
     reason: 'greeting',
     entries: [agent('Hello'), caller('Hi')],
@@ -214,7 +234,7 @@ const cases: Case[] = [
 
 for (const { behaviour, entries, messages, reason = 'response', options } of cases) {
   t.test(behaviour, async t => {
-    const got = asParams(frozen(entries), reason, { leadingAssistant: false, ...options })
+    const got = asParams(frozen(entries), reason, { ...PLAIN, ...options })
     t.strictSame(got, messages)
     t.strictSame(messageFaults(messages), [])
   })
@@ -225,7 +245,7 @@ t.test('a very long call takes linear time', async t => {
   const n = 200_000
   const ids = Array.from({ length: n }, (_, i) => String(i))
   const entries = [...ids.map(id => caller(`w${id}`)), ...ids.map(id => invoke(id)), ...ids.reverse().map(id => result(id))]
-  const messages = toMessages(entries, 'response', { leadingAssistant: false })
+  const messages = toMessages(entries, 'response', PLAIN)
   t.equal(messages.length, 1 + 2 * n)
   t.strictSame(messages.slice(-2), pair(String(n - 1)))
 })
@@ -247,7 +267,7 @@ const anyEntries = fc.array(fc.oneof(
     : speech(entry.role, entry.words.map(word => word === 'word' ? `word${++n}` : word).join(' ')))
 })
 const anyReason = fc.constantFrom<TurnReason>('greeting', 'response', 'reminder')
-const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean() })
+const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean(), inPassing: fc.constant(new Set<string>()) })
 
 function always (behaviour: string, check: (messages: ChatMessage[], entries: Entry[], reason: TurnReason, options: MessagesOptions) => void) {
   t.test(behaviour, async () => fc.assert(fc.property(anyEntries, anyReason, anyOptions, (entries, reason, options) => {

@@ -6,7 +6,7 @@ import {
   endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible
 } from '../../lib/agent.js'
 import type { Action, Provider, Reply, Speech, Turn, Utterance } from '../../lib/agent.js'
-import { createFallback } from '../../lib/call/fallback.js'
+import { createFallback } from '../../lib/call/stand-in.js'
 import { CALLER_SILENT } from '../../lib/call/messages.js'
 import { Floor, Speaker } from '../../lib/call/speaker.js'
 import { LiveTurn, type TurnHost } from '../../lib/call/turn.js'
@@ -429,7 +429,7 @@ t.test('a turn', async t => {
       entries: () => { conversions++; return entries }
     }
     const speaker = new Speaker({ send: () => {}, close: () => {}, terminate: () => {} }, newProtocol('retell'))
-    const turn = new LiveTurn({ speaker, leadingAssistant: false } as TurnHost, new Floor(1), 'response', heard)
+    const turn = new LiveTurn({ speaker, leadingAssistant: false, inPassing: new Set() as ReadonlySet<string> } as TurnHost, new Floor(1), 'response', heard)
     t.equal(conversions, 0)
     t.equal(turn.transcript, utterances)
     t.equal(turn.transcript, utterances)
@@ -542,7 +542,7 @@ t.test('an agent may yield actions', async t => {
     transfer: [[transferCall('+15550100009', { say: 'Hold on', showCaller: true })], [toRetell.complete(1, 'Hold on', { no_interruption_allowed: true, show_transferee_as_caller: true, transfer_number: '+15550100009' })]],
     'press digits': [['Dialling', pressDigits('12#')], [toRetell.speech(1, 'Dialling'), toRetell.complete(1, '', { digit_to_press: '12#' })]],
     'press digits with words ready': [['Dial', 'ling', pressDigits('12#')], [toRetell.speech(1, 'Dial'), toRetell.speech(1, 'ling'), toRetell.complete(1, '', { digit_to_press: '12#' })]],
-    'cover a wait': [[filler('One moment. '), 'Yes'], [toRetell.speech(1, 'One moment. '), toRetell.complete(1, 'Yes')]],
+    'cover a wait': [[filler('One moment. '), 'Yes'], [toRetell.speech(1, 'One moment. '), toRetell.speech(1, 'Yes'), toRetell.complete(1)]],
     'be heard out': [['One', ' two', uninterruptible(' three'), ' four'], [toRetell.speech(1, 'One'), toRetell.speech(1, ' two'), toRetell.speech(1, ' three', { no_interruption_allowed: true }), toRetell.complete(1, ' four')]],
     pause: [['One', ' two', pause(1500), 'three'], [toRetell.speech(1, 'One'), toRetell.speech(1, ' two - - '), toRetell.complete(1, 'three')]],
     'flush, which Retell lacks': [['One', ' two', flush(), ' three'], [toRetell.speech(1, 'One'), toRetell.complete(1, ' two three')]],

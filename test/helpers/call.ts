@@ -5,7 +5,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Test } from 'tap'
 import type { Provider, Reply, Turn } from '../../lib/agent.js'
 import { LiveCall } from '../../lib/call/call.js'
-import { createFallback, type Fallback } from '../../lib/call/fallback.js'
+import type { DeadlineSettings } from '../../lib/call/deadlines.js'
+import { createFallback, createFiller, type Fallback, type Filler } from '../../lib/call/stand-in.js'
 import type { CallHooks } from '../../lib/call/hooks.js'
 import { CallRegistry } from '../../lib/call/registry.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
@@ -24,6 +25,9 @@ export interface CallOptions {
   calls?: CallRegistry<LiveCall>
   hooks?: CallHooks
   fallback?: Fallback
+  filler?: Filler
+  /** None, unless told otherwise. */
+  deadlines?: Partial<DeadlineSettings>
   /** How long Retell's begin message waits for the call's details; a minute, unless told otherwise. */
   waitMs?: number
   protocol?: Protocol
@@ -46,8 +50,10 @@ export class Line {
       calls: this.calls,
       hooks: options.hooks ?? {},
       leadingAssistant: false,
+      deadlines: { firstTokenMs: 0, tokenGapMs: 0, turnMs: 0, fillerMs: 0, ...options.deadlines },
       ask: agent,
-      fallback: createFallback(options.fallback, GREETING, APOLOGY)
+      fallback: createFallback(options.fallback, GREETING, APOLOGY),
+      filler: createFiller(options.filler ?? '')
     }
     const socket = {
       send: (frame: string) => {
