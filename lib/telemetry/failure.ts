@@ -1,14 +1,15 @@
 /**
- * How failures are logged: what happened at `error`, what was said while it happened at `debug` only.
+ * How failures are logged: what happened for whoever operates the app, what was said while it happened at `debug` only.
  */
 import type { FastifyBaseLogger } from 'fastify'
 
 /**
  * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a
- * model's server), so it is left out at `error`; the whole error follows at `debug`. Never throws.
+ * model's server), so it is left out; the whole error follows at `debug`. Never throws.
+ * @param level `warn` where the caller may still be served
  */
-export function logFailure (log: FastifyBaseLogger, error: unknown, what: string): void {
-  log.error({ err: withoutMessage(error) }, what)
+export function logFailure (log: FastifyBaseLogger, error: unknown, what: string, level: 'error' | 'warn' = 'error'): void {
+  log[level]({ err: withoutMessage(error) }, what)
   logDetail(log, error, what)
 }
 

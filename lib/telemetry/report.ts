@@ -24,6 +24,8 @@ export interface CallSummary {
   readonly code: number
   readonly durationMs: number
   readonly turns: number
+  /** How often the provider's connection broke and it dialled again. */
+  readonly reconnects: number
   /** Frames that broke the protocol and were ignored. */
   readonly malformedFrames: number
 }
