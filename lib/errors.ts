@@ -39,8 +39,8 @@ export const ActionError = createError<[string]>('VOICE_AGENT_ERR_ACTION', '%s',
 export const SpeechError = createError<[string]>('VOICE_AGENT_ERR_SPEECH',
   'An agent speaks strings and actions, got %s', 500)
 
-/** The call is over, or lost its socket, so it can no longer be controlled. */
-export const CallEndedError = createError<[]>('VOICE_AGENT_ERR_CALL_ENDED', 'The call has ended', 410)
+/** The call is over, or its provider is not connected, so it cannot be controlled. */
+export const CallEndedError = createError<[]>('VOICE_AGENT_ERR_CALL_ENDED', 'The call has ended, or its provider is not connected', 410)
 
 /** A model gave no answer that could be spoken: nothing at all, or its content filter stopped it. The message says which. */
 export const ModelError = createError<[string]>('VOICE_AGENT_ERR_MODEL', 'The model %s', 502)

@@ -64,7 +64,13 @@ export interface VoiceAgentOptions extends CallHooks {
     /** Default false: a message `(The call has connected.)` stands before the agent's greeting, since many models want the user to come first. */
     leadingAssistant?: boolean
   }
-  /** Prefix of both routes. */
+  /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
+  reconnectGraceMs?: number
+  /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 8,000: Docker kills after 10 s. */
+  drainTimeoutMs?: number
+  /** A route for load balancers: 200 while calls are taken, 503 once the app closes. `READINESS_PATH`, default none. */
+  readinessPath?: string
+  /** Prefix of all routes. */
   prefix?: string
 }
 
@@ -98,6 +104,11 @@ export const envSchema = Type.Object({
   TOKEN_GAP_TIMEOUT_MS: Milliseconds('deadlines.tokenGapMs', 5_000, HOUR_MS),
   TURN_TIMEOUT_MS: Milliseconds('deadlines.turnMs', 60_000, HOUR_MS),
   FILLER_DELAY_MS: Milliseconds('deadlines.fillerMs', 1_500, HOUR_MS),
+  RECONNECT_GRACE_MS: Milliseconds('reconnectGraceMs', 30_000, HOUR_MS),
+  DRAIN_TIMEOUT_MS: Milliseconds('drainTimeoutMs', 8_000, HOUR_MS),
+  READINESS_PATH: Type.String({
+    title: 'readinessPath', description: 'a path such as /ready', default: '', pattern: '^(/[A-Za-z0-9._~-]+)*$'
+  }),
   OPENAI_API_KEY: Text('openai.apiKey'),
   OPENAI_BASE_URL: Text('openai.baseURL'),
   OPENAI_MODEL: OptionalText('openai.model'),
@@ -144,6 +155,9 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   onTranscript: Hook,
   onTurnEnd: Hook,
   onCallEnd: Hook,
+  reconnectGraceMs: Type.Number(),
+  drainTimeoutMs: Type.Number(),
+  readinessPath: Type.String(),
   prefix: Type.String()
 }), { additionalProperties: false }))
 
@@ -183,6 +197,9 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,
     TURN_TIMEOUT_MS: deadlines?.turnMs,
     FILLER_DELAY_MS: deadlines?.fillerMs,
+    RECONNECT_GRACE_MS: options.reconnectGraceMs,
+    DRAIN_TIMEOUT_MS: options.drainTimeoutMs,
+    READINESS_PATH: options.readinessPath,
     OPENAI_API_KEY: openai?.apiKey,
     OPENAI_BASE_URL: openai?.baseURL,
     OPENAI_MODEL: openai?.model,

@@ -13,7 +13,10 @@ import { secretCheck } from './admission/secret.js'
 import type { Agent } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING } from './agents/scripted.js'
-import { LiveCall, type CallHost } from './call/call.js'
+import { answer, type CallHost, type LiveCall } from './call/call.js'
+import { Connection } from './call/connection.js'
+import { drain } from './call/drain.js'
+import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { AgentError, AlreadyRegisteredError } from './errors.js'
@@ -32,6 +35,9 @@ declare module 'fastify' {
     calls: Calls
   }
 }
+
+// Millis' URL is the same for all calls: only start_call tells which one it is.
+const UNNAMED = { callId: undefined, placeholder: false }
 
 // A peer that is gone never answers a closing handshake.
 const CLOSE_TIMEOUT_MS = 1_000
@@ -56,6 +62,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     decorateAgent(fastify, config, options)
     await provideWebsocket(fastify, scope)
 
+    let isClosing = false
     const host: CallHost = {
       calls,
       hooks: options,
@@ -68,10 +75,12 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       },
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
+      reconnectGraceMs: config.RECONNECT_GRACE_MS,
+      isClosing: () => isClosing,
       ask: turn => fastify.agent(turn)
     }
     const sockets = new Set<WebSocket>()
-    let isClosing = false
+    const pulse = new Pulse()
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
@@ -90,32 +99,42 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
           websocket: true,
           onRequest: createGuard(guard),
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
-          handler: (socket, request) => take(socket, request, route.newProtocol(), guard.knowsSecret !== undefined)
+          handler: (socket, request) => take(socket, request, route, guard.knowsSecret !== undefined)
         })
       }
     }
 
-    function take (socket: WebSocket, request: FastifyRequest, protocol: Protocol, hasSecret: boolean): void {
+    if (config.READINESS_PATH !== '') {
+      scope.get(config.READINESS_PATH, { logLevel: 'warn' }, async (_request, reply) => {
+        reply.code(isClosing ? 503 : 200)
+        return { status: isClosing ? 'closing' : 'ready' }
+      })
+    }
+
+    function take (socket: WebSocket, request: FastifyRequest, route: Route, hasSecret: boolean): void {
       // It was admitted before the app began to close, and would keep it from closing.
       if (isClosing) return socket.terminate()
-      const { callId = randomUUID(), placeholder } = readDialledUrl(request, hasSecret)
+      const { callId = randomUUID(), placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
       if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
-      const call = new LiveCall(host, callId, protocol, socket, request.log)
+      const connection = new Connection(socket, route.newProtocol())
       sockets.add(socket)
-      socket.on('message', (data, binary) => call.receive(data as Buffer, binary))
+      pulse.add(connection)
+      socket.on('message', (data, binary) => connection.receive(data as Buffer, binary))
+      socket.on('pong', () => connection.heard())
       socket.on('close', code => {
         sockets.delete(socket)
-        call.closed(code)
+        pulse.remove(connection)
+        connection.closed(code)
       })
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
-      call.open()
+      answer(host, callId, connection, request.log)
     }
 
-    fastify.addHook('preClose', async function dropCalls () {
+    fastify.addHook('preClose', async function drainCalls () {
       isClosing = true
-      for (const call of calls) call.drop()
+      await drain(calls, config.DRAIN_TIMEOUT_MS)
       await Promise.all(Array.from(sockets, closed))
     })
   }, { prefix: options.prefix ?? '', logSerializers })

@@ -1,4 +1,5 @@
 import { mock } from 'node:test'
+import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import env from '@fastify/env'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
@@ -97,6 +98,41 @@ async function silent (t: Test, app: FastifyInstance): Promise<number> {
   }
   mock.timers.reset()
   return ms
+}
+
+// How long a call waits for its provider to dial again, in ms.
+async function awaited (t: Test, app: FastifyInstance): Promise<number> {
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details())
+  await caller.response(0)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const call = app.calls.get('call_1')!
+  caller.socket.terminate()
+  while (await call.updateAgent({}).then(() => true, () => false)) await nextLoopTurn()
+  let ms = 0
+  for (; app.calls.size > 0; ms += 100) mock.timers.tick(100)
+  mock.timers.reset()
+  return ms
+}
+
+// How long the app waits for its calls when it closes, in ms.
+async function drained (t: Test, app: FastifyInstance): Promise<number> {
+  const caller = await dialRetell(t, app)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const closed = app.close()
+  let isClosed = false
+  caller.closed.then(() => { isClosed = true }, t.error)
+  let ms = 0
+  for (; !isClosed; ms += 100) {
+    mock.timers.tick(100)
+    await nextLoopTurn()
+    await nextLoopTurn()
+  }
+  mock.timers.reset()
+  await closed
+  return Math.floor(ms / 1000) * 1000
 }
 
 const withModel = { ...OPEN, OPENAI_BASE_URL: server.url }
@@ -210,6 +246,29 @@ const SETTINGS: Setting[] = [
     observe: silent
   },
   {
+    variable: 'RECONNECT_GRACE_MS',
+    with: OPEN,
+    inEnv: '10000',
+    option: { reconnectGraceMs: 5_000 },
+    expected: [30_000, 10_000, 5_000],
+    observe: awaited
+  },
+  {
+    variable: 'DRAIN_TIMEOUT_MS',
+    with: OPEN,
+    inEnv: '3000',
+    option: { drainTimeoutMs: 2_000 },
+    expected: [8_000, 3_000, 2_000],
+    observe: drained
+  },
+  {
+    variable: 'READINESS_PATH',
+    inEnv: '/ready',
+    option: { readinessPath: '/health/ready' },
+    expected: [[], ['/ready'], ['/health/ready']],
+    observe: (_t, app) => ['', '/ready', '/health/ready'].filter(url => app.hasRoute({ method: 'GET', url }))
+  },
+  {
     variable: 'OPENAI_API_KEY',
     with: withModel,
     inEnv: 'sk-env',
@@ -292,6 +351,7 @@ for (const { variable, with: others = {}, options: more, agent, inEnv, option, e
       if (agent !== undefined) app.decorate('agent', agent)
       await app.register(voiceAgentPlugin, options)
       await app.ready()
+      // Callers hang up before their app closes.
       const observed = await observe(t, app)
       if (expected[i] instanceof RegExp) t.match(observed, expected[i])
       else t.strictSame(observed, expected[i])

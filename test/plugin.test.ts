@@ -1,15 +1,16 @@
 import { once } from 'node:events'
+import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { scriptedAgent, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
-import { build, createApp, deferred } from './helpers/app.js'
+import { AT_ONCE, build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
 import { hold, startModelServer } from './helpers/model-server.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 
-const OPEN = { retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
+const OPEN = { ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
 
 setEnv(t)
 
@@ -371,14 +372,15 @@ t.test('of two sockets for one call the newer stays, and the older is dropped so
   const { app } = await build(t)
   const url = wsUrl(await app.listen({ port: 0 }))
   const older = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  older.send(retell.details())
+  await older.response(0)
   const first = app.calls.get('call_1')
   const newer = await dialUrl(t, `${url}/llm-websocket/call_1`)
   t.strictSame(await older.closed, { code: 1006, reason: '' })
   await newer.settled()
   t.equal(app.calls.size, 1)
-  t.not(app.calls.get('call_1'), first)
-  await newer.next()
-  t.equal(await greeting(newer), 'How may I help you?')
+  t.equal(app.calls.get('call_1'), first)
+  t.match(newer.frames, [{ response_type: 'config' }, { response_id: 0, content: '', content_complete: true }])
 })
 
 // Closing
@@ -419,7 +421,7 @@ for (const [name, register] of LAYOUTS) {
     t.equal(app.calls.size, 2)
     await app.close()
     t.strictSame(await onRetell.closed, { code: 1006, reason: '' })
-    t.strictSame(await onMillis.closed, { code: 1001, reason: 'server is closing' })
+    t.strictSame(await onMillis.closed, { code: 1001, reason: 'the call moves to another connection' })
     t.equal(await ended.promise, 'hang-up')
     t.equal(app.calls.size, 0)
   })
@@ -445,6 +447,56 @@ for (const [name, register] of LAYOUTS) {
   })
 }
 
+t.test('closing lets live calls go on, within the drain timeout', async t => {
+  const { app } = await build(t, turn => `${turn.reason} ${turn.id}`, { drainTimeoutMs: 60_000, readinessPath: '/ready' })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const ready = await fetch(`${url}/ready`)
+  t.strictSame([ready.status, await ready.json()], [200, { status: 'ready' }])
+  const onRetell = await dialUrl(t, `${wsUrl(url)}/llm-websocket/call_1`)
+  const onMillis = await dialUrl(t, `${wsUrl(url)}/millis`)
+
+  const closed = app.close()
+  t.match(await upgrade(t, `${url}/llm-websocket/call_2`), { status: 503 })
+  t.equal((await fetch(`${url}/ready`)).status, 503)
+  onRetell.send(retell.request(1, 'Still there?'))
+  onMillis.send(millis.request(1, 'Still there?'))
+  t.match((await onRetell.response(1)).at(-1), { content: 'response 1' })
+  t.match((await onMillis.stream(1)).at(-1), { data: { content: 'response 1' } })
+
+  onRetell.socket.close(1000)
+  onMillis.socket.close(1000)
+  await closed
+  t.equal(app.calls.size, 0)
+})
+
+t.test('the readiness route says so also where the app answers other requests while it closes', async t => {
+  const { app } = createApp(t, 'trace', { return503OnClosing: false })
+  await app.register(voiceAgentPlugin, { ...OPEN, drainTimeoutMs: 60_000, readinessPath: '/ready' })
+  app.get('/', async () => 'home')
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const caller = await dialUrl(t, `${wsUrl(url)}/millis`)
+  const closed = app.close()
+  t.equal((await fetch(url)).status, 200)
+  const response = await fetch(`${url}/ready`)
+  t.strictSame([response.status, await response.json()], [503, { status: 'closing' }])
+  caller.socket.terminate()
+  await closed
+})
+
+t.test('a call that waits for its provider does not hold up closing', async t => {
+  const { app } = await build(t, undefined, { drainTimeoutMs: 60_000, reconnectGraceMs: 60_000 })
+  const url = wsUrl(await app.listen({ port: 0 }))
+  const caller = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  caller.send(retell.details())
+  await caller.response(0)
+  const call = app.calls.get('call_1')!
+  caller.socket.terminate()
+  while (await call.updateAgent({}).then(() => true, () => false)) await nextLoopTurn()
+  t.equal(app.calls.size, 1)
+  await app.close()
+  t.equal(app.calls.size, 0)
+})
+
 t.test('closing waits for no peer that does not answer', async t => {
   const { app } = await build(t)
   const url = wsUrl(await app.listen({ port: 0 }))
@@ -452,7 +504,7 @@ t.test('closing waits for no peer that does not answer', async t => {
   caller.socket.pause()
   await app.close()
   caller.socket.resume()
-  t.strictSame(await caller.closed, { code: 1001, reason: 'server is closing' })
+  t.strictSame(await caller.closed, { code: 1001, reason: 'the call moves to another connection' })
 })
 
 t.test('closing is not disturbed by a peer that answers with nonsense', async t => {

@@ -9,12 +9,12 @@ import websocket from '@fastify/websocket'
 import { WebSocketServer } from 'ws'
 import t from 'tap'
 import voiceAgentPlugin, { type VoiceAgentOptions } from '../lib/index.js'
-import { createApp } from './helpers/app.js'
+import { AT_ONCE, createApp } from './helpers/app.js'
 import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 
-const OPEN = { retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
+const OPEN = { ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
 const MIB = 1024 * 1024
 
 setEnv(t)

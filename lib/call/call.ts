@@ -1,21 +1,24 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, transferCall } from '../agent.js'
 import type {
-  AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, TransferCallOptions, Turn
+  AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, TransferCallOptions, Turn, TurnReason
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
-import { logFailure } from '../telemetry/failure.js'
 import type { TurnReport } from '../telemetry/report.js'
 import type { DeadlineSettings } from './deadlines.js'
 import { runHook, type CallHooks } from './hooks.js'
 import { Playback } from './playback.js'
+import type { Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
-import { Floor, Speaker, type Socket } from './speaker.js'
+import { Floor, type Speaker } from './speaker.js'
 import { LiveTurn, type TurnHost } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000
+
+// Nobody closed the connection: it broke.
+const ABNORMAL = 1006
 
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 
@@ -25,6 +28,10 @@ export interface CallHost {
   readonly hooks: CallHooks
   readonly leadingAssistant: boolean
   readonly deadlines: DeadlineSettings
+  /** How long a call waits for its provider to dial again, in ms. */
+  readonly reconnectGraceMs: number
+  /** Is the server closing? Then no call waits for its provider. */
+  isClosing (): boolean
   /** Calls the user's agent. */
   ask (turn: Turn): Reply
   /** What the caller hears when the agent failed. Never throws. */
@@ -34,21 +41,28 @@ export interface CallHost {
 }
 
 /**
- * One live call: the provider's events in, turns out. Owns its turns and timers; the socket is closed by the provider,
- * or by {@link LiveCall.drop} and whoever else made it.
+ * Takes a provider's new connection: it carries on the call that it belongs to, or begins one.
+ * @param id of the call, as far as it is known by now
  */
-export class LiveCall implements Call {
+export function answer (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger): void {
+  const known = host.calls.find(connection.protocol.provider, id)
+  if (known === undefined) new LiveCall(host, id, connection, log).open()
+  else known.resume(connection)
+}
+
+/**
+ * One live call: the provider's events in, turns out. Owns its turns and timers. A connection that breaks is no end: the
+ * provider may dial again, and the call goes on over the new one.
+ */
+export class LiveCall implements Call, ConnectionOwner {
   readonly provider: Provider
   readonly state: Record<string, unknown> = {}
 
   readonly #host: CallHost
-  readonly #socket: Socket
-  readonly #protocol: Protocol
-  readonly #speaker: Speaker
-  readonly #turnHost: TurnHost
   readonly #playback = new Playback()
   readonly #openedAt = performance.now()
   readonly #baseLog: FastifyBaseLogger
+  #connection: Connection
   #log: FastifyBaseLogger
   #id: string
   #facts: CallFacts = {}
@@ -57,38 +71,29 @@ export class LiveCall implements Call {
   #phase: 'opening' | 'gated' | 'open' | 'ended' = 'opening'
   #beginTimer: NodeJS.Timeout | undefined
   #gateTimer: NodeJS.Timeout | undefined
+  /** Set while the provider is not connected. */
+  #awaited: NodeJS.Timeout | undefined
+  #turnHost: TurnHost | undefined
   #turn: LiveTurn | undefined
   #lastId: TurnId | undefined
+  /** The greeting was cut off by a broken connection before its first word. */
+  #owesGreeting = false
   #leaving = false
+  #dropsAfterTurn = false
   #turns = 0
   #controls = 0
   #malformed = 0
+  #reconnects = 0
   readonly #lacked = new Set<Feature>()
   readonly #inPassing = new Set<string>()
 
-  constructor (host: CallHost, id: string, protocol: Protocol, socket: Socket, log: FastifyBaseLogger) {
+  constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
     this.#host = host
     this.#id = id
-    this.provider = protocol.provider
-    this.#protocol = protocol
-    this.#socket = socket
-    this.#speaker = new Speaker(socket, protocol)
+    this.provider = connection.protocol.provider
+    this.#connection = connection
     this.#baseLog = log
-    this.#log = log.child({ callId: id, provider: protocol.provider })
-    this.#turnHost = {
-      call: this,
-      speaker: this.#speaker,
-      protocol,
-      leadingAssistant: host.leadingAssistant,
-      inPassing: this.#inPassing,
-      deadlines: host.deadlines,
-      ask: turn => host.ask(turn),
-      fallback: (turn, error) => host.fallback(turn, error),
-      filler: turn => host.filler(turn),
-      saidInPassing: text => { this.#inPassing.add(text) },
-      lacks: feature => this.#lacks(feature),
-      turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
-    }
+    this.#log = log.child({ callId: id, provider: this.provider })
   }
 
   get id (): string { return this.#id }
@@ -99,32 +104,73 @@ export class LiveCall implements Call {
   get variables (): Readonly<Record<string, string>> { return this.#facts.variables ?? {} }
   get details (): unknown { return this.#facts.details }
   get log (): FastifyBaseLogger { return this.#log }
+  get hasBegun (): boolean { return this.#phase !== 'opening' }
 
-  /** The socket is open: sends the provider's opening frames and starts to wait for the call to introduce itself. */
+  get #protocol (): Protocol { return this.#connection.protocol }
+  get #speaker (): Speaker { return this.#connection.speaker }
+
+  /** The provider's first connection stands: sends its opening frames and waits for the call to introduce itself. */
   open (): void {
-    this.#register()
-    for (const frame of this.#protocol.opening) this.#speaker.send(frame)
+    this.#host.calls.add(this)
+    this.#connect(this.#connection)
     const begin = this.#protocol.begin
     if (begin !== undefined) this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
   }
 
-  /** Reads one frame. Never throws, and never waits. */
-  receive (data: Buffer, binary: boolean): void {
-    if (this.#phase === 'ended') return
-    try {
-      this.#handle(this.#protocol.decode(data, binary), data.length)
-    } catch (error) {
-      logFailure(this.#log, error, 'frame could not be handled')
-    }
+  /**
+   * The provider dialled again, whether or not the older connection is known to be broken: the newer one wins. Nobody is
+   * greeted twice; what was being said is lost, and is answered when the provider asks again.
+   * @param greeting the turn id to greet with, where it came with the connection
+   */
+  resume (connection: Connection, greeting = connection.protocol.begin?.id): void {
+    const older = this.#connection
+    clearTimeout(this.#awaited)
+    this.#awaited = undefined
+    this.#suspend()
+    this.#lastId = greeting
+    this.#leaving = false
+    this.#reconnects++
+    this.#connect(connection)
+    older.drop()
+    this.#log.info({ reconnects: this.#reconnects }, 'call resumed')
+    if (this.#phase === 'opening' || greeting === undefined) return
+    if (this.#owesGreeting) this.#accept(this.#greeting(greeting))
+    else this.#skip(greeting)
   }
 
-  /** The socket is closed: the call is over. */
-  closed (code: number): void {
-    if (this.#phase === 'ended') return
-    const introduced = this.#phase !== 'opening'
+  /** The connection is closed. Where the provider broke off it may dial again; any other close is the end. */
+  disconnected (connection: Connection, code: number): void {
+    if (connection !== this.#connection || this.#phase === 'ended') return
+    const { reconnectGraceMs, isClosing } = this.#host
+    const mayReturn = code === ABNORMAL && this.hasBegun && !this.#leaving && reconnectGraceMs > 0 && !isClosing()
+    if (!mayReturn) return this.#ended(code)
+    this.#suspend()
+    this.#log.info('provider lost, the call waits for it to dial again')
+    this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
+  }
+
+  /** The server is closing: if the provider is to dial again, it will reach another node. */
+  stopWaiting (): void {
+    if (this.#awaited !== undefined) this.#ended(ABNORMAL)
+  }
+
+  /** Leaves the call to another node: at once where the provider dials again, else after the live turn. */
+  leave (): void {
+    if (this.#turn === undefined || this.#protocol.redialCode === undefined) this.drop()
+    else this.#dropsAfterTurn = true
+  }
+
+  /** Leaves the call to another node, at once. */
+  drop (): void {
+    this.#connection.drop()
+  }
+
+  #ended (code: number): void {
+    const introduced = this.hasBegun
     this.#phase = 'ended'
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
+    clearTimeout(this.#awaited)
     this.#playback.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
@@ -132,16 +178,11 @@ export class LiveCall implements Call {
       code,
       durationMs: performance.now() - this.#openedAt,
       turns: this.#turns,
+      reconnects: this.#reconnects,
       malformedFrames: this.#malformed
     }
     this.#log.info(summary, 'call ended')
     if (introduced) this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
-  }
-
-  /** Closes the socket in such a way that the provider tries another node where it can. */
-  drop (): void {
-    if (this.provider === 'retell') this.#socket.terminate()
-    else this.#socket.close(1001, 'server is closing')
   }
 
   async interject (text: string, options: InterjectOptions = {}): Promise<void> {
@@ -173,21 +214,44 @@ export class LiveCall implements Call {
     this.#speaker.send(this.#supported(this.#protocol.agentConfig, 'update-agent').call(this.#protocol, config))
   }
 
-  // Of two sockets for one call the newer wins: the provider has given the older one up.
-  #register (): void {
-    const older = this.#host.calls.find(this.provider, this.#id)
-    this.#host.calls.add(this)
-    older?.drop()
+  #connect (connection: Connection): void {
+    this.#connection = connection
+    connection.owner = this
+    this.#turnHost = this.#newTurnHost(connection)
+    for (const frame of connection.protocol.opening) connection.speaker.send(frame)
   }
 
-  #handle (event: ProviderEvent, bytes: number): void {
+  #newTurnHost (connection: Connection): TurnHost {
+    const host = this.#host
+    return {
+      call: this,
+      connection,
+      leadingAssistant: host.leadingAssistant,
+      inPassing: this.#inPassing,
+      deadlines: host.deadlines,
+      ask: turn => host.ask(turn),
+      fallback: (turn, error) => host.fallback(turn, error),
+      filler: turn => host.filler(turn),
+      saidInPassing: text => { this.#inPassing.add(text) },
+      lacks: feature => this.#lacks(feature),
+      turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
+    }
+  }
+
+  // What was being said or waited for goes no further.
+  #suspend (): void {
+    this.#playback.cancel()
+    this.#turn?.abort('disconnected')
+  }
+
+  /** Deals with one event of the provider's. */
+  handle (event: ProviderEvent, bytes: number): void {
+    if (this.#phase === 'ended') return
     switch (event.type) {
-      case 'keepalive':
-        return this.#speaker.send(event.reply)
       case 'started':
         return this.#started(event)
       case 'asked': {
-        const turn = new LiveTurn(this.#turnHost, new Floor(event.id), event.reason, event.transcript)
+        const turn = this.#newTurn(event.id, event.reason, event.transcript)
         return this.#phase === 'opening' ? this.#begin(turn) : this.#accept(turn)
       }
       case 'update':
@@ -203,14 +267,16 @@ export class LiveCall implements Call {
   }
 
   #started (event: Extract<ProviderEvent, { type: 'started' }>): void {
-    this.#facts = event.facts
-    if (event.id !== undefined && event.id !== this.#id) {
-      this.#host.calls.remove(this)
-      this.#id = event.id
-      this.#log = this.#baseLog.child({ callId: event.id, provider: this.provider })
-      this.#register()
+    const known = event.id === undefined ? this : this.#host.calls.find(this.provider, event.id) ?? this
+    if (known !== this && !this.hasBegun) return this.#handOver(known, event)
+    if (known !== this) {
+      // Of two calls that both went on, the newer one is where the caller is.
+      known.#ended(ABNORMAL)
+      known.drop()
     }
-    if (this.#phase !== 'opening') {
+    this.#facts = event.facts
+    if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
+    if (this.hasBegun) {
       // An earlier introduction had no id to greet with.
       if (event.greeting !== undefined && this.#turns === 0 && !this.#leaving) this.#accept(this.#greeting(event.greeting))
       return
@@ -219,8 +285,28 @@ export class LiveCall implements Call {
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
   }
 
+  // The connection belongs to a call that is known, so this one never was.
+  #handOver (known: LiveCall, event: Extract<ProviderEvent, { type: 'started' }>): void {
+    this.#phase = 'ended'
+    clearTimeout(this.#beginTimer)
+    this.#host.calls.remove(this)
+    known.#facts = event.facts
+    known.resume(this.#connection, event.greeting)
+  }
+
+  #rename (id: string): void {
+    this.#host.calls.remove(this)
+    this.#id = id
+    this.#log = this.#baseLog.child({ callId: id, provider: this.provider })
+    this.#host.calls.add(this)
+  }
+
+  #newTurn (id: TurnId, reason: TurnReason, heard: Transcript): LiveTurn {
+    return new LiveTurn(this.#turnHost!, new Floor(id), reason, heard)
+  }
+
   #greeting (id: TurnId): LiveTurn {
-    return new LiveTurn(this.#turnHost, new Floor(id), 'greeting', NOTHING_HEARD)
+    return this.#newTurn(id, 'greeting', NOTHING_HEARD)
   }
 
   // The call is on. Its first turn, if it has one by now, is accepted before onCallStart, which may end it, and asked after.
@@ -255,6 +341,7 @@ export class LiveCall implements Call {
     if (older?.reason === 'greeting' && older.floor.characters === 0) this.#payBegin(turn)
     this.#playback.cancel()
     this.#leaving = false
+    this.#owesGreeting = false
     this.#turn = turn
     this.#lastId = turn.id
     this.#turns++
@@ -266,8 +353,12 @@ export class LiveCall implements Call {
   // The provider waits in silence for its begin message, so where no turn speaks it, an empty one is sent.
   #payBegin (next: LiveTurn | undefined): void {
     const begin = this.#protocol.begin
-    if (begin === undefined || begin.id === next?.id) return
-    const floor = new Floor(begin.id)
+    if (begin !== undefined && begin.id !== next?.id) this.#skip(begin.id)
+  }
+
+  // Answers with silence.
+  #skip (id: TurnId): void {
+    const floor = new Floor(id)
     this.#speaker.give(floor)
     this.#speaker.complete(floor, '')
   }
@@ -290,11 +381,13 @@ export class LiveCall implements Call {
 
   #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
+    if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     this.#afterPlayback(turn.id, report.characters, afterPlayback)
     if (action !== undefined && action.action !== 'press-digits') this.#leaving = true
     const { error, ...figures } = report
     this.#log.debug({ turnId: turn.id, ...figures }, 'turn ended')
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
+    if (this.#dropsAfterTurn && this.#turn === undefined) this.drop()
   }
 
   #afterPlayback (id: TurnId, characters: number, frames: readonly string[]): void {
@@ -320,7 +413,7 @@ export class LiveCall implements Call {
   }
 
   #assertLive (): void {
-    if (this.#phase === 'ended') throw new CallEndedError()
+    if (this.#phase === 'ended' || this.#awaited !== undefined) throw new CallEndedError()
   }
 
   #supported<T> (value: T | undefined, feature: Feature): T {

@@ -10,6 +10,7 @@ export interface Calls extends Iterable<Call> {
 /** Keeps {@link Calls}. Ids are unique per provider only. */
 export class CallRegistry<C extends Call> implements Calls {
   readonly #calls = new Map<string, C>()
+  #emptied = (): void => {}
 
   get size (): number {
     return this.#calls.size
@@ -31,6 +32,12 @@ export class CallRegistry<C extends Call> implements Calls {
   remove (call: C): void {
     const key = keyOf(call.provider, call.id)
     if (this.#calls.get(key) === call) this.#calls.delete(key)
+    if (this.size === 0) this.#emptied()
+  }
+
+  /** Resolves once there are no calls. To be awaited by one at a time. */
+  async empty (): Promise<void> {
+    if (this.size > 0) await new Promise<void>(resolve => { this.#emptied = resolve })
   }
 
   [Symbol.iterator] (): IterableIterator<C> {

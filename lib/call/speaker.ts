@@ -1,11 +1,9 @@
 import type { TerminalAction } from '../agent.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
 
-/** What a call needs of a WebSocket. `send` on a closed one must not throw. */
-export interface Socket {
+/** Where frames go. */
+export interface Outlet {
   send (frame: string): void
-  close (code: number, reason: string): void
-  terminate (): void
 }
 
 /** One turn's right to speak, and what it did with it. Made by a turn, written by the {@link Speaker} alone. */
@@ -32,13 +30,13 @@ export class Floor {
  * what is ready in the same turn of the event loop leaves in one frame.
  */
 export class Speaker {
-  readonly #socket: Socket
+  readonly #outlet: Outlet
   readonly #protocol: Protocol
   #floor: Floor | undefined
   #due = false
 
-  constructor (socket: Socket, protocol: Protocol) {
-    this.#socket = socket
+  constructor (outlet: Outlet, protocol: Protocol) {
+    this.#outlet = outlet
     this.#protocol = protocol
   }
 
@@ -68,7 +66,7 @@ export class Speaker {
     if (floor !== this.#floor) return
     if (options.uninterruptible) this.flush()
     said(floor, text)
-    this.#socket.send(this.#protocol.speech(floor.id, floor.pending + text, options))
+    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending + text, options))
     floor.pending = ''
   }
 
@@ -84,14 +82,14 @@ export class Speaker {
     const frames = this.#protocol.completion(floor.id, floor.pending + lastWords, spoken, action)
     this.#floor = undefined
     said(floor, lastWords)
-    for (const frame of frames.now) this.#socket.send(frame)
+    for (const frame of frames.now) this.#outlet.send(frame)
     return frames.afterPlayback
   }
 
   /** Sends a frame that is not a turn's speech, behind the words that are ready. */
   send (frame: string): void {
     this.flush()
-    this.#socket.send(frame)
+    this.#outlet.send(frame)
   }
 
   /** Sends the words that are ready. */
@@ -99,7 +97,7 @@ export class Speaker {
     this.#due = false
     const floor = this.#floor
     if (floor === undefined || floor.pending === '') return
-    this.#socket.send(this.#protocol.speech(floor.id, floor.pending))
+    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending))
     floor.pending = ''
   }
 

@@ -3,13 +3,14 @@ import { isAction } from '../agent.js'
 import type { Call, ChatMessage, Reply, TerminalAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
-import type { Feature, Protocol, Transcript } from '../protocols/protocol.js'
+import type { Feature, Transcript } from '../protocols/protocol.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
 import { kindOf, openReply, type Source } from '../reply.js'
+import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
 import { toMessages, type MessagesOptions } from './messages.js'
-import { Floor, type Speaker } from './speaker.js'
+import { Floor } from './speaker.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many pieces it must.
 const PIECES_PER_LOOP_TURN = 256
@@ -17,8 +18,7 @@ const PIECES_PER_LOOP_TURN = 256
 /** What a turn needs of its call. */
 export interface TurnHost extends MessagesOptions {
   readonly call: Call
-  readonly speaker: Speaker
-  readonly protocol: Protocol
+  readonly connection: Connection
   readonly deadlines: DeadlineSettings
   /** Calls the user's agent. */
   ask (turn: Turn): Reply
@@ -104,7 +104,7 @@ export class LiveTurn implements Turn {
   /** Ends the turn without another frame. Before this returns its signal has aborted and its generator is being closed. */
   abort (reason: AbortReason): void {
     if (this.#over) return
-    this.#host.speaker.take(this.floor)
+    this.#host.connection.speaker.take(this.floor)
     this.#end(reason, [])
     this.#stopAgent(reason)
   }
@@ -130,6 +130,13 @@ export class LiveTurn implements Turn {
           await nextLoopTurn()
           if (this.#over) return
         }
+        const room = this.#host.connection.room
+        if (room !== undefined) {
+          this.#deadlines?.hold()
+          await room
+          if (this.#over) return
+          this.#deadlines?.alive()
+        }
         const step = source.next()
         const { done, value } = isThenable(step) ? await step : step
         if (this.#over) return
@@ -145,12 +152,12 @@ export class LiveTurn implements Turn {
   #say (text: string): void {
     if (text === '') return
     this.#deadlines?.answered()
-    this.#host.speaker.say(this.floor, text)
+    this.#host.connection.speaker.say(this.floor, text)
   }
 
   #act (value: unknown): void {
     if (!isAction(value)) throw new SpeechError(kindOf(value))
-    const { speaker, protocol } = this.#host
+    const { speaker, protocol } = this.#host.connection
     if (value.action === 'uninterruptible') this.#deadlines?.answered()
     else this.#deadlines?.alive()
     if (protocol.lacks.has(value.action)) {
@@ -213,12 +220,12 @@ export class LiveTurn implements Turn {
 
   #sayInPassing (text: string): void {
     this.#host.saidInPassing(text)
-    this.#host.speaker.sayWith(this.floor, text, { flush: true })
+    this.#host.connection.speaker.sayWith(this.floor, text, { flush: true })
   }
 
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction, error?: unknown): void {
     if (this.#over) return
-    this.#end(outcome, this.#host.speaker.complete(this.floor, text, action), action, error)
+    this.#end(outcome, this.#host.connection.speaker.complete(this.floor, text, action), action, error)
   }
 
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {

@@ -184,7 +184,7 @@ t.test('a Millis call opens', async t => {
     line.receive(millis.request(3, 'Hi'))
     t.strictSame(line.frames, [toMillis.complete(3, 'response 3')])
     t.equal(line.calls.get('made-up'), line.call)
-    line.call.closed(1006)
+    line.hangUp(1006)
     t.equal(await ended.promise, line.call)
   })
 
@@ -374,7 +374,7 @@ t.test('onCallStart', async t => {
     const { agent, asked } = recorder()
     const line = openCall(t, 'millis', agent, { hooks: { onCallStart: () => held.promise } })
     line.receive(millis.start(0))
-    line.call.closed(1006)
+    line.hangUp(1006)
     clock.pass(2_000)
     held.resolve()
     await tick()
@@ -438,8 +438,8 @@ t.test('the other hooks', async t => {
       }
     })
     line.receive(retell.details(), retell.request(1, 'Hi'), retell.request(2, 'Hi'), retell.request(3, 'Hi'), '{}')
-    line.call.closed(1005)
-    line.call.closed(1006)
+    line.hangUp(1005)
+    line.hangUp(1006)
     await ended.promise
     await tick()
     const summary = (told.at(-1) as [string, Call, CallSummary])[2]
@@ -450,7 +450,7 @@ t.test('the other hooks', async t => {
       [1, 'completed'],
       [2, 'completed'],
       [3, 'hang-up'],
-      ['end', line.call, { code: 1005, durationMs: summary.durationMs, turns: 4, malformedFrames: 1 }]
+      ['end', line.call, { code: 1005, durationMs: summary.durationMs, turns: 4, reconnects: 0, malformedFrames: 1 }]
     ])
     t.match(line.logs.filter(({ level, msg }) => level === 30 && msg.startsWith('call ')), [
       { msg: 'call started', callId: 'call_1' },
@@ -464,7 +464,7 @@ t.test('the other hooks', async t => {
       const line = openCall(t, provider, never, {
         hooks: { onCallStart: () => { told.push('start') }, onCallEnd: () => { told.push('end') } }
       })
-      line.call.closed(1006)
+      line.hangUp(1006)
       line.receive(retell.details(), millis.start(0))
       await tick()
       t.equal(line.calls.size, 0)
@@ -481,7 +481,7 @@ t.test('the other hooks', async t => {
       line.receive(retell.details(), retell.update('Hi'), retell.request(1, 'Hi'))
       t.strictSame(line.frames, [toRetell.config, toRetell.complete(0, 'greeting 0'), toRetell.complete(1, 'response 1')])
       await tick()
-      line.call.closed(1006)
+      line.hangUp(1006)
       await tick()
       t.strictSame(line.complaints.map(({ level, msg }) => [level, msg]), [
         [50, 'onTurnEnd failed'],
@@ -510,7 +510,7 @@ t.test('the other hooks', async t => {
       { response_type: 'metadata', metadata: { heard: 1 } },
       toRetell.interrupt(1, 'Call again later.', { no_interruption_allowed: true, end_call: true })
     ])
-    line.call.closed(1000)
+    line.hangUp(1000)
     t.equal(await ended.promise, 'VOICE_AGENT_ERR_CALL_ENDED')
     t.strictSame(line.complaints.map(({ msg }) => msg), ['agent failed'])
   })
@@ -551,7 +551,7 @@ t.test('the other hooks', async t => {
       hooks: { onTranscript: (_call, update) => { heard.push(update) }, onCallEnd: (_call, ended) => summary.resolve(ended) }
     })
     line.receive(ongoing, '{"interaction_type":"update_only"}', '{"interaction_type":"update_only",}')
-    line.call.closed(1006)
+    line.hangUp(1006)
     t.match(await summary.promise, { malformedFrames: 2 })
     t.strictSame(heard, [])
   })
@@ -720,7 +720,7 @@ t.test('a call that is over rejects control', async t => {
     const line = openCall(t, provider, never)
     line.receive(provider === 'retell' ? retell.request(1, 'Hi') : millis.request(1, 'Hi'))
     const frames = line.frames.length
-    line.call.closed(1006)
+    line.hangUp(1006)
     const acts: Array<() => Promise<void>> = [
       () => line.call.interject('Paid!'),
       () => line.call.end(),
@@ -835,7 +835,7 @@ t.test('Millis hangs up once the goodbye was played', async t => {
     const clock = useClock(t)
     const line = openCall(t, 'millis', bye)
     line.receive(millis.request(1, 'Hi'))
-    line.call.closed(1006)
+    line.hangUp(1006)
     clock.pass(60_000)
     t.strictSame(line.frames, [toMillis.complete(1, 'Bye')])
   })
@@ -856,7 +856,7 @@ t.test('a frame that breaks the protocol', async t => {
     ])
     t.notMatch(JSON.stringify(line.logs), /secret/)
     t.strictSame(line.frames, [toRetell.config, toRetell.complete(0)])
-    line.call.closed(1006)
+    line.hangUp(1006)
     t.match(await summary.promise, { malformedFrames: broken.length })
   })
 
@@ -881,7 +881,7 @@ t.test('after the socket closed frames are ignored', async t => {
     const { agent, asked } = recorder()
     const line = openCall(t, provider, agent)
     const frames = line.frames.length
-    line.call.closed(1006)
+    line.hangUp(1006)
     line.receive(retell.details(), retell.ping(1), retell.request(1, 'Hi'), millis.start(0), millis.request(1, 'Hi'), '{')
     t.equal(line.frames.length, frames)
     t.strictSame(asked, [])
@@ -898,7 +898,7 @@ t.test('the registry', async t => {
     t.equal(calls.get('two'), two!.call)
     t.equal(calls.get('three'), undefined)
     t.strictSame([...calls].map(({ id }) => id), ['one', 'two'])
-    one!.call.closed(1006)
+    one!.hangUp(1006)
     t.equal(calls.get('one'), undefined)
     t.equal(calls.size, 1)
   })
@@ -911,7 +911,7 @@ t.test('the registry', async t => {
     t.equal(calls.size, 2)
     t.equal(calls.find('millis', 'same'), onMillis.call)
     t.equal(calls.get('same'), onRetell.call)
-    onRetell.call.closed(1006)
+    onRetell.hangUp(1006)
     t.equal(calls.get('same'), onMillis.call)
     t.strictSame(onMillis.closes, [])
   })
@@ -921,19 +921,24 @@ t.test('the registry', async t => {
     const older = openCall(t, 'retell', never, { calls })
     const newer = openCall(t, 'retell', never, { calls })
     t.strictSame(older.closes, ['terminate'])
-    older.call.closed(1006)
+    older.hangUp(1006)
+    t.equal(older.call, newer.call)
     t.equal(calls.get('call_1'), newer.call)
     t.strictSame(newer.closes, [])
   })
 
-  t.test('drops a Millis call whose session another one claims', async t => {
+  t.test('ends a Millis call whose session is claimed by another that has already gone on', async t => {
     const calls = new CallRegistry<LiveCall>()
     const [older, newer] = ['made-up 1', 'made-up 2'].map(id => openCall(t, 'millis', never, { id, calls }))
     older!.receive(millis.start(0))
-    newer!.receive(millis.start(0))
-    t.strictSame(older!.closes, [{ code: 1001, reason: 'server is closing' }])
+    newer!.receive(millis.request(1, 'Hi'), millis.start(0))
+    t.strictSame(older!.closes, [{ code: 1001, reason: 'the call moves to another connection' }])
     t.equal(calls.get('ses_1'), newer!.call)
     t.equal(calls.size, 1)
+    older!.receive(millis.request(1, 'Are you there?'))
+    older!.hangUp(1001)
+    t.equal(older!.logs.filter(({ msg }) => msg === 'call ended').length, 1)
+    t.strictSame(older!.frames, [])
   })
 })
 

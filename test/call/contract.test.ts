@@ -15,12 +15,14 @@ import type { TurnAbortedError } from '../../lib/errors.js'
 import { millisOutbound } from '../../lib/protocols/millis/frames.js'
 import { retellOutbound } from '../../lib/protocols/retell/frames.js'
 import type { CallSummary, TurnOutcome, TurnReport } from '../../lib/telemetry/report.js'
+import type { LogLine } from '../helpers/app.js'
 import { APOLOGY, GREETING, Line, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
 
 const WAIT_MS = 2_000
 const DEADLINES = { firstTokenMs: 3_000, tokenGapMs: 2_000, turnMs: 6_000, fillerMs: 1_500 }
 const FILLER = 'Hm...'
+const GRACE_MS = 30_000
 const DESK = '+15550100009'
 
 // What an agent does next.
@@ -64,6 +66,8 @@ type Step =
   | { do: 'tick' | 'microtask' }
   | { do: 'pass', ms: number }
   | { do: 'release' }
+  | { do: 'break' }
+  | { do: 'redial' }
   | { do: 'hang up' }
 
 interface Scenario {
@@ -237,15 +241,19 @@ interface Speech { id: string | number, content: string, last: boolean }
 
 class World {
   readonly provider: Provider
-  readonly line: Line
+  line: Line
   readonly turns: Accepted[] = []
   /** Everything the call did against the contract. */
   readonly faults: string[] = []
   readonly #scenario: Scenario
+  readonly #dial: (calls?: Line['calls']) => Line
   readonly #held: Array<() => void> = []
   #controls: Array<Promise<void>> = []
   #begun = false
   #over = false
+  /** When the connection broke, in ms since the call began. */
+  #awaySince: number | undefined
+  #redials = 0
   #passed = 0
   #lastId = -1
   #labels = 0
@@ -255,9 +263,15 @@ class World {
   #judged = 0
   /** Frames are being written by a control call that found no live turn. */
   #outside = false
+  /** A connection that must not be greeted stands: silence is written. */
+  #skipping = false
   /** A request is being accepted. */
   #accepting = false
   #terminal: 'call' | 'turn' | undefined
+  /** The id that words are for: the last that was asked with. */
+  #latest: string | number | undefined
+  /** What older connections of the call logged. */
+  readonly #logs: LogLine[] = []
 
   constructor (scenario: Scenario) {
     this.#scenario = scenario
@@ -271,13 +285,21 @@ class World {
         this.#expect(this.turns.every(({ report }) => report !== undefined), 'T12: the call ended before its turns')
       }
     }
-    this.line = new Line(scenario.provider, turn => this.#ask(turn), {
+    this.#dial = calls => new Line(scenario.provider, turn => this.#ask(turn), {
+      // Millis tells by start_call which call it is.
+      id: scenario.provider === 'retell' ? 'call_1' : `made-up ${this.#redials}`,
       hooks,
       waitMs: WAIT_MS,
+      reconnectGraceMs: GRACE_MS,
+      ...(calls !== undefined && { calls }),
       ...(scenario.impatient && { deadlines: DEADLINES, filler: FILLER })
     })
+    this.line = this.#dial()
     this.#judge()
   }
+
+  /** Nothing that is sent arrives. */
+  get #deaf (): boolean { return this.#over || this.#awaySince !== undefined }
 
   #expect (fulfilled: boolean, promise: string): void {
     if (!fulfilled) this.faults.push(promise)
@@ -348,7 +370,7 @@ class World {
     this.#perform(step)
     this.#judge()
     this.#accepting = false
-    if (step.do === 'tick') await tick()
+    if (step.do === 'tick' || step.do === 'break') await tick()
     if (step.do === 'microtask') await Promise.resolve()
     this.#judge()
   }
@@ -370,20 +392,20 @@ class World {
       }
       case 'update': {
         if (this.provider === 'millis') return this.#receive({ type: 'partial_transcript', data: { transcript: 'Hi' } })
-        if (step.ours && !this.#over) this.#begin()
+        if (step.ours && !this.#deaf) this.#begin()
         return this.#receive(step.ours ? retell.update('Hello', 'Hi') : retell.update('Hi'))
       }
       case 'keepalive': {
         if (this.provider === 'millis') return
         this.#receive(retell.ping(step.timestamp))
-        this.#expect(this.#over || this.line.frames.at(-1)?.['timestamp'] === step.timestamp, 'T6: a keepalive was not answered at once')
+        this.#expect(this.#deaf || this.line.frames.at(-1)?.['timestamp'] === step.timestamp, 'T6: a keepalive was not answered at once')
         return
       }
       case 'interrupt': {
         const id = this.#idOf(step.whose)
         const current = this.#current
         if (this.provider === 'retell' || id === undefined) return
-        if (!this.#over && current?.id === id && this.#isLive()) current.abortedBy = 'interrupted'
+        if (!this.#deaf && current?.id === id && this.#isLive()) current.abortedBy = 'interrupted'
         return this.#receive(millis.interrupt(id))
       }
       case 'played': {
@@ -392,7 +414,7 @@ class World {
       }
       case 'malformed': {
         const frames = MALFORMED[this.provider]
-        if (!this.#over) this.#malformed++
+        if (!this.#deaf) this.#malformed++
         return this.#receive(frames[step.which % frames.length]!)
       }
       case 'unknown':
@@ -400,22 +422,22 @@ class World {
       case 'agent':
         return this.turns.at(-1 - step.back)?.puppet.tell(...step.commands)
       case 'interject': {
-        const works = this.provider === 'retell' && step.text !== '' && !this.#over
+        const works = this.provider === 'retell' && step.text !== '' && !this.#deaf
         if (works) {
           this.#begin()
           if (this.#isLive()) this.#current!.abortedBy = 'interjected'
         }
-        return this.#control(() => this.line.call.interject(step.text), this.#over ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : works ? undefined : 'ACTION')
+        return this.#control(() => this.line.call.interject(step.text), this.#deaf ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : works ? undefined : 'ACTION')
       }
       case 'end': {
-        if (this.#over) return this.#control(() => this.line.call.end(step), 'CALL_ENDED')
+        if (this.#deaf) return this.#control(() => this.line.call.end(step), 'CALL_ENDED')
         this.#begin()
         return this.#leave(() => this.line.call.end({ say: step.say }))
       }
       case 'transfer': {
         const { say, showCaller } = step
         const transfer = (): Promise<void> => this.line.call.transfer(DESK, { say, showCaller })
-        if (this.#over) return this.#control(transfer, 'CALL_ENDED')
+        if (this.#deaf) return this.#control(transfer, 'CALL_ENDED')
         if (showCaller && this.provider === 'millis') return this.#control(transfer, 'UNSUPPORTED')
         this.#begin()
         if (showCaller && !this.#isLive()) {
@@ -426,22 +448,30 @@ class World {
         return this.#leave(transfer)
       }
       case 'sendMetadata':
-        return this.#control(() => this.line.call.sendMetadata({ a: 1 }), this.#over ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : undefined)
+        return this.#control(() => this.line.call.sendMetadata({ a: 1 }), this.#deaf ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : undefined)
       case 'updateAgent':
-        return this.#control(() => this.line.call.updateAgent({ responsiveness: 1 }), this.#over ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : undefined)
+        return this.#control(() => this.line.call.updateAgent({ responsiveness: 1 }), this.#deaf ? 'CALL_ENDED' : this.provider === 'millis' ? 'UNSUPPORTED' : undefined)
       case 'pass': {
         const before = this.#passed
-        if (this.provider === 'retell' && !this.#over && before < WAIT_MS && before + step.ms >= WAIT_MS) this.#begin(0)
+        if (this.provider === 'retell' && !this.#deaf && before < WAIT_MS && before + step.ms >= WAIT_MS) this.#begin(0)
         clock.tick(step.ms)
         this.#passed += step.ms
+        if (this.#awaySince !== undefined && this.#passed - this.#awaySince >= GRACE_MS) this.#over = true
         return
       }
       case 'release':
         return this.#held.splice(0).forEach(release => release())
+      case 'break':
+        if (!this.#deaf) this.#break()
+        return
+      case 'redial':
+        if (this.#awaySince !== undefined && !this.#over) this.#redial()
+        return
       case 'hang up': {
-        if (!this.#over && this.#isLive()) this.#current!.abortedBy = 'hang-up'
+        if (this.#deaf) return
+        if (this.#isLive()) this.#current!.abortedBy = 'hang-up'
         this.#over = true
-        return this.line.call.closed(1006)
+        return this.line.hangUp(1000)
       }
       case 'tick':
       case 'microtask':
@@ -465,10 +495,10 @@ class World {
 
   #introduce ({ resumed, id, session }: Extract<Step, { do: 'introduce' }>): void {
     if (this.provider === 'retell') {
-      if (!this.#over) this.#begin(resumed ? undefined : 0)
+      if (!this.#deaf) this.#begin(resumed ? undefined : 0)
       return this.#receive(retell.details(resumed ? { call_status: 'ongoing' } : {}))
     }
-    if (!this.#over) {
+    if (!this.#deaf) {
       // One without an id leaves the greeting to the next, unless the call has gone on, or has been ended, by then.
       if (!this.#begun) this.#begin(id ?? undefined)
       else if (id !== null && this.turns.length === 0 && this.#terminal === undefined) this.#accept(id, 'greeting', undefined)
@@ -486,7 +516,7 @@ class World {
 
   #request (id: string | number, reason: TurnReason): void {
     const label = `request ${++this.#labels}`
-    if (!this.#over) {
+    if (!this.#deaf) {
       this.#begin()
       if (this.provider === 'retell') this.#lastId = id as number
       this.#accept(id, reason, label)
@@ -499,8 +529,40 @@ class World {
     if (this.#isLive()) this.#current!.abortedBy = 'superseded'
     this.#accepting = true
     this.#terminal = undefined
+    this.#latest = id
     const { scripts } = this.#scenario
     this.turns.push({ id, reason, label, puppet: new Puppet(scripts[this.turns.length % scripts.length]!), frames: [] })
+  }
+
+  #break (): void {
+    const live = this.#isLive() ? this.#current : undefined
+    this.line.hangUp(1006)
+    // A call that never began, or is being left, has nothing to come back for.
+    if (this.line.calls.size === 0) this.#over = true
+    else this.#awaySince = this.#passed
+    if (live !== undefined) live.abortedBy = this.#over ? 'hang-up' : 'disconnected'
+    this.#expect(this.#over || this.#begun, 'a call that never began waits')
+    this.#expect(this.#over || this.#terminal !== 'call', 'a call that was ended waits')
+  }
+
+  #redial (): void {
+    this.#judge()
+    const current = this.#current
+    const owesGreeting = current?.reason === 'greeting' && current.report?.outcome === 'disconnected' && current.report.characters === 0
+    this.#awaySince = undefined
+    this.#redials++
+    this.#lastId = -1
+    this.#judged = 0
+    this.#terminal = undefined
+    this.#latest = 0
+    if (owesGreeting) this.#accept(0, 'greeting', undefined)
+    this.#skipping = !owesGreeting
+    const session = this.line.call.id
+    this.#logs.push(...this.line.logs)
+    this.line = this.#dial(this.line.calls)
+    if (this.provider === 'millis') this.line.receive(millis.start(0, session))
+    this.#judge()
+    this.#skipping = false
   }
 
   // Ends the live turn, or acts from outside; does nothing where the call is being left already.
@@ -533,19 +595,21 @@ class World {
     const speech = speechOf(frame)
     const terminal = terminalOf(frame)
     const current = this.#current
-    if (speech !== undefined) {
+    if (this.#skipping && speech !== undefined) {
+      this.#expect(speech.id === 0 && speech.content === '' && speech.last, 'words for a call that goes on')
+    } else if (speech !== undefined) {
       this.#expect(this.#terminal === undefined, 'T10: words follow a terminal action')
       if (this.#isBegin(frame)) {
         if (current?.reason === 'greeting') current.frames.push(frame)
         const greeting = this.turns.find(({ reason }) => reason === 'greeting')
         if (greeting !== undefined && greeting !== current) greeting.frames.push(frame)
       } else {
-        this.#expect(current !== undefined && speech.id === current.id, `T2, T4: words for ${JSON.stringify(speech.id)}, but the turn is ${JSON.stringify(current?.id)}`)
+        this.#expect(speech.id === this.#latest, `T2, T4: words for ${JSON.stringify(speech.id)}, not ${JSON.stringify(this.#latest)}`)
         if (!this.#outside) current?.frames.push(frame)
       }
     } else if (terminal !== undefined) {
       this.#expect(this.#terminal !== 'call', 'T10: two terminal actions')
-      if (this.provider === 'millis') this.#expect(frame['data'].stream_id === current?.id, 'T4: an action for another turn')
+      if (this.provider === 'millis') this.#expect(frame['data'].stream_id === this.#latest, 'T4: an action for another turn')
     } else if (frame['response_type'] === 'agent_interrupt') {
       // The provider drops what was on its way, be it the end of the call.
       this.#terminal = undefined
@@ -562,7 +626,7 @@ class World {
 
   async finish (): Promise<void> {
     this.#judge()
-    if (this.#scenario.impatient && !this.#over) {
+    if (this.#scenario.impatient && !this.#deaf) {
       // Once for an onCallStart that does not end, the rest for the agent.
       for (let passes = 0; passes < 3; passes++) {
         await this.run({ do: 'pass', ms: 5_000 })
@@ -571,13 +635,18 @@ class World {
       this.#expect(!this.#isLive(), 'T8: a turn is live for ever')
     }
     await this.run({ do: 'hang up' })
+    if (!this.#over) {
+      this.#over = true
+      clock.tick(GRACE_MS)
+      await tick()
+    }
     const frames = this.line.frames.length
     // Whatever is still to come must change nothing: agents that wake, timers, promises, frames.
     for (const { puppet } of this.turns) puppet.tell({ do: 'say', text: 'after the call' }, { do: 'finish' })
     this.#perform({ do: 'release' })
     clock.tick(600_000)
     this.line.receive(retell.ping(1), retell.request(1_000, 'Hi'), millis.request(1_000, 'Hi'))
-    this.line.call.closed(1005)
+    this.line.hangUp(1005)
     await Promise.all(this.#controls)
     await tick()
     await tick()
@@ -591,13 +660,13 @@ class World {
     const [summary] = this.#summaries
     this.#expect(this.#summaries.length === (this.#begun ? 1 : 0), 'T12: onCallEnd did not run once')
     if (summary !== undefined) {
-      this.#expect(summary.turns === this.turns.length && summary.malformedFrames === this.#malformed && summary.code === 1006, 'the summary is wrong')
+      this.#expect(summary.turns === this.turns.length && summary.malformedFrames === this.#malformed && summary.reconnects === this.#redials, 'the summary is wrong')
     }
     this.#expect(this.line.calls.size === 0, 'the call is still registered')
     if (this.provider === 'retell' && this.#begun) {
       const [first] = this.line.frames.filter(frame => frame['response_type'] === 'response' || frame['response_type'] === 'agent_interrupt')
-      const isHungUp = this.turns.length === 1 && this.turns[0]!.abortedBy === 'hang-up'
-      this.#expect(first === undefined ? isHungUp : first['response_id'] === 0, 'the begin message is not the first response')
+      const isCutOff = this.turns.every(({ abortedBy }) => abortedBy === 'hang-up' || abortedBy === 'disconnected')
+      this.#expect(first === undefined ? isCutOff : first['response_id'] === 0, 'the begin message is not the first response')
     }
   }
 
@@ -631,6 +700,7 @@ class World {
         break
       case 'superseded':
       case 'interrupted':
+      case 'disconnected':
       case 'hang-up': {
         const paid = this.provider === 'retell' && turn.reason === 'greeting' && report.outcome === 'superseded' && report.characters === 0
         this.#expect(completions === (paid ? 1 : 0), `T3: ${which} was ${report.outcome} and has ${completions} completions`)
@@ -647,12 +717,13 @@ class World {
 
   #judgeLog (): void {
     const failures = new Map<string, number>()
-    for (const { level, msg } of this.line.logs) if (level >= 50) failures.set(msg, (failures.get(msg) ?? 0) + 1)
+    const logs = [...this.#logs, ...this.line.logs]
+    for (const { level, msg } of logs) if (level >= 50) failures.set(msg, (failures.get(msg) ?? 0) + 1)
     this.#expect((failures.get('agent failed') ?? 0) === this.#failures, 'failures of agents are not logged once each')
     failures.delete('agent failed')
     if (this.#scenario.onCallStart === 'throws') failures.delete('onCallStart failed')
     this.#expect(failures.size === 0, `logged: ${[...failures.keys()].join()}`)
-    this.#expect(this.line.complaints.filter(({ msg }) => msg === 'malformed frame ignored').length === Math.min(1, this.#malformed), 'T11: malformed frames are not told of once')
+    this.#expect(logs.filter(({ msg }) => msg === 'malformed frame ignored').length === Math.min(1, this.#malformed), 'T11: malformed frames are not told of once')
   }
 }
 
@@ -767,6 +838,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: fc.constantFrom<Step>({ do: 'tick' }, { do: 'tick' }, { do: 'microtask' }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 1_000, 2_000, 5_000) }) },
   { weight: 2, arbitrary: fc.constant<Step>({ do: 'release' }) },
+  { weight: 2, arbitrary: fc.constantFrom<Step>({ do: 'break' }, { do: 'redial' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 

@@ -1,5 +1,4 @@
 import t, { type Test } from 'tap'
-import FakeTimers from '@sinonjs/fake-timers'
 import { endCall, filler, flush, pause, toolCall, uninterruptible } from '../../lib/agent.js'
 import type { Reply, Speech, Turn } from '../../lib/agent.js'
 import { DeadlineError } from '../../lib/errors.js'
@@ -7,22 +6,9 @@ import type { TurnReport } from '../../lib/telemetry/report.js'
 import { deferred } from '../helpers/app.js'
 import { APOLOGY, GREETING, openCall, tick, toMillis, toRetell, type CallOptions } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
+import { useClock } from '../helpers/clock.js'
 
 const DEADLINES = { firstTokenMs: 5_000, tokenGapMs: 3_000, turnMs: 20_000 }
-
-/** Timers that go off when the test says so; `left` are those that would still keep a process alive. */
-function useClock (t: Test) {
-  const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
-  t.teardown(() => clock.uninstall())
-  return {
-    /** Lets time pass, and whatever it wakes. */
-    async pass (ms: number) {
-      clock.tick(ms)
-      await tick()
-    },
-    left: () => clock.countTimers()
-  }
-}
 
 /** An agent that says what it is told, when it is told. */
 function puppet () {
@@ -164,7 +150,7 @@ t.test('a turn that ends, in whatever way, leaves no timer', async t => {
     superseded: line => line.receive(retell.request(2, 'No')),
     interjected: line => line.call.interject('Wait'),
     ended: line => line.call.end(),
-    'hung up': line => line.call.closed(1000),
+    'hung up': line => line.hangUp(1000),
     'the agent hung up': (_line, say) => say(endCall())
   }
   for (const [name, end] of Object.entries(ways)) {

@@ -391,7 +391,7 @@ t.test('the signal', async t => {
     interrupted: ['millis', line => line.receive(millis.interrupt(1))],
     interjected: ['retell', line => { line.call.interject('Stop') }],
     ended: ['retell', line => { line.call.end() }],
-    'hang-up': ['retell', line => line.call.closed(1006)]
+    'hang-up': ['retell', line => line.hangUp(1006)]
   }
   for (const [reason, [provider, abort]] of Object.entries(causes)) {
     for (const when of ['before', 'after']) {
@@ -414,7 +414,7 @@ t.test('the signal', async t => {
     let turn!: Turn
     const line = await answer(t, asked => { turn = asked; return 'Yes' })
     line.receive(retell.request(2, 'Hi'))
-    line.call.closed(1006)
+    line.hangUp(1006)
     t.notOk(turn.signal.aborted)
   })
 })
@@ -428,8 +428,8 @@ t.test('a turn', async t => {
       utterances: () => { conversions++; return utterances },
       entries: () => { conversions++; return entries }
     }
-    const speaker = new Speaker({ send: () => {}, close: () => {}, terminate: () => {} }, newProtocol('retell'))
-    const turn = new LiveTurn({ speaker, leadingAssistant: false, inPassing: new Set() as ReadonlySet<string> } as TurnHost, new Floor(1), 'response', heard)
+    const host = { leadingAssistant: false, inPassing: new Set() } as unknown as TurnHost
+    const turn = new LiveTurn(host, new Floor(1), 'response', heard)
     t.equal(conversions, 0)
     t.equal(turn.transcript, utterances)
     t.equal(turn.transcript, utterances)
@@ -444,7 +444,7 @@ t.test('a turn', async t => {
     let asked = 0
     const host = {
       call: { log: { child: () => ({ debug: () => {} }) } as unknown as FastifyBaseLogger },
-      speaker: new Speaker({ send: () => {}, close: () => {}, terminate: () => {} }, newProtocol('retell')),
+      connection: { speaker: new Speaker({ send: () => {} }, newProtocol('retell')) },
       ask: () => { asked++; return 'Yes' },
       turnEnded: () => {}
     } as unknown as TurnHost
@@ -504,7 +504,7 @@ t.test('the report of a turn', async t => {
     'that was interrupted': ['millis', () => stalled('One'), line => line.receive(millis.interrupt(1)), { outcome: 'interrupted', characters: 3 }],
     'that was talked over by the app': ['retell', () => stalled('One'), line => { line.call.interject('Stop') }, { outcome: 'interjected', characters: 3 }],
     'that was ended by the app': ['retell', () => stalled('One'), line => { line.call.end({ say: 'Bye' }) }, { outcome: 'ended', characters: 3 + 1 + 3 }],
-    'that was hung up on': ['retell', () => stalled('One'), line => line.call.closed(1006), { outcome: 'hang-up', characters: 3 }]
+    'that was hung up on': ['retell', () => stalled('One'), line => line.hangUp(1006), { outcome: 'hang-up', characters: 3 }]
   }
   function * fails (word: string) {
     yield word

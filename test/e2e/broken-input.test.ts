@@ -397,9 +397,9 @@ t.test('the warning says how large the malformed frame was', async t => {
   const { app, logs } = await setup(t, echo, { onTranscript: () => {} })
   for (const side of SIDES) {
     // Of which each is either one's frame with something missing, and no frame to the other.
-    for (const frame of ['', `"${CANARY}é"`, '{"type":"interrupt"}', '{"interaction_type":"update_only"}', Buffer.alloc(1_000)]) {
+    for (const [n, frame] of ['', `"${CANARY}é"`, '{"type":"interrupt"}', '{"interaction_type":"update_only"}', Buffer.alloc(1_000)].entries()) {
       const from = logs.length
-      const caller = await side.dial(t, app, 'call_1')
+      const caller = await side.dial(t, app, `call_${n}`)
       caller.send(frame)
       await caller.settled()
       const sizes = logs.slice(from).filter(({ level }) => level === 40).map(({ bytes }) => bytes)

@@ -6,7 +6,7 @@ import voiceAgentPlugin, {
   endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible,
   type Agent, type Turn, type VoiceAgentOptions
 } from '../../lib/index.js'
-import { createApp, deferred, type LogLine } from '../helpers/app.js'
+import { AT_ONCE, createApp, deferred, type LogLine } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
 import { CUT, startModelServer } from '../helpers/model-server.js'
 
@@ -40,6 +40,7 @@ async function listen (t: Test, options: VoiceAgentOptions, agent?: Agent) {
   const ended = deferred()
   if (agent !== undefined) app.decorate('agent', agent)
   await app.register(voiceAgentPlugin, {
+    ...AT_ONCE,
     retell: { allowlist: '*' },
     millis: { allowlist: '*' },
     secret: SECRET,

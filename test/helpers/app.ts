@@ -21,11 +21,15 @@ export function createApp (t: Test, level = 'trace', options: FastifyServerOptio
   return { app, logs }
 }
 
+/** For tests that close apps and break connections, and are not about waiting. */
+export const AT_ONCE = { drainTimeoutMs: 0, reconnectGraceMs: 0 } satisfies VoiceAgentOptions
+
 /** A ready app with the plugin, both routes open to everyone. */
 export async function build (t: Test, agent?: Agent, options: VoiceAgentOptions = {}) {
   const { app, logs } = createApp(t)
   if (agent !== undefined) app.decorate('agent', agent)
   await app.register(voiceAgentPlugin, {
+    ...AT_ONCE,
     ...options,
     ...(options.retell !== false && { retell: { allowlist: '*', ...options.retell } }),
     ...(options.millis !== false && { millis: { allowlist: '*', ...options.millis } })

@@ -4,7 +4,8 @@ import pino from 'pino'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Test } from 'tap'
 import type { Provider, Reply, Turn } from '../../lib/agent.js'
-import { LiveCall } from '../../lib/call/call.js'
+import { answer, type LiveCall } from '../../lib/call/call.js'
+import { Connection } from '../../lib/call/connection.js'
 import type { DeadlineSettings } from '../../lib/call/deadlines.js'
 import { createFallback, createFiller, type Fallback, type Filler } from '../../lib/call/stand-in.js'
 import type { CallHooks } from '../../lib/call/hooks.js'
@@ -31,16 +32,22 @@ export interface CallOptions {
   /** How long Retell's begin message waits for the call's details; a minute, unless told otherwise. */
   waitMs?: number
   protocol?: Protocol
+  /** None, unless told otherwise. */
+  reconnectGraceMs?: number
+  isClosing?: () => boolean
 }
 
 /** A call without a server, its provider's side driven by hand. Every frame is kept in `frames`, from the first on. */
 export class Line {
-  readonly call: LiveCall
+  readonly connection: Connection
   readonly calls: CallRegistry<LiveCall>
   readonly frames: Frame[] = []
   readonly logs: LogLine[] = []
   /** What the server did to the socket, other than writing to it. */
   readonly closes: unknown[] = []
+  /** What the provider has not taken yet, in bytes. */
+  bufferedAmount = 0
+  #written: Array<() => void> = []
   readonly #events = new EventEmitter().setMaxListeners(0)
 
   constructor (provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions) {
@@ -53,26 +60,48 @@ export class Line {
       deadlines: { firstTokenMs: 0, tokenGapMs: 0, turnMs: 0, fillerMs: 0, ...options.deadlines },
       ask: agent,
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
-      filler: createFiller(options.filler ?? '')
+      filler: createFiller(options.filler ?? ''),
+      reconnectGraceMs: options.reconnectGraceMs ?? 0,
+      isClosing: options.isClosing ?? (() => false)
     }
+    const line = this
     const socket = {
-      send: (frame: string) => {
+      get bufferedAmount () { return line.bufferedAmount },
+      send: (frame: string, written?: () => void) => {
         this.frames.push(JSON.parse(frame))
         this.#events.emit('frame')
+        if (written !== undefined) this.#written.push(written)
       },
+      ping: () => { this.closes.push('ping') },
       close: (code: number, reason: string) => { this.closes.push({ code, reason }) },
       terminate: () => { this.closes.push('terminate') }
     }
     const log = pino({ level: 'trace' }, { write: line => { this.logs.push(JSON.parse(line)) } })
-    this.call = new LiveCall(host, id, protocol, socket, log as FastifyBaseLogger)
-    this.call.open()
+    this.connection = new Connection(socket, protocol)
+    answer(host, id, this.connection, log as FastifyBaseLogger)
+  }
+
+  /** The call that this is a connection of. */
+  get call (): LiveCall {
+    return this.connection.owner as LiveCall
+  }
+
+  /** The provider hangs up, or breaks off. */
+  hangUp (code = 1006): void {
+    this.connection.closed(code)
+  }
+
+  /** The provider takes all that was sent. */
+  take (): void {
+    this.bufferedAmount = 0
+    this.#written.splice(0).forEach(written => written())
   }
 
   /** Has the call read objects as JSON, strings as they are, bytes as binary frames. */
   receive (...frames: Array<object | string | Buffer>): void {
     for (const frame of frames) {
-      if (Buffer.isBuffer(frame)) this.call.receive(frame, true)
-      else this.call.receive(Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame)), false)
+      if (Buffer.isBuffer(frame)) this.connection.receive(frame, true)
+      else this.connection.receive(Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame)), false)
     }
   }
 
@@ -96,7 +125,7 @@ export class Line {
 /** Opens a call that is hung up when the test ends. */
 export function openCall (t: Test, provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions = {}): Line {
   const line = new Line(provider, agent, options)
-  t.teardown(() => line.call.closed(1006))
+  t.teardown(() => line.hangUp(1000))
   return line
 }
 

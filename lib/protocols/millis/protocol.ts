@@ -16,6 +16,9 @@ const MAX_ID_LENGTH = 256
 /** One socket of Millis. */
 export class MillisProtocol implements Protocol {
   readonly provider = 'millis'
+  readonly sendsKeepalives = false
+  // What it does with it is not documented; 1001 says what is the case.
+  readonly redialCode = 1001
   readonly lacks = LACKS
   // Before start_call there is no stream id that a frame could carry.
   readonly opening = []

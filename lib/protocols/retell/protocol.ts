@@ -30,6 +30,7 @@ const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
 /** One socket of Retell. */
 export class RetellProtocol implements Protocol {
   readonly provider = 'retell'
+  readonly sendsKeepalives = true
   readonly lacks = LACKS
   readonly opening = [JSON.stringify(CONFIG)]
   readonly begin: { readonly id: number, readonly waitMs: number }

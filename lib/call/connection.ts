@@ -1,0 +1,158 @@
+/**
+ * One socket of a provider: decodes what comes in, bounds what goes out, and notices when nobody is there any more. A
+ * call may outlive it.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+import type { Protocol, ProviderEvent } from '../protocols/protocol.js'
+import { logFailure } from '../telemetry/failure.js'
+import { PULSE_MS } from './pulse.js'
+import { Speaker } from './speaker.js'
+
+/** What a connection needs of a WebSocket. `send` on a closed one must not throw, and must call back. */
+export interface Socket {
+  /** Bytes that the peer has not taken yet. */
+  readonly bufferedAmount: number
+  /** @param written called once the frame left, or never will */
+  send (frame: string, written?: () => void): void
+  ping (): void
+  close (code: number, reason: string): void
+  terminate (): void
+}
+
+/** Whose connection it is: a call. */
+export interface ConnectionOwner {
+  readonly log: FastifyBaseLogger
+  /** Has the call introduced itself? */
+  readonly hasBegun: boolean
+  handle (event: ProviderEvent, bytes: number): void
+  /** The socket is closed. Called once. */
+  disconnected (connection: Connection, code: number): void
+}
+
+// An agent is not asked for more while so much waits to be sent: some thousand words.
+const HIGH_WATER_BYTES = 64 * 1024
+
+// As much as a peer may send us in one frame.
+const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
+
+// A provider that changed its frames overnight must not lose its calls over it; who sends nothing else must.
+const MALFORMED_BURST = 1_000
+const MALFORMED_PER_PULSE = 500
+
+const START_TIMEOUT_MS = 30_000
+
+// Proxies cut what is idle for a minute, some for less.
+const PING_INTERVAL_MS = 20_000
+
+// Two pings may get lost. Retell, which sends keep-alives every 2 s, gives a connection up itself after 5 s.
+const SILENCE_TIMEOUT_MS = 60_000
+const KEEPALIVE_TIMEOUT_MS = 15_000
+
+/** Made with its socket; over when that closes. Whoever made it tells it what the socket does. */
+export class Connection {
+  readonly protocol: Protocol
+  readonly speaker: Speaker
+  /** Set before the first frame comes. */
+  owner!: ConnectionOwner
+  readonly #socket: Socket
+  #room: Promise<void> | undefined
+  #malformed = 0
+  #hasSpoken = false
+  #keepsAlive = false
+  /** Closed, or about to be: what still comes is for nobody. */
+  #isOver = false
+  #ageMs = 0
+  #silentMs = 0
+
+  constructor (socket: Socket, protocol: Protocol) {
+    this.#socket = socket
+    this.protocol = protocol
+    this.speaker = new Speaker(this, protocol)
+  }
+
+  /** Resolves once the provider took what waits to be sent; undefined while it keeps up. */
+  get room (): Promise<void> | undefined {
+    return this.#room
+  }
+
+  /** Reads one frame. Never throws, and never waits. */
+  receive (data: Buffer, binary: boolean): void {
+    if (this.#isOver) return
+    this.#silentMs = 0
+    try {
+      const event = this.protocol.decode(data, binary)
+      if (event.type === 'keepalive') {
+        this.#keepsAlive = true
+        this.speaker.send(event.reply)
+      } else {
+        this.owner.handle(event, data.length)
+      }
+      if (event.type === 'ignored' && event.malformed) this.#countMalformed()
+      else this.#hasSpoken = true
+    } catch (error) {
+      logFailure(this.owner.log, error, 'frame could not be handled')
+    }
+  }
+
+  /** The socket answered a ping. */
+  heard (): void {
+    this.#silentMs = 0
+  }
+
+  /** The socket is closed. */
+  closed (code: number): void {
+    this.#isOver = true
+    this.owner.disconnected(this, code)
+  }
+
+  /** Writes a frame. For the {@link Speaker} alone. */
+  send (frame: string): void {
+    if (this.#room === undefined && this.#socket.bufferedAmount > HIGH_WATER_BYTES) {
+      this.#room = new Promise(resolve => this.#socket.send(frame, () => {
+        this.#room = undefined
+        resolve()
+      }))
+    } else {
+      this.#socket.send(frame)
+    }
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
+  }
+
+  /** Closes the socket in such a way that the provider dials another node where it can. */
+  drop (): void {
+    this.#isOver = true
+    const { redialCode } = this.protocol
+    if (redialCode === undefined) this.#socket.terminate()
+    else this.#socket.close(redialCode, 'the call moves to another connection')
+  }
+
+  /** Called every {@link PULSE_MS}. */
+  pulse (): void {
+    this.#malformed = Math.max(0, this.#malformed - MALFORMED_PER_PULSE)
+    this.#ageMs += PULSE_MS
+    this.#silentMs += PULSE_MS
+    if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.#reject('the call did not start')
+    if (this.protocol.sendsKeepalives) {
+      if (this.#keepsAlive && this.#silentMs >= KEEPALIVE_TIMEOUT_MS) this.#giveUp('the provider sends no keep-alives any more')
+    } else {
+      if (this.#silentMs >= SILENCE_TIMEOUT_MS) this.#giveUp('the provider answers no pings any more')
+      else if (this.#ageMs % PING_INTERVAL_MS === 0) this.#socket.ping()
+    }
+  }
+
+  #countMalformed (): void {
+    if (++this.#malformed > MALFORMED_BURST) this.#reject('too many malformed frames')
+  }
+
+  #reject (why: string): void {
+    this.#isOver = true
+    this.owner.log.warn({ why }, 'connection closed')
+    this.#socket.close(1008, why)
+  }
+
+  #giveUp (why: string): void {
+    this.#isOver = true
+    this.owner.log.warn({ why }, 'connection dropped')
+    this.#socket.terminate()
+  }
+}

@@ -1,0 +1,24 @@
+import type { CallRegistry } from './registry.js'
+import type { LiveCall } from './call.js'
+
+// Longer than most answers take to be written.
+const LAST_TURN_MS = 5_000
+
+/**
+ * Brings the live calls of a closing server to their end, or to another node. Resolves when none is left here, or
+ * `timeoutMs` and a last turn of at most 5,000 ms later.
+ * @param timeoutMs how long calls may go on
+ */
+export async function drain (calls: CallRegistry<LiveCall>, timeoutMs: number): Promise<void> {
+  for (const call of [...calls]) call.stopWaiting()
+  await within(timeoutMs, calls.empty())
+  for (const call of [...calls]) call.leave()
+  await within(Math.min(timeoutMs, LAST_TURN_MS), calls.empty())
+  for (const call of [...calls]) call.drop()
+}
+
+async function within (ms: number, over: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([over, new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
+  clearTimeout(timer)
+}

@@ -1,0 +1,18 @@
+import FakeTimers from '@sinonjs/fake-timers'
+import type { Test } from 'tap'
+import { tick } from './call.js'
+
+/** Timers that go off when the test says so, from now until it ends. */
+export function useClock (t: Test) {
+  const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+  t.teardown(() => clock.uninstall())
+  return {
+    /** Lets time pass, in ms, and whatever it wakes. */
+    async pass (ms: number): Promise<void> {
+      clock.tick(ms)
+      await tick()
+    },
+    /** How many timers are left. */
+    left: () => clock.countTimers()
+  }
+}
