@@ -1,11 +1,11 @@
 /**
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
-import { AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
-import { fetch, Pool, type RequestInit, type Response } from 'undici'
+import { APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
 import type { Turn } from '../agent.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError, ModelError } from '../errors.js'
 import { GREETING } from './scripted.js'
+import { openTransport, type Transport } from './transport.js'
 
 /** The model that is asked when no other is named. */
 const DEFAULT_MODEL = 'gpt-4.1-mini'
@@ -19,8 +19,8 @@ export const DEFAULT_INSTRUCTIONS = 'You are a friendly assistant on a phone cal
 /** The newest general version of Azure's chat completions. */
 const AZURE_API_VERSION = '2024-10-21'
 
-/** Callers pause for longer than the 4 s undici keeps a connection, and a new one costs two to three round trips before the first token. */
-const IDLE_CONNECTION_MS = 120_000
+/** Azure's and OpenAI's word for what their filter stopped, as an error's code and as a `finish_reason`. */
+const CONTENT_FILTER = 'content_filter'
 
 /** A deployment of Azure OpenAI; {@link OpenAIAgentOptions.model} is its name. */
 export interface AzureOptions {
@@ -54,10 +54,12 @@ export interface OpenAIAgentOptions {
 /** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
 export interface OpenAIAgent {
   /**
-   * Streams the model's answer as it comes. `turn.signal` cancels the request, as does leaving the generator; an
-   * aborted turn ends quietly. Nothing is retried. How long a caller may wait is up to whoever aborts the turn: left
-   * alone, 300 s of silence from the model throw.
-   * @throws the `openai` package's errors as they are; their messages may quote the server's answer
+   * Streams the model's answer as it comes, a refusal like any other; what it throws before the first word has said
+   * nothing yet. `turn.signal` cancels the request, as does leaving the generator; an aborted turn ends quietly. Nothing
+   * is retried, except a request that was lost with an idle connection. How long a caller may wait is up to whoever
+   * aborts the turn: left alone, 300 s of silence from the model throw.
+   * @throws VOICE_AGENT_ERR_MODEL when the answer has no text, or a content filter stopped it, even after some text;
+   * all other failures as the `openai` package's errors; their messages may quote the server's answer
    */
   (turn: Turn): AsyncGenerator<string, void, undefined>
   /** Releases the connections to the model and cuts answers that still stream. Later turns throw. Never rejects. */
@@ -69,12 +71,8 @@ export interface OpenAIAgent {
  * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
  */
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
-  // The fetch of the pool's own undici: the one built into Node is an older one. A key follows no redirect.
-  const client = connect(options, (url, init) => fetch(url, { ...init, dispatcher: pool, redirect: 'error' }))
-  // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead:
-  // a request that meets the server's hang-up is lost, and nobody may repeat it. A Pool and not undici's Agent, which
-  // gives up on an origin's connections when one is lost, and so on the next turn's with that of a superseded one.
-  const pool = new Pool(new URL(client.baseURL).origin, { keepAliveTimeout: IDLE_CONNECTION_MS })
+  const client = connect(options, (url, init) => transport.fetch(url, init))
+  const transport = openTransport(new URL(client.baseURL).origin)
   const { model = DEFAULT_MODEL, instructions = DEFAULT_INSTRUCTIONS, greeting = GREETING } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   const request = { model, stream: true as const, ...sampling(options) }
@@ -84,26 +82,52 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       if (greeting !== '') yield greeting
       return
     }
+    let said = false
+    let finish: unknown
     try {
       const messages = [...system, ...turn.messages as OpenAI.ChatCompletionMessageParam[]]
       const chunks = await client.chat.completions.create({ ...request, messages }, { signal: turn.signal })
-      for await (const chunk of chunks) {
+      for await (const chunk of chunks as AsyncIterable<Chunk>) {
         // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
-        const token = chunk.choices?.[0]?.delta?.content
-        if (token) yield token
+        const choice = chunk?.choices?.[0]
+        if (choice?.finish_reason) finish = choice.finish_reason
+        const token = text(choice?.delta?.content) || text(choice?.delta?.refusal)
+        // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
+        said ||= token.trim() !== ''
+        if (said && token !== '') yield token
       }
     } catch (error) {
       // The client is silent about an abort in mid-stream, but throws one that comes before the headers.
-      if (!turn.signal.aborted) throw error
+      if (!turn.signal.aborted) throw isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
     }
+    if (turn.signal.aborted) return
+    if (finish === CONTENT_FILTER) throw filtered()
+    // A reasoning model may spend all its tokens before the first word.
+    if (!said) throw new ModelError(finish === 'length' ? 'answered nothing within its token limit' : 'answered nothing')
+    if (finish === undefined) turn.log.warn('the model\'s answer ended without a finish_reason')
   }
 
-  return Object.assign(speak, { close: () => pool.destroy() })
+  return Object.assign(speak, { close: () => transport.close() })
 }
 
-type Fetch = (url: string, init: RequestInit) => Promise<Response>
+/** What is read of a chunk. The client hands on whatever JSON a server sends. */
+type Chunk = {
+  choices?: Array<{ delta?: { content?: unknown, refusal?: unknown } | null, finish_reason?: unknown } | null> | null
+} | null
 
-function connect ({ apiKey = '', baseURL = '', azure }: OpenAIAgentOptions, fetch: Fetch): OpenAI {
+function text (value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function isFiltered (error: unknown): boolean {
+  return error instanceof APIError && error.code === CONTENT_FILTER
+}
+
+function filtered (): Error {
+  return new ModelError('was stopped by its content filter')
+}
+
+function connect ({ apiKey = '', baseURL = '', azure }: OpenAIAgentOptions, fetch: Transport['fetch']): OpenAI {
   const shared = {
     fetch: fetch as unknown as NonNullable<ClientOptions['fetch']>, // typed after the older undici, too
     maxRetries: 0,
@@ -145,6 +169,6 @@ function required (value: string, name: string): string {
 
 function httpUrl (value: string, name: string): string {
   // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
-  if (!/^https?:\/\//i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL`)
+  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL without a query`)
   return value
 }

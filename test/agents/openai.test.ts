@@ -5,12 +5,12 @@ import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import tls from 'node:tls'
 import t, { type Test } from 'tap'
-import { APIConnectionError, APIError, AuthenticationError, InternalServerError, RateLimitError } from 'openai'
+import { APIConnectionError } from 'openai'
 import { Pool, request } from 'undici'
 import type { Agent, Turn } from '../../lib/agent.js'
 import { DEFAULT_INSTRUCTIONS, openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
-import { CUT, hold, startModelServer, toolCallChunk, usageChunk, type ModelServerOptions, type Refusal } from '../helpers/model-server.js'
+import { hold, startModelServer, toolCallChunk, usageChunk, type ModelServerOptions } from '../helpers/model-server.js'
 
 async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?: ModelServerOptions) {
   const server = await startModelServer(serverOptions)
@@ -90,17 +90,17 @@ t.test('tokens that arrive in one piece stay apart', async t => {
   t.strictSame(await say(agent), ['Grüß ', 'dich', ' 👋'])
 })
 
-t.test('an empty answer is silence', async t => {
+t.test('blanks ahead of the first word are not spoken, those behind it are', async t => {
   const { server, agent } = await setup(t)
-  server.next([], { steps: [], finishReason: 'content_filter' })
-  t.strictSame(await say(agent), [])
-  t.strictSame(await say(agent), [])
+  server.next(['\n\n', ' ', ' One', '\n', 'two'])
+  t.strictSame(await say(agent), [' One', '\n', 'two'])
 })
 
-t.test('what the filter leaves of an answer is spoken', async t => {
+t.test('a refusal is spoken like any other answer', async t => {
   const { server, agent } = await setup(t)
-  server.next({ steps: ['Well, '], finishReason: 'content_filter' })
-  t.strictSame(await say(agent), ['Well, '])
+  const refusal = (text: string) => ({ chunk: { choices: [{ index: 0, delta: { refusal: text }, finish_reason: null }] } })
+  server.next([refusal('I cannot '), refusal('help with that.')])
+  t.strictSame(await say(agent), ['I cannot ', 'help with that.'])
 })
 
 t.test('chunks that hold no speech are passed over', async t => {
@@ -122,7 +122,7 @@ t.test('chunks that hold no speech are passed over', async t => {
 
 t.test('a stream that ends without [DONE] ends the reply', async t => {
   const { server, agent } = await setup(t)
-  server.next({ steps: ['Hello'], finishReason: null, done: false })
+  server.next({ steps: ['Hello'], done: false })
   t.strictSame(await say(agent), ['Hello'])
 })
 
@@ -207,8 +207,8 @@ t.test('what is no URL stops the start and is named by its variable', async t =>
   setEnv(t, { AZURE_OPENAI_ENDPOINT: 'http://127.0.0.1:1' })
   const refused = (name: RegExp) => ({ code: 'VOICE_AGENT_ERR_CONFIG', message: name })
   for (const url of ['localhost:11434/v1', 'api.openai.com', 'ftp://127.0.0.1/v1', 'http://']) {
-    t.throws(() => openAIAgent({ baseURL: url }), refused(/^OPENAI_BASE_URL .* must be an http or https URL$/), url)
-    t.throws(() => openAIAgent({ azure: { endpoint: url, apiKey: 'k' } }), refused(/^AZURE_OPENAI_ENDPOINT .* must be an http or https URL$/), url)
+    t.throws(() => openAIAgent({ baseURL: url }), refused(/^OPENAI_BASE_URL .* must be an http or https URL without a query$/), url)
+    t.throws(() => openAIAgent({ azure: { endpoint: url, apiKey: 'k' } }), refused(/^AZURE_OPENAI_ENDPOINT .* must be an http or https URL without a query$/), url)
   }
   t.throws(() => openAIAgent({ azure: { endpoint: '', apiKey: 'k' } }), refused(/^AZURE_OPENAI_ENDPOINT/))
 })
@@ -339,67 +339,6 @@ t.test('a turn that is superseded takes no other turn with it', async t => {
   gate.release()
   t.strictSame(await live.next(), { done: false, value: 'four' })
   t.strictSame(await live.next(), { done: true, value: undefined })
-})
-
-// What goes wrong
-
-const refusals: Array<[Refusal, new (...args: never) => APIError]> = [
-  [{ status: 401 }, AuthenticationError],
-  [{ status: 429, headers: { 'retry-after': '2' } }, RateLimitError],
-  [{ status: 500 }, InternalServerError]
-]
-for (const [refusal, kind] of refusals) {
-  t.test(`a ${refusal.status} is thrown as the client's own error, and not asked again`, async t => {
-    const { server, agent } = await setup(t)
-    server.next(refusal)
-    const error = await failure(say(agent))
-    t.type(error, kind)
-    t.match(error, { status: refusal.status })
-    t.equal((error as APIError).headers?.get('retry-after'), refusal.headers?.['retry-after'] ?? null)
-    t.notMatch(String(error), 'sk-test')
-    t.equal(server.requests.length, 1)
-  })
-}
-
-t.test('a redirect is an error, since the key would go with it', async t => {
-  const { server, agent } = await setup(t)
-  const { server: other } = await setup(t)
-  server.next({ status: 307, headers: { location: `${other.url}/chat/completions` } })
-  t.type(await failure(say(agent)), APIConnectionError)
-  t.equal(other.connections, 0)
-  t.equal(server.requests.length, 1)
-})
-
-t.test('a server that is not there is thrown as the client\'s own error', async t => {
-  const { server, agent } = await setup(t)
-  await server.close()
-  t.type(await failure(say(agent)), APIConnectionError)
-})
-
-t.test('a connection that is cut in mid-stream throws after what was said', async t => {
-  const { server, agent } = await setup(t)
-  const gate = hold()
-  server.next(['One ', gate, CUT])
-  const reply = agent(fakeTurn())
-  t.match(await reply.next(), { value: 'One ' })
-  gate.release()
-  await t.rejects(reply.next(), { name: 'TypeError', message: 'terminated' })
-  t.equal(server.requests.length, 1)
-  t.equal(server.cancelled, 0)
-})
-
-t.test('an error inside the stream throws', async t => {
-  const { server, agent } = await setup(t)
-  server.next([{ chunk: { error: { message: 'Overloaded', type: 'server_error' } } }])
-  t.type(await failure(say(agent)), APIError)
-})
-
-t.test('garbage in the stream throws, and ends the request', async t => {
-  const { server, agent } = await setup(t)
-  server.next([{ raw: 'data: {"choices": [\n\n' }, hold()])
-  const cancelled = once(server.events, 'cancelled')
-  await t.rejects(say(agent), { name: 'SyntaxError' })
-  await cancelled
 })
 
 // Its connections

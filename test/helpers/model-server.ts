@@ -1,6 +1,10 @@
 /**
  * A model on the loopback: a server that speaks OpenAI's streaming chat completions, Azure's paths too, and does what a
- * test scripts: token by token, held, refused, cut, garbled.
+ * test scripts: token by token, held, refused, cut, stalled, garbled. {@link failures} has every way in which models fail.
+ *
+ *     const model = await startModelServer()
+ *     const agent = openAIAgent({ baseURL: model.url })
+ *     model.next(['Hello', ' there.'], failures.rateLimited, ['Let me', STALL])
  */
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -37,17 +41,28 @@ export function hold (): Hold {
   return Object.assign(held, { release })
 }
 
-/** The connection is cut in mid-stream. Nothing after it is written. */
+/** The server closes the connection, as one does that restarts. */
 export const CUT = Symbol('cut')
 
-/** A token, a wait, a chunk or bytes of the test's own, or the end of the connection. */
-export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | typeof CUT
+/** The connection is reset, as by a crash or by a firewall that forgot it. */
+export const RESET = Symbol('reset')
+
+/** Nothing more comes, and the connection stays open until the agent leaves or the server is closed. */
+export const STALL = Symbol('stall')
+
+/** How a response ends before its end. */
+export type BreakOff = typeof CUT | typeof RESET | typeof STALL
+
+/** A token, a wait, a chunk or bytes of the test's own, or the end: nothing after it is written. */
+export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | BreakOff
 
 /** A stream. */
 export interface Answer {
   readonly steps: readonly Step[]
   /** The response's headers wait for it. Default: they leave at once, with the chunk that names the role. */
   readonly before?: PromiseLike<unknown>
+  /** Default true; false leaves the chunk that names the role out, and the headers leave alone. */
+  readonly role?: boolean
   /** All between two waits goes out in one write. Default false: a write per step. */
   readonly atOnce?: boolean
   /** Time before each token, in ms, for benchmarks. Default none. */
@@ -58,16 +73,21 @@ export interface Answer {
   readonly done?: boolean
 }
 
-/** A refusal in the shape of OpenAI's. */
+/** A response that is no stream: a refusal in the shape of OpenAI's, unless it has a body of its own. */
 export interface Refusal {
   readonly status: number
   readonly before?: PromiseLike<unknown>
   /** Such as `retry-after`, in seconds. */
   readonly headers?: Readonly<Record<string, string>>
+  /** A string is sent as it is, an object as JSON. Default what OpenAI says with that status. */
+  readonly body?: string | object
 }
 
-/** What the server does with one request; a bare list of steps is an {@link Answer} of them. */
-export type Script = readonly Step[] | Answer | Refusal
+/**
+ * What the server does with one request; a bare list of steps is an {@link Answer} of them, and one that is broken off
+ * at once has no byte of a response.
+ */
+export type Script = readonly Step[] | Answer | Refusal | BreakOff
 
 export interface ModelServer {
   /** The base URL, ending in `/v1`. */
@@ -86,7 +106,7 @@ export interface ModelServer {
   next (...scripts: Script[]): void
   /** Decides on requests that nothing was scripted for. Default {@link echo}. */
   handler: (request: ModelRequest) => Script
-  /** Cuts every connection and stops listening. */
+  /** Cuts every connection and stops listening: from then on connections are refused. */
   close (): Promise<void>
 }
 
@@ -149,21 +169,28 @@ export async function startModelServer ({ keepAliveTimeout = 0 }: ModelServerOpt
     const body = JSON.parse(text) as ModelRequestBody
     const request: ModelRequest = { url, headers: message.headers, body, connection: numbers.get(message.socket) ?? 0, cancelled: false }
     model.requests.push(request)
-    let cut = false
+    let broken = false
     response.on('close', () => {
-      if (response.writableFinished || cut) return
+      if (response.writableFinished || broken) return
       cancelled++
       request.cancelled = true
       model.events.emit('cancelled', request)
     })
     model.events.emit('request', request)
 
+    const breakOff = (how: BreakOff) => {
+      if (how === STALL) return
+      broken = true
+      if (how === CUT) response.destroy()
+      else response.socket?.resetAndDestroy()
+    }
     const script = scripts.shift() ?? model.handler(request)
+    if (typeof script === 'symbol') return breakOff(script)
     if ('status' in script) {
       await script.before
       return refuse(response, script)
     }
-    await stream(response, 'steps' in script ? script : { steps: script }, body.model, () => { cut = true })
+    await stream(response, 'steps' in script ? script : { steps: script }, body.model, breakOff)
   }
 
   const model: ModelServer = {
@@ -191,14 +218,17 @@ export async function startModelServer ({ keepAliveTimeout = 0 }: ModelServerOpt
   return Object.defineProperties(model, { origin: { value: origin }, url: { value: `${origin}/v1` } })
 }
 
-async function stream (response: ServerResponse, answer: Answer, model: string, onCut: () => void): Promise<void> {
-  const { steps, before, atOnce = false, paceMs, finishReason = 'stop', done = true } = answer
+async function stream (response: ServerResponse, answer: Answer, model: string, breakOff: (how: BreakOff) => void): Promise<void> {
+  const { steps, before, role = true, atOnce = false, paceMs, finishReason = 'stop', done = true } = answer
   let ready = ''
+  // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
+  const write = async (bytes: string) => {
+    if (!response.destroyed) await new Promise(resolve => response.write(bytes, resolve))
+  }
   const flush = async () => {
     const bytes = ready
     ready = ''
-    // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
-    if (bytes !== '' && !response.destroyed) await new Promise(resolve => response.write(bytes, resolve))
+    if (bytes !== '') await write(bytes)
   }
   const say = async (bytes: string) => {
     ready += bytes
@@ -208,14 +238,12 @@ async function stream (response: ServerResponse, answer: Answer, model: string, 
 
   await before
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
-  await say(event(chunkOf({ delta: { role: 'assistant', content: '' } }, model)))
+  await (role ? say(event(chunkOf({ delta: { role: 'assistant', content: '' } }, model))) : write(''))
   for (const step of steps) {
     if (response.destroyed) return
-    if (step === CUT) {
+    if (typeof step === 'symbol') {
       await flush()
-      onCut()
-      response.destroy()
-      return
+      return breakOff(step)
     } else if (typeof step === 'string') {
       if (paceMs !== undefined) await sleep(paceMs)
       await say(event(chunkOf({ delta: { content: step } }, model)))
@@ -240,10 +268,14 @@ function chunkOf (choice: { delta?: object, finish_reason?: string }, model = 's
   }
 }
 
-function refuse (response: ServerResponse, { status, headers }: Refusal): void {
-  const [type, code, message] = REFUSALS[status] ?? ['server_error', null, 'The server had an error while processing your request.']
+function refuse (response: ServerResponse, { status, headers, body = refusal(status) }: Refusal): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
-  response.end(JSON.stringify({ error: { message, type, param: null, code } }))
+  response.end(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+function refusal (status: number): object {
+  const [type, code, message] = REFUSALS[status] ?? ['server_error', null, 'The server had an error while processing your request.']
+  return { error: { message, type, param: null, code } }
 }
 
 const REFUSALS: Readonly<Record<number, readonly [type: string, code: string | null, message: string]>> = {
@@ -252,3 +284,55 @@ const REFUSALS: Readonly<Record<number, readonly [type: string, code: string | n
   404: ['invalid_request_error', 'model_not_found', 'The model does not exist.'],
   429: ['requests', 'rate_limit_exceeded', 'Rate limit reached.']
 }
+
+/**
+ * How models fail, each ready for {@link ModelServer.next}. Those that fail late say `One ` first. A refused connection
+ * is not among them, since no server is there to be scripted: {@link ModelServer.close} makes it.
+ */
+export const failures = {
+  unauthorized: { status: 401 },
+  rateLimited: { status: 429, headers: { 'retry-after': '2' } },
+  serverError: { status: 500 },
+  /** Azure's refusal of what the caller, or the system prompt, said. */
+  filteredPrompt: {
+    status: 400,
+    body: {
+      error: {
+        message: 'The response was filtered due to the prompt triggering the content management policy.',
+        type: null,
+        param: 'prompt',
+        code: 'content_filter',
+        status: 400,
+        innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: { violence: { filtered: true, severity: 'medium' } } }
+      }
+    }
+  },
+  filteredAtOnce: { steps: [], finishReason: 'content_filter' },
+  filteredMidStream: { steps: ['One '], finishReason: 'content_filter' },
+  cutBeforeHeaders: CUT,
+  resetBeforeHeaders: RESET,
+  cutAfterHeaders: { role: false, steps: [CUT] },
+  cutMidStream: ['One ', CUT],
+  noHeaders: STALL,
+  stalledAfterHeaders: { role: false, steps: [STALL] },
+  stalledMidStream: ['One ', STALL],
+  errorAtOnce: [{ chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
+  errorMidStream: ['One ', { chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
+  /** What is no JSON, and stalls, so that only the agent can end it. */
+  garbage: ['One ', { raw: 'data: {"choices": [\n\n' }, STALL],
+  /** JSON, but nothing that a chunk should be. */
+  oddChunks: [
+    ...[5, null, true, 'chunk', [], {}, { choices: null }, { choices: 'none' }, { choices: [null] }, { choices: [{ delta: 5 }] }, { choices: [{ delta: null }] }],
+    ...[5, true, ['a'], { text: 'a' }].flatMap(text => [{ choices: [{ delta: { content: text } }] }, { choices: [{ delta: { refusal: text } }] }])
+  ].map(chunk => ({ chunk })),
+  empty: [],
+  blank: ['\n', ' '],
+  outOfTokensAtOnce: { steps: [], finishReason: 'length' },
+  outOfTokens: { steps: ['One '], finishReason: 'length' },
+  /** A clean end, but neither `finish_reason` nor `[DONE]` before it. */
+  endlessAtOnce: { steps: [], finishReason: null, done: false },
+  endless: { steps: ['One '], finishReason: null, done: false },
+  html: { status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>\n\n<title>Sign in</title>\n' },
+  /** The server ignores `stream: true`. */
+  json: { status: 200, body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] } }
+} satisfies Record<string, Script>
