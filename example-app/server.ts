@@ -4,17 +4,18 @@
 import closeWithGrace from 'close-with-grace'
 import { createApp } from './app.js'
 
-const { HOST = '127.0.0.1', PORT = '3000', RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET } = process.env
+const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
 
 const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
 
-closeWithGrace({ logger: app.log }, async ({ err }) => {
+// Live calls may go on for DRAIN_TIMEOUT_MS and a last answer; a second signal ends the process at once.
+closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 8_000) + 10_000 }, async ({ err }) => {
   if (err) app.log.error({ err }, 'closing after an error')
   await app.close()
 })
 
 try {
-  const address = (await app.listen({ host: HOST, port: Number(PORT) })).replace(/^http/, 'ws')
+  const address = (await app.listen({ host: HOST || '127.0.0.1', port: Number(PORT || 3000) })).replace(/^http/, 'ws')
   const secret = VOICE_AGENT_SECRET === undefined ? '' : '/<VOICE_AGENT_SECRET>'
   console.log(`
 Retell  Custom LLM WebSocket URL  ${address}${RETELL_PATH}${secret}

@@ -3,6 +3,8 @@
  */
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { Type, type TObject } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { ActionError } from './errors.js'
 
 /** A voice platform that dials in. */
@@ -167,6 +169,7 @@ export type Speech = string | Action | null | undefined
 
 /** What an agent may return. Nothing, or an empty reply, is silence: the turn is completed without a word. */
 export type Reply =
+  | undefined
   | string
   | AsyncIterable<Speech>
   | Iterable<Speech>
@@ -189,8 +192,7 @@ export function endCall (options: EndCallOptions = {}): Extract<Action, { action
  * @throws VOICE_AGENT_ERR_ACTION when the destination is empty
  */
 export function transferCall (destination: string, options: TransferCallOptions = {}): Extract<Action, { action: 'transfer-call' }> {
-  if (text(destination, 'transferCall: destination').trim() === '') throw new ActionError('transferCall: destination is empty')
-  return { action: 'transfer-call', destination, say: text(options.say ?? '', 'transferCall: say'), showCaller: options.showCaller ?? false }
+  return { action: 'transfer-call', destination: nonEmpty(destination, 'transferCall: destination'), say: text(options.say ?? '', 'transferCall: say'), showCaller: options.showCaller ?? false }
 }
 
 /**
@@ -233,34 +235,54 @@ export function uninterruptible (speech: string): Action {
  * Records in the provider's transcript that a tool is being called (Retell's `tool_call_invocation`).
  * @param id unique in the call
  * @param args a JSON object, or its text
+ * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
 export function toolCall (id: string, name: string, args: string | Record<string, unknown>): Action {
-  return { action: 'tool-call', id: text(id, 'toolCall: id'), name: text(name, 'toolCall: name'), arguments: typeof args === 'string' ? args : JSON.stringify(args) }
+  const json: unknown = typeof args === 'string' ? args : JSON.stringify(args)
+  return { action: 'tool-call', id: nonEmpty(id, 'toolCall: id'), name: nonEmpty(name, 'toolCall: name'), arguments: text(json as string, 'toolCall: arguments') }
 }
 
 /**
  * Records a tool's result in the provider's transcript (Retell's `tool_call_result`).
  * @param id the one given to {@link toolCall}
+ * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
 export function toolResult (id: string, content: string, successful?: boolean): Action {
   return {
     action: 'tool-result',
-    id: text(id, 'toolResult: id'),
+    id: nonEmpty(id, 'toolResult: id'),
     content: text(content, 'toolResult: content'),
     ...(successful === undefined ? {} : { successful })
   }
 }
 
-const ACTIONS: ReadonlySet<unknown> = new Set<Action['action']>([
-  'end-call', 'transfer-call', 'press-digits', 'pause', 'flush', 'filler', 'uninterruptible', 'tool-call', 'tool-result'
-])
+// Anybody can write an action by hand, and what is missing in it would be found where it is sent.
+const Id = Type.String({ minLength: 1 })
+const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
+  'end-call': TypeCompiler.Compile(Type.Object({ say: Type.String() })),
+  'transfer-call': TypeCompiler.Compile(Type.Object({ destination: Type.String({ pattern: '\\S' }), say: Type.String(), showCaller: Type.Boolean() })),
+  'press-digits': TypeCompiler.Compile(Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$' }) })),
+  pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
+  flush: TypeCompiler.Compile(Type.Object({})),
+  filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
+  uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
+  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String() })),
+  'tool-result': TypeCompiler.Compile(Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) }))
+}
 
-/** Was it built by one of the functions above? */
+/** Is it an action with all that belongs to it? */
 export function isAction (value: unknown): value is Action {
-  return typeof value === 'object' && value !== null && 'action' in value && ACTIONS.has(value.action)
+  if (typeof value !== 'object' || value === null || !('action' in value)) return false
+  const { action } = value
+  return typeof action === 'string' && Object.hasOwn(ACTIONS, action) && ACTIONS[action as Action['action']].Check(value)
 }
 
 function text (value: string, name: string): string {
   if (typeof value !== 'string') throw new ActionError(`${name} must be a string`)
+  return value
+}
+
+function nonEmpty (value: string, name: string): string {
+  if (text(value, name).trim() === '') throw new ActionError(`${name} is empty`)
   return value
 }

@@ -4,6 +4,7 @@
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
+import type { LogLevel } from 'fastify'
 import type { AzureOptions, OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
 import type { Fallback, Filler } from './call/stand-in.js'
@@ -72,6 +73,10 @@ export interface VoiceAgentOptions extends CallHooks {
   readinessPath?: string
   /** Prefix of all routes. */
   prefix?: string
+  /** Fastify's own: the log level of the routes. */
+  logLevel?: LogLevel
+  /** Fastify's own: serializers for the routes. One for `req` replaces ours, which leaves out the URL and the secret in it. */
+  logSerializers?: Record<string, (value: any) => string>
 }
 
 const HOUR_MS = 3_600_000
@@ -158,7 +163,9 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   reconnectGraceMs: Type.Number(),
   drainTimeoutMs: Type.Number(),
   readinessPath: Type.String(),
-  prefix: Type.String()
+  prefix: Type.String(),
+  logLevel: Type.String(),
+  logSerializers: Type.Record(Type.String(), Type.Any())
 }), { additionalProperties: false }))
 
 /**

@@ -12,14 +12,14 @@ import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from 
 import { secretCheck } from './admission/secret.js'
 import type { Agent } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
-import { APOLOGY, GREETING } from './agents/scripted.js'
+import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
 import { answer, type CallHost, type LiveCall } from './call/call.js'
 import { Connection } from './call/connection.js'
 import { drain } from './call/drain.js'
 import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
-import { AgentError, AlreadyRegisteredError } from './errors.js'
+import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
 import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
@@ -87,7 +87,11 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       isClosing: () => isClosing
     }
 
-    for (const route of routesOf(config, options)) {
+    const routes = routesOf(config, options)
+    if (routes[0]?.path === routes[1]?.path && routes.length > 1) {
+      throw new ConfigError(`${nameOf('MILLIS_PATH')} must not be the same as ${nameOf('RETELL_PATH')}`)
+    }
+    for (const route of routes) {
       const guard: GuardSettings = { ...shared, ...route, allowlist: parseAllowlist(entriesOf(route.allowlist), route.allowlistName) }
       if (!admitsSomebody(guard)) {
         scope.log.warn(`${route.path} admits nobody: set VOICE_AGENT_SECRET (option secret) or ${route.allowlistName}`)
@@ -137,7 +141,11 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       await drain(calls, config.DRAIN_TIMEOUT_MS)
       await Promise.all(Array.from(sockets, closed))
     })
-  }, { prefix: options.prefix ?? '', logSerializers })
+  }, {
+    prefix: options.prefix ?? '',
+    logSerializers: { ...logSerializers, ...options.logSerializers },
+    ...(options.logLevel !== undefined && { logLevel: options.logLevel })
+  })
 }
 
 async function readEnv (scope: FastifyInstance, options: VoiceAgentOptions): Promise<Env> {
@@ -158,6 +166,7 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
   fastify.addHook('onReady', async function decorateBuiltInAgent () {
     if (!fastify.hasDecorator('agent') || (!Object.hasOwn(fastify, 'agent') && builtInAgents.has(fastify.agent))) {
       const agent = builtInAgent(config, options.openai ?? {})
+      fastify.log.info(`no agent is decorated: ${agent === scriptedAgent ? 'the scripted one answers' : 'a model answers'}`)
       if ('close' in agent) close = agent.close
       builtInAgents.add(agent)
       fastify.decorate('agent', agent)

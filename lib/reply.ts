@@ -31,22 +31,20 @@ function openStream (stream: ReadableStream<unknown>): Source {
   const reader = stream.getReader()
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown>>,
-    close: () => { reader.cancel().catch(ignore) }
+    close: () => quietly(() => reader.cancel())
   }
 }
 
 function openIterator (iterator: AsyncIterator<unknown> | Iterator<unknown>): Source {
   return {
     next: () => iterator.next(),
-    close: () => {
-      try {
-        Promise.resolve(iterator.return?.()).catch(ignore)
-      } catch {
-        // A sync generator's own finally block threw; the turn is over, and nobody is left to tell.
-      }
-    }
+    close: () => quietly(() => iterator.return?.())
   }
 }
 
 // The turn is over: what its clean-up throws concerns nobody any more.
-function ignore (): void {}
+function quietly (cleanUp: () => unknown): void {
+  try {
+    Promise.resolve(cleanUp()).catch(() => {})
+  } catch {}
+}

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 
@@ -75,11 +76,24 @@ class UpgradeGate {
     // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
     // the route twice.
     if (socket.readableFlowing !== null || isDispatched(request)) return
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
     setTimeout(destroyUnread, HANDSHAKE_TIMEOUT_MS, socket).unref()
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
   }
 }
+
+// Somebody who would rather speak HTTP/2 (`curl --http2`, Java's client) is served in HTTP/1.1, as a server does that
+// listens for no upgrades: the request is put back, without its wish, and read anew.
+function answerAsIs (server: Server, { method, url, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const lines = [`${method} ${url} HTTP/1.1`]
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!HOP_BY_HOP.has(rawHeaders[i]!.toLowerCase())) lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`)
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
+  server.emit(socket instanceof TLSSocket ? 'secureConnection' : 'connection', socket)
+}
+const HOP_BY_HOP: ReadonlySet<string> = new Set(['connection', 'upgrade', 'http2-settings'])
 
 // Routes outside the scope of a @fastify/websocket answer without closing the socket, which then nobody reads and nobody
 // owns, and which would keep the server from closing.

@@ -99,6 +99,11 @@ t.test('toolCall takes nothing but strings for id and name', async t => {
   rejects(t, () => toolCall(1, 'find_slot', {}), 'toolCall: id must be a string')
   // @ts-expect-error nothing is no name
   rejects(t, () => toolCall('tc_1', undefined, {}), 'toolCall: name must be a string')
+  // @ts-expect-error nothing has no text
+  rejects(t, () => toolCall('tc_1', 'find_slot', undefined), 'toolCall: arguments must be a string')
+  rejects(t, () => toolCall('', 'find_slot', {}), 'toolCall: id is empty')
+  rejects(t, () => toolCall('tc_1', ' ', {}), 'toolCall: name is empty')
+  rejects(t, () => toolResult('', 'nine'), 'toolResult: id is empty')
 })
 
 t.test('toolResult says whether the tool succeeded only where that is known', async t => {
@@ -124,4 +129,15 @@ t.test('what the builders make is an action', async t => {
 t.test('nothing else is an action', async t => {
   const others = [undefined, null, 'flush', 1, true, [], {}, { action: undefined }, { action: 'fly' }, { action: 'constructor' }, { type: 'flush' }, () => {}]
   t.strictSame(others.map(isAction), others.map(() => false))
+})
+
+t.test('what is made by hand is an action where nothing is missing in it', async t => {
+  const whole = [{ action: 'end-call', say: '' }, { action: 'flush' }, { ...pause(5), extra: 1 }]
+  t.strictSame(whole.map(isAction), [true, true, true])
+  const broken = [
+    { action: 'end-call' }, { action: 'transfer-call', destination: ' ', say: '', showCaller: false }, { action: 'transfer-call', destination: '+1' },
+    { action: 'press-digits', digits: 'x' }, { action: 'pause', ms: 0 }, { action: 'pause', ms: 1e9 }, { action: 'filler' }, { action: 'uninterruptible', text: 5 },
+    { action: 'tool-call', id: '1', name: 'x' }, { action: 'tool-result', id: '', content: '' }, { action: ['flush'] }
+  ]
+  t.strictSame(broken.map(isAction), broken.map(() => false))
 })

@@ -122,10 +122,10 @@ async function drained (t: Test, app: FastifyInstance): Promise<number> {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const closed = app.close()
-  let isClosed = false
-  caller.closed.then(() => { isClosed = true }, t.error)
+  const state = { open: true }
+  caller.closed.then(() => { state.open = false }, t.error)
   let ms = 0
-  for (; !isClosed; ms += 100) {
+  for (; state.open; ms += 100) {
     mock.timers.tick(100)
     await nextLoopTurn()
     await nextLoopTurn()

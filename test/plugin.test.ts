@@ -542,3 +542,32 @@ t.test('an app that never started closes', async t => {
   app.register(voiceAgentPlugin)
   await t.resolves(app.close())
 })
+
+// What is Fastify's own
+
+t.test('logLevel and logSerializers are those of the routes', async t => {
+  const { app, logs } = createApp(t, 'info')
+  await app.register(voiceAgentPlugin, { ...OPEN, retell: { allowlist: '192.0.2.1' }, logLevel: 'warn', logSerializers: { address: () => 'somewhere' } })
+  app.get('/', async () => 'home')
+  await app.ready()
+  logs.length = 0
+  await app.inject('/llm-websocket/call_1')
+  t.match(logs, [{ level: 40, address: 'somewhere' }])
+  await app.inject('/')
+  t.equal(logs.length, 3)
+})
+
+t.test('one path for both providers is refused', async t => {
+  const { app } = createApp(t)
+  app.register(voiceAgentPlugin, { millis: { path: '/llm-websocket' } })
+  await t.rejects(async () => { await app.ready() }, { code: 'VOICE_AGENT_ERR_CONFIG', message: 'MILLIS_PATH (option millis.path) must not be the same as RETELL_PATH (option retell.path)' })
+})
+
+t.test('it is told which agent answers where none was decorated', async t => {
+  for (const [options, told] of [[OPEN, ['no agent is decorated: the scripted one answers']], [{ ...OPEN, openai: { apiKey: 'sk' } }, ['no agent is decorated: a model answers']]] as const) {
+    const { app, logs } = createApp(t, 'info')
+    await app.register(voiceAgentPlugin, options)
+    await app.ready()
+    t.strictSame(logs.map(({ msg }) => msg), told)
+  }
+})

@@ -1,9 +1,10 @@
 import dns from 'node:dns'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { mock } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import { WebSocketServer } from 'ws'
@@ -16,6 +17,10 @@ import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 
 const OPEN = { ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
 const MIB = 1024 * 1024
+
+// TLS without a certificate: both sides know the key.
+const PSK = { ciphers: 'PSK', maxVersion: 'TLSv1.2' as const }
+const KEY = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 
 setEnv(t)
 
@@ -296,4 +301,27 @@ t.test('an app whose @fastify/websocket keeps no list of clients takes calls, an
   await caller.response(0)
   await app.close()
   t.match(await caller.closed, { code: 1006 })
+})
+
+t.test('who would rather speak HTTP/2 is answered in HTTP/1.1, body and all', async t => {
+  for (const tls of [false, true]) {
+    const { app } = createApp(t, 'trace', tls ? { https: { ...PSK, pskCallback: () => KEY } } as never : {})
+    app.post('/plain', async request => ({ got: request.body, upgrade: request.headers.upgrade ?? 'none' }))
+    await app.register(voiceAgentPlugin, OPEN)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    const socket = tls ? connectTls({ port, host: '127.0.0.1', ...PSK, pskCallback: () => ({ psk: KEY, identity: 'x' }), checkServerIdentity: () => undefined }) : connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    const body = JSON.stringify({ words: 'x'.repeat(100_000) })
+    const request = (connection: string) => `POST /plain HTTP/1.1\r\nHost: x\r\nConnection: ${connection}\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n` +
+      `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    // Twice on one connection.
+    for (let n = 1; n <= 2; n++) {
+      socket.write(request('Upgrade, HTTP2-Settings'))
+      let answer = ''
+      while (!answer.endsWith('"upgrade":"none"}')) answer += String((await once(socket, 'data'))[0])
+      t.match(answer, /^HTTP\/1\.1 200 OK/)
+      t.ok(answer.includes(body))
+    }
+  }
 })

@@ -22,12 +22,12 @@ const SAFE_ID = /^(?!\.{1,2}$)[\w.~:@-]{1,256}$/
 /**
  * Takes apart the URL a provider dialled: `[/<secret>][/{call_id}]/<call id>`. Empty path segments are skipped. Never
  * throws; what cannot be decoded is `undefined`.
- * @param rest the raw path after the route's base path, still percent-encoded
+ * @param rest the path after the route's base path, decoded, as the router gives it
  * @param query the raw query string, without `?`
  * @param hasSecret whether the first segment is the secret
  */
 export function readCallUrl (rest: string, query: string, hasSecret: boolean): CallUrl {
-  const path = rest.split('/').filter(segment => segment !== '').map(decode)
+  const path = rest.split('/').filter(segment => segment !== '')
   const secret = hasSecret ? path.shift() : undefined
   const placeholder = path[0] === PLACEHOLDER
   if (placeholder) path.shift()

@@ -9,7 +9,7 @@ import type { TurnReport } from '../telemetry/report.js'
 import type { DeadlineSettings } from './deadlines.js'
 import { runHook, type CallHooks } from './hooks.js'
 import { Playback } from './playback.js'
-import type { Connection, ConnectionOwner } from './connection.js'
+import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
 import { LiveTurn, type TurnHost } from './turn.js'
@@ -245,7 +245,7 @@ export class LiveCall implements Call, ConnectionOwner {
   }
 
   /** Deals with one event of the provider's. */
-  handle (event: ProviderEvent, bytes: number): void {
+  handle (event: CallEvent, bytes: number): void {
     if (this.#phase === 'ended') return
     switch (event.type) {
       case 'started':

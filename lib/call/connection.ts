@@ -19,12 +19,15 @@ export interface Socket {
   terminate (): void
 }
 
+/** What concerns a call; keep-alives do not. */
+export type CallEvent = Exclude<ProviderEvent, { type: 'keepalive' }>
+
 /** Whose connection it is: a call. */
 export interface ConnectionOwner {
   readonly log: FastifyBaseLogger
   /** Has the call introduced itself? */
   readonly hasBegun: boolean
-  handle (event: ProviderEvent, bytes: number): void
+  handle (event: CallEvent, bytes: number): void
   /** The socket is closed. Called once. */
   disconnected (connection: Connection, code: number): void
 }

@@ -6,15 +6,15 @@ import type { CallSummary, TurnReport } from '../telemetry/report.js'
 /** The app's own hooks. What they throw or reject with is logged and changes nothing for the caller. */
 export interface CallHooks {
   /**
-   * A call began, and what the provider tells of it is known. Turns wait for a returned promise, for at most 2,000 ms:
-   * a look-up that is slower finishes beside them.
+   * A call began. What the provider tells of it is known, unless the caller was faster. Turns wait for a returned
+   * promise, for at most 2,000 ms: a look-up that is slower finishes beside them, be it after the call.
    */
   onCallStart? (call: Call): void | Promise<void>
   /** People are speaking. Without this hook the frames that say so are not even parsed. */
   onTranscript? (call: Call, update: TranscriptUpdate): void | Promise<void>
   /** A turn is over. */
   onTurnEnd? (turn: Turn, report: TurnReport): void | Promise<void>
-  /** A call is over. Runs exactly once for each call. */
+  /** A call is over. Runs exactly once for each call that began. */
   onCallEnd? (call: Call, summary: CallSummary): void | Promise<void>
 }
 

@@ -30,6 +30,8 @@ function guarded (turn: Turn, name: string, find: () => unknown): string | undef
   try {
     const line = find()
     if (typeof line === 'string') return line
+    // An async function, which nobody waits for, may still fail.
+    Promise.resolve(line).catch(error => logFailure(turn.log, error, `the ${name} function failed`))
     turn.log.error(`the ${name} function returned no string`)
   } catch (error) {
     logFailure(turn.log, error, `the ${name} function failed`)

@@ -139,7 +139,8 @@ export class LiveTurn implements Turn {
         }
         const step = source.next()
         const { done, value } = isThenable(step) ? await step : step
-        if (this.#over) return
+        // Once more: a generator that ended its own turn was running, and could not be closed.
+        if (this.#over) return source.close()
         if (done) return this.#complete('completed', '')
         if (typeof value === 'string') this.#say(value)
         else if (value !== undefined && value !== null) this.#act(value)

@@ -23,8 +23,8 @@ export function logDetail (log: FastifyBaseLogger, error: unknown, what: string)
 }
 
 function withoutMessage (error: unknown): unknown {
-  if (!(error instanceof Error)) return { type: typeof error }
   try {
+    if (!(error instanceof Error)) return { type: typeof error }
     const { code, status, message } = error as { code?: unknown, status?: unknown, message: string }
     return {
       type: error.constructor.name,

@@ -17,7 +17,8 @@ t.test('the last path segment is the call id', async t => {
     ['call_1', '', undefined, 'call_1'],
     ['/call_1/', '', undefined, 'call_1'],
     ['//call_1//', '', undefined, 'call_1'],
-    ['/call%5F1', '', undefined, 'call_1'],
+    // Decoded by now; what still looks encoded was encoded twice.
+    ['/call%5F1', '', undefined, undefined],
     ['/call_1', 'tenant=acme/call_2', undefined, 'call_1']
   ])
 })
@@ -26,20 +27,19 @@ t.test('the first path segment is the secret, where there is one', async t => {
   read(t, true, [
     ['/s3cret/call_1', '', 's3cret', 'call_1'],
     ['//s3cret//call_1/', '', 's3cret', 'call_1'],
-    ['/s3cr%C3%A9t%2F/call_1', '', 's3crét/', 'call_1'],
+    ['/s3crét/call_1', '', 's3crét', 'call_1'],
     ['/s3cret', '', 's3cret', undefined],
     ['/s3cret/', 'tenant=acme/call_1', 's3cret', 'call_1'],
     ['/call_1', '', 'call_1', undefined],
     ['', '', undefined, undefined],
     ['', 'tenant=acme/call_1', undefined, 'call_1'],
-    ['/%zz/call_1', '', undefined, 'call_1']
+    ['/%zz/call_1', '', '%zz', 'call_1']
   ])
 })
 
 t.test('a literal {call_id} before the id is dropped and reported', async t => {
   read(t, false, [
     ['/{call_id}/call_1', '', undefined, 'call_1', true],
-    ['/%7Bcall_id%7D/call_1/', '', undefined, 'call_1', true],
     ['/{call_id}', 'tenant=acme/call_1', undefined, 'call_1', true],
     ['/{call_id}', '', undefined, undefined, true],
     ['/{call_id}/{call_id}', '', undefined, undefined, true],
@@ -47,7 +47,7 @@ t.test('a literal {call_id} before the id is dropped and reported', async t => {
     ['/{CALL_ID}/call_1', '', undefined, undefined]
   ])
   read(t, true, [
-    ['/s3cret/%7bcall_id%7d/call_1', '', 's3cret', 'call_1', true],
+    ['/s3cret/{call_id}/call_1', '', 's3cret', 'call_1', true],
     ['/{call_id}/call_1', '', '{call_id}', 'call_1']
   ])
 })

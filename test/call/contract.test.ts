@@ -15,7 +15,6 @@ import type { TurnAbortedError } from '../../lib/errors.js'
 import { millisOutbound } from '../../lib/protocols/millis/frames.js'
 import { retellOutbound } from '../../lib/protocols/retell/frames.js'
 import type { CallSummary, TurnOutcome, TurnReport } from '../../lib/telemetry/report.js'
-import type { LogLine } from '../helpers/app.js'
 import { APOLOGY, GREETING, Line, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
 
@@ -87,8 +86,7 @@ const MALFORMED: Record<Provider, Array<object | string | Buffer>> = {
     '{"interaction_type":"response_required","response_id":"999","transcript":[]}',
     '{"interaction_type":"response_required","response_id":999.5,"transcript":[]}',
     '{"interaction_type":"reminder_required","response_id":999}',
-    '{"interaction_type":"call_details"}',
-    '{"interaction_type":"ping_pong","timestamp":"now"}'
+    '{"interaction_type":"call_details"}'
   ],
   millis: [
     '', '{', '[]', 'null', '{}', Buffer.from('{}'), '{"type":5}',
@@ -270,8 +268,8 @@ class World {
   #terminal: 'call' | 'turn' | undefined
   /** The id that words are for: the last that was asked with. */
   #latest: string | number | undefined
-  /** What older connections of the call logged. */
-  readonly #logs: LogLine[] = []
+  /** Older connections; a call goes on to log where it began. */
+  readonly #older: Line[] = []
 
   constructor (scenario: Scenario) {
     this.#scenario = scenario
@@ -558,7 +556,7 @@ class World {
     if (owesGreeting) this.#accept(0, 'greeting', undefined)
     this.#skipping = !owesGreeting
     const session = this.line.call.id
-    this.#logs.push(...this.line.logs)
+    this.#older.push(this.line)
     this.line = this.#dial(this.line.calls)
     if (this.provider === 'millis') this.line.receive(millis.start(0, session))
     this.#judge()
@@ -717,7 +715,7 @@ class World {
 
   #judgeLog (): void {
     const failures = new Map<string, number>()
-    const logs = [...this.#logs, ...this.line.logs]
+    const logs = [...this.#older, this.line].flatMap(({ logs }) => logs)
     for (const { level, msg } of logs) if (level >= 50) failures.set(msg, (failures.get(msg) ?? 0) + 1)
     this.#expect((failures.get('agent failed') ?? 0) === this.#failures, 'failures of agents are not logged once each')
     failures.delete('agent failed')

@@ -634,3 +634,58 @@ t.test('words leave while the agent waits for the next', async t => {
   await line.completed(1)
   t.strictSame(line.frames, [toRetell.speech(1, 'One'), toRetell.speech(1, ' two'), toRetell.complete(1, ' three')])
 })
+
+t.test('a generator that ends its own turn is closed, be it sync or not', async t => {
+  for (const kind of ['sync', 'async']) {
+    let closed = false
+    const agent = kind === 'sync'
+      ? function * (turn: Turn): Generator<Speech> {
+        try {
+          turn.call.end().catch(t.error)
+          yield 'talking on'
+        } finally {
+          closed = true
+        }
+      }
+      : async function * (turn: Turn): AsyncGenerator<Speech> {
+        try {
+          await turn.call.end()
+          yield 'talking on'
+        } finally {
+          closed = true
+        }
+      }
+    const line = await answer(t, agent)
+    await tick()
+    t.ok(closed, kind)
+    t.strictSame(line.frames, [toRetell.complete(1, '', { end_call: true })])
+  }
+})
+
+t.test('a stream that cannot be cancelled properly does not hold up the next turn', async t => {
+  for (const cancel of [() => undefined, () => { throw new Error('no') }, () => Promise.reject(new Error('no'))]) {
+    const stuck = { getReader: () => ({ read: () => new Promise(() => {}), cancel }) }
+    const line = midCall(t, turn => turn.id === 1 ? stuck as never : 'Yes')
+    line.receive(retell.request(1, 'Hi'), retell.request(2, 'Hello?'))
+    t.strictSame(line.frames, [toRetell.complete(2, 'Yes')])
+  }
+})
+
+t.test('an action that was made by hand, and lacks something, is answered with the fallback', async t => {
+  const line = await answer(t, () => ['So. ', { action: 'end-call' } as never])
+  t.strictSame(line.frames, [toRetell.speech(1, 'So. '), toRetell.complete(1, APOLOGY)])
+  t.strictSame(failures(line), [['agent failed', 'VOICE_AGENT_ERR_SPEECH']])
+})
+
+t.test('an error that resists being looked at is logged and answered', async t => {
+  const error = new Proxy(new Error('x'), { getPrototypeOf () { throw new Error('no') } })
+  const line = await answer(t, () => { throw error })
+  t.strictSame(line.frames, [toRetell.complete(1, APOLOGY)])
+})
+
+t.test('a fallback that is async is told of, and its failure harms nobody', async t => {
+  const line = await answer(t, () => { throw new Error('x') }, { fallback: (async () => { throw new Error('y') }) as never })
+  await tick()
+  t.strictSame(line.frames, [toRetell.complete(1, APOLOGY)])
+  t.strictSame(line.complaints.map(({ msg }) => msg), ['agent failed', 'the fallback function returned no string', 'the fallback function failed'])
+})

@@ -15,7 +15,7 @@ const StreamId = Type.Union([Type.Number(), Type.String()])
 const MillisInbound = {
   start_call: Type.Object({
     stream_id: maybe(StreamId),
-    session_id: maybe(Type.String()),
+    session_id: Type.Optional(Type.Unknown()),
     metadata: Type.Optional(Type.Unknown()),
     voip: Type.Optional(Type.Unknown())
   }),

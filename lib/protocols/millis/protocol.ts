@@ -2,6 +2,7 @@
  * Millis' words to ours and back.
  */
 import type { TerminalAction } from '../../agent.js'
+import { ActionError } from '../../errors.js'
 import { isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../protocol.js'
 import { millisInbound, type MillisControlFrames, type MillisFrame } from './frames.js'
@@ -79,9 +80,11 @@ export class MillisProtocol implements Protocol {
   }
 
   #actionFrame (id: TurnId | undefined, action: TerminalAction): string {
-    return JSON.stringify(action.action === 'transfer-call'
+    const frame = action.action === 'transfer-call'
       ? this.#control.transferCall(id, action.destination)
-      : this.#control.endCall(id))
+      : this.#control.endCall(id)
+    if (!isObject(frame)) throw new ActionError('millis.controlFrames: a function returned no object')
+    return JSON.stringify(frame)
   }
 }
 
@@ -121,7 +124,7 @@ function started (raw: JsonObject): ProviderEvent {
 
 // An id goes into every log line of its call. One that is too long for that is none, and stays in the details.
 function idOf (sessionId: unknown): string | undefined {
-  const id = nonEmpty(sessionId)
+  const id = typeof sessionId === 'number' ? String(sessionId) : nonEmpty(sessionId)
   return id !== undefined && id.length <= MAX_ID_LENGTH ? id : undefined
 }
 

@@ -3,10 +3,8 @@
  * (docs.retellai.com/api-references/llm-websocket). Lenient in: everything optional but discriminator, id and
  * transcript, and `null` is as good as absent. Strict out: Retell drops a wrong frame without a word.
  */
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import { compile, type FrameOf } from '../frame.js'
-
-const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
 
 // Entries are not looked into: an update repeats the whole call with a timing for every word.
 const Entries = Type.Array(Type.Unknown())
@@ -15,16 +13,15 @@ const Asked = {
   // Past these, what JSON.parse read is not what was sent, and cannot be echoed.
   response_id: Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
   transcript: Entries,
-  transcript_with_tool_calls: maybe(Entries)
+  transcript_with_tool_calls: Type.Optional(Type.Unknown())
 }
 
 /** Retell to us, by `interaction_type`. */
 const RetellInbound = {
-  ping_pong: Type.Object({ timestamp: maybe(Type.Number()) }),
   call_details: Type.Object({ call: Type.Object({}) }),
   update_only: Type.Object({
     transcript: Entries,
-    transcript_with_tool_calls: maybe(Entries),
+    transcript_with_tool_calls: Type.Optional(Type.Unknown()),
     turntaking: Type.Optional(Type.Unknown())
   }),
   response_required: Type.Object(Asked),

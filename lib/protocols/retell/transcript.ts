@@ -9,10 +9,10 @@ import type { Entry, Transcript } from '../protocol.js'
 const OWN_ACTIONS: ReadonlySet<string> = new Set(['end_call', 'transfer_call', 'press_digit'])
 
 /** The transcript that came with a request. `transcript_with_tool_calls` is the better one for a model, where it is there. */
-export function retellTranscript (frame: { transcript: unknown[], transcript_with_tool_calls?: unknown[] | null }): Transcript {
+export function retellTranscript (frame: { transcript: unknown[], transcript_with_tool_calls?: unknown }): Transcript {
   return {
     utterances: () => retellUtterances(frame.transcript),
-    entries: () => (frame.transcript_with_tool_calls ?? frame.transcript).filter(isObject).flatMap(toEntry)
+    entries: () => (isFilled(frame.transcript_with_tool_calls) ? frame.transcript_with_tool_calls : frame.transcript).filter(isObject).flatMap(toEntry)
   }
 }
 
@@ -20,6 +20,10 @@ export function retellTranscript (frame: { transcript: unknown[], transcript_wit
 export function retellUtterances (transcript: readonly unknown[]): Utterance[] {
   return transcript.filter((entry): entry is JsonObject & Utterance =>
     isObject(entry) && typeof entry['role'] === 'string' && typeof entry['content'] === 'string')
+}
+
+function isFilled (entries: unknown): entries is unknown[] {
+  return Array.isArray(entries) && entries.length > 0
 }
 
 function toEntry (entry: JsonObject): Entry | [] {

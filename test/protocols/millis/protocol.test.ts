@@ -127,9 +127,15 @@ t.test('a session_id that would swamp the log is none, and stays readable', asyn
   }
 })
 
-t.test('a call whose ids are neither numbers nor strings is malformed', async t => {
+t.test('a call whose stream id is neither number nor string is malformed', async t => {
   t.strictSame(decode(millis.start(true)), malformed('start_call: /stream_id'))
-  t.strictSame(decode(wrap('start_call', { session_id: {} })), malformed('start_call: /session_id'))
+})
+
+t.test('a call is greeted whatever its session_id is', async t => {
+  for (const [sessionId, id] of [[77, '77'], [{}, undefined], [true, undefined], [null, undefined]] as const) {
+    const data = { stream_id: 1, session_id: sessionId }
+    t.strictSame(decode(wrap('start_call', data)), greet(id, 1, data))
+  }
 })
 
 t.test("details are the provider's object, also when that has data of its own", async t => {
@@ -354,4 +360,13 @@ t.test('10: the frames that nobody could prove are replaced in one place, one by
   t.strictSame(parsed(transferOnly.completion(3, '', false, transferCall('+15550100009'))),
     { now: [END, { type: 'forward', stream: 3, destination: '+15550100009' }], afterPlayback: [] })
   t.strictSame(parsed(transferOnly.control(1, 3, endCall())), { now: [HANG_UP], afterPlayback: [] })
+})
+
+t.test('control frames of the app\'s own that are no objects are an error to it, and nothing is sent', async t => {
+  const control = { endCall: () => undefined as never, transferCall: () => 'transfer' as never }
+  const protocol = new MillisProtocol(control)
+  for (const action of [endCall(), transferCall('+14155550100')] as const) {
+    t.throws(() => protocol.completion(1, '', false, action), { code: 'VOICE_AGENT_ERR_ACTION', message: /controlFrames/ })
+    t.throws(() => protocol.control(1, undefined, action), { code: 'VOICE_AGENT_ERR_ACTION' })
+  }
 })

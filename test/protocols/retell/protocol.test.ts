@@ -60,6 +60,8 @@ t.test('A2: a ping is answered with the timestamp it came with', async t => {
 
 for (const [what, frame] of [
   ['a ping without a timestamp', { interaction_type: 'ping_pong' }],
+  ['a ping whose timestamp is no number', { interaction_type: 'ping_pong', timestamp: 'now' }],
+  ['a ping whose timestamp is an object', { interaction_type: 'ping_pong', timestamp: {} }],
   ['a ping whose timestamp is null', { interaction_type: 'ping_pong', timestamp: null }],
   ['A14: a ping of the old name, with content,', { interaction_type: 'pingpong', content: 'x' }]
 ] as const) {
@@ -78,8 +80,8 @@ t.test('A14: a ping of the old name is answered under the new one', async t => {
   t.strictSame(decode({ interaction_type: 'pingpong', timestamp: 7 }), { type: 'keepalive', reply: '{"response_type":"ping_pong","timestamp":7}' })
 })
 
-t.test('a ping whose timestamp is no number is malformed', async t => {
-  t.strictSame(decode({ interaction_type: 'ping_pong', timestamp: '7' }), malformed('ping_pong: /timestamp'))
+t.test('a ping whose timestamp is text is answered with its number, since an unanswered ping costs the connection', async t => {
+  t.strictSame(decode({ interaction_type: 'ping_pong', timestamp: '7' }), { type: 'keepalive', reply: '{"response_type":"ping_pong","timestamp":7}' })
 })
 
 t.test('A3: call details are decoded, though the list of events leaves them out', async t => {
@@ -192,8 +194,6 @@ for (const kind of ['response', 'reminder'] as const) {
     for (const transcript of [undefined, null, 'Hi', {}]) {
       t.strictSame(decode(request({ response_id: 1, transcript })), malformed(`${kind}_required: /transcript`))
     }
-    t.strictSame(decode(request({ response_id: 1, transcript: [], transcript_with_tool_calls: 'Hi' })),
-      malformed(`${kind}_required: /transcript_with_tool_calls`))
   })
 }
 
@@ -290,8 +290,7 @@ for (const [what, text] of [
   ['has no transcript', '{"interaction_type":"update_only"}'],
   ['has null for a transcript', '{"interaction_type":"update_only","transcript":null}'],
   ['has text for a transcript', '{"interaction_type":"update_only","transcript":"Hi"}'],
-  ['has its key in the middle and text for a transcript', '{"a":1,"interaction_type":"update_only","transcript":"Hi"}'],
-  ['has an object for a transcript with tool calls', '{"interaction_type":"update_only","transcript":[],"transcript_with_tool_calls":{}}']
+  ['has its key in the middle and text for a transcript', '{"a":1,"interaction_type":"update_only","transcript":"Hi"}']
 ] as const) {
   t.test(`an update that ${what} cannot be read`, async t => {
     t.equal(readUpdate(decode(text)), undefined)

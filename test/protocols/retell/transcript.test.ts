@@ -119,3 +119,10 @@ t.test('a text message is speech, as anything unknown with text in it', async t 
 t.test("a node transition is nobody's business", async t => {
   t.strictSame(entries({ role: 'node_transition', content: 'node 7', new_node_id: '7' }), [])
 })
+
+t.test('where the transcript with tool calls is missing, empty or no list, the plain one is for the model as well', async t => {
+  const transcript = [{ role: 'user', content: 'Tuesday?' }]
+  for (const other of [undefined, null, [], {}, 'Hi', 7]) {
+    t.strictSame(retellTranscript({ transcript, transcript_with_tool_calls: other }).entries(), [{ kind: 'speech', role: 'user', content: 'Tuesday?' }])
+  }
+})
