@@ -19,6 +19,7 @@ import { drain } from './call/drain.js'
 import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
+import { closingOf } from './closing.js'
 import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
 import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
@@ -62,7 +63,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     decorateAgent(fastify, config, options)
     await provideWebsocket(fastify, scope)
 
-    let isClosing = false
+    const closing = closingOf(fastify)
     const host: CallHost = {
       calls,
       hooks: options,
@@ -76,7 +77,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: config.RECONNECT_GRACE_MS,
-      isClosing: () => isClosing,
+      isClosing: () => closing.isClosing,
       ask: turn => fastify.agent(turn)
     }
     const sockets = new Set<WebSocket>()
@@ -84,7 +85,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
-      isClosing: () => isClosing
+      isClosing: () => closing.isClosing
     }
 
     const routes = routesOf(config, options)
@@ -110,14 +111,14 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
     if (config.READINESS_PATH !== '') {
       scope.get(config.READINESS_PATH, { logLevel: 'warn' }, async (_request, reply) => {
-        reply.code(isClosing ? 503 : 200)
-        return { status: isClosing ? 'closing' : 'ready' }
+        reply.code(closing.isClosing ? 503 : 200)
+        return { status: closing.isClosing ? 'closing' : 'ready' }
       })
     }
 
     function take (socket: WebSocket, request: FastifyRequest, route: Route, hasSecret: boolean): void {
       // It was admitted before the app began to close, and would keep it from closing.
-      if (isClosing) return socket.terminate()
+      if (closing.isClosing) return socket.terminate()
       const { callId = randomUUID(), placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
       if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
       const connection = new Connection(socket, route.newProtocol())
@@ -136,8 +137,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       answer(host, callId, connection, request.log)
     }
 
-    fastify.addHook('preClose', async function drainCalls () {
-      isClosing = true
+    closing.add(async () => {
       await drain(calls, config.DRAIN_TIMEOUT_MS)
       await Promise.all(Array.from(sockets, closed))
     })

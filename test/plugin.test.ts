@@ -469,17 +469,31 @@ t.test('closing lets live calls go on, within the drain timeout', async t => {
   t.equal(app.calls.size, 0)
 })
 
-t.test('the readiness route says so also where the app answers other requests while it closes', async t => {
-  const { app } = createApp(t, 'trace', { return503OnClosing: false })
+t.test('while live calls go on the app serves its other routes, for longer than it gives plugins time', async t => {
+  const { app } = createApp(t, 'trace', { pluginTimeout: 50 })
   await app.register(voiceAgentPlugin, { ...OPEN, drainTimeoutMs: 60_000, readinessPath: '/ready' })
   app.get('/', async () => 'home')
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const caller = await dialUrl(t, `${wsUrl(url)}/millis`)
   const closed = app.close()
-  t.equal((await fetch(url)).status, 200)
+  const from = performance.now()
+  while (performance.now() - from < 100) t.equal((await fetch(url)).status, 200)
   const response = await fetch(`${url}/ready`)
   t.strictSame([response.status, await response.json()], [503, { status: 'closing' }])
   caller.socket.terminate()
+  await t.resolves(closed)
+})
+
+t.test('two lines close as one: neither takes new calls while the other\'s go on', async t => {
+  const { app } = createApp(t)
+  for (const prefix of ['/sales', '/support']) {
+    app.register(async scope => { await scope.register(voiceAgentPlugin, { ...OPEN, prefix, drainTimeoutMs: 60_000 }) })
+  }
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const callers = await Promise.all([dialUrl(t, `${wsUrl(url)}/sales/millis`), dialUrl(t, `${wsUrl(url)}/support/millis`)])
+  const closed = app.close()
+  for (const prefix of ['/sales', '/support']) t.match(await upgrade(t, `${url}${prefix}/millis`), { status: 503, body: 'VOICE_AGENT_ERR_CLOSING' })
+  callers.forEach(({ socket }) => socket.terminate())
   await closed
 })
 

@@ -69,6 +69,7 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
     const healthy = patients.filter(patient => patient.healthy || (probe === false && patient.rested))
     const sick = patients.filter(patient => !healthy.includes(patient))
     const candidates = [...healthy, ...sick]
+    let failure: unknown
     for (const [index, patient] of candidates.entries()) {
       if (turn.signal.aborted) return
       const isLast = index === candidates.length - 1
@@ -95,12 +96,14 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
         }
       } catch (error) {
         if (turn.signal.aborted) return
-        if (!answered) patient.fail(error, turn.log)
-        if (answered || isLast) throw error
+        if (answered) throw error
+        patient.fail(error, turn.log)
+        failure = error
       } finally {
         attempt.close()
       }
     }
+    throw failure
   }
 
   function probeRested (app: FastifyInstance, sick: readonly Patient[], turn: Turn): void {

@@ -246,7 +246,6 @@ export class LiveCall implements Call, ConnectionOwner {
 
   /** Deals with one event of the provider's. */
   handle (event: CallEvent, bytes: number): void {
-    if (this.#phase === 'ended') return
     switch (event.type) {
       case 'started':
         return this.#started(event)

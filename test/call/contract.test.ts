@@ -599,7 +599,7 @@ class World {
       this.#expect(this.#terminal === undefined, 'T10: words follow a terminal action')
       if (this.#isBegin(frame)) {
         if (current?.reason === 'greeting') current.frames.push(frame)
-        const greeting = this.turns.find(({ reason }) => reason === 'greeting')
+        const greeting = this.turns.findLast(({ reason }) => reason === 'greeting')
         if (greeting !== undefined && greeting !== current) greeting.frames.push(frame)
       } else {
         this.#expect(speech.id === this.#latest, `T2, T4: words for ${JSON.stringify(speech.id)}, not ${JSON.stringify(this.#latest)}`)

@@ -34,15 +34,6 @@ t.test('npm start prints both URLs, and takes a call on each, with no key and no
   ])
 })
 
-t.test('SIGTERM drops the calls so that they can be redialled, and ends the process', async t => {
-  const app = start(t)
-  const [, url] = await app.says(/^Retell .*(ws:\S+)$/m)
-  const caller = await dialUrl(t, `${url}/call_1`)
-  app.kill('SIGTERM')
-  t.equal((await caller.closed).code, 1006)
-  t.equal(await app.exit, 0)
-})
-
 t.test('a port that is taken is said, and ends the process with a failure', async t => {
   const first = start(t)
   const [, port] = await first.says(/listening at http:\/\/127\.0\.0\.1:(\d+)/)
