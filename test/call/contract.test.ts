@@ -854,6 +854,7 @@ for (const provider of ['retell', 'millis'] as const) {
       steps: fc.array(step, { maxLength: 40 })
     })
     await fc.assert(fc.asyncProperty(scenario, async scenario => {
+      clock.reset()
       const world = new World(scenario)
       for (const step of scenario.steps) await world.run(step)
       await world.finish()
