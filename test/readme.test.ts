@@ -37,3 +37,9 @@ t.test('it is short, and begins with the two commands', async t => {
   t.match(lines[3], /^npm ci && npm start/)
   t.match(lines[4], /^npm ci && npm test/)
 })
+
+t.test('every outcome in docs/failures.md is shown by the test it names', async t => {
+  const rows = Array.from(readFileSync('docs/failures.md', 'utf8').matchAll(/\| `(test\/[\w/-]+\.test\.ts)`: (.+?) \|$/gm))
+  t.ok(rows.length > 25)
+  for (const [, file, title] of rows) t.ok(readFileSync(file!, 'utf8').includes(title!), `${file}: ${title}`)
+})

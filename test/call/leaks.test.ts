@@ -132,7 +132,7 @@ const FATES: Record<string, Fate> = {
     line.hangUp(1006)
     again.hangUp(1000)
   },
-  'floods': async line => {
+  floods: async line => {
     for (let n = 0; n < 1_100; n++) line.receive('{')
     line.hangUp(1008)
   },
