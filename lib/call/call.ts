@@ -8,7 +8,7 @@ import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } 
 import type { TurnReport } from '../telemetry/report.js'
 import type { DeadlineSettings } from './deadlines.js'
 import { runHook, type CallHooks } from './hooks.js'
-import { Playback } from './playback.js'
+import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
@@ -17,10 +17,16 @@ import { LiveTurn, type TurnHost } from './turn.js'
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000
 
+// The frame that ends a call is not proven for Millis, so that it may not be understood.
+const HANG_UP_TIMEOUT_MS = 10_000
+
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
+
+/** After these the call is over, or somebody else's. */
+type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
 
 /** What all calls of one registration share. */
 export interface CallHost {
@@ -59,7 +65,7 @@ export class LiveCall implements Call, ConnectionOwner {
   readonly state: Record<string, unknown> = {}
 
   readonly #host: CallHost
-  readonly #playback = new Playback()
+  readonly #farewell = new Farewell()
   readonly #openedAt = performance.now()
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
@@ -171,7 +177,7 @@ export class LiveCall implements Call, ConnectionOwner {
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
     clearTimeout(this.#awaited)
-    this.#playback.cancel()
+    this.#farewell.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
     const summary = {
@@ -240,7 +246,7 @@ export class LiveCall implements Call, ConnectionOwner {
 
   // What was being said or waited for goes no further.
   #suspend (): void {
-    this.#playback.cancel()
+    this.#farewell.cancel()
     this.#turn?.abort('disconnected')
   }
 
@@ -259,7 +265,7 @@ export class LiveCall implements Call, ConnectionOwner {
         if (this.#turn?.id === event.id) this.#turn.abort('interrupted')
         return
       case 'played':
-        return this.#playback.played(event.id)
+        return this.#farewell.played(event.id)
       case 'ignored':
         return this.#ignored(event.why, event.malformed, bytes)
     }
@@ -338,7 +344,7 @@ export class LiveCall implements Call, ConnectionOwner {
   #accept (turn: LiveTurn): void {
     const older = this.#turn
     if (older?.reason === 'greeting' && older.floor.characters === 0) this.#payBegin(turn)
-    this.#playback.cancel()
+    this.#farewell.cancel()
     this.#leaving = false
     this.#owesGreeting = false
     this.#turn = turn
@@ -381,16 +387,23 @@ export class LiveCall implements Call, ConnectionOwner {
   #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
-    this.#afterPlayback(turn.id, report.characters, afterPlayback)
-    if (action !== undefined && action.action !== 'press-digits') this.#leaving = true
+    if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     const { error, ...figures } = report
     this.#log.debug({ turnId: turn.id, ...figures }, 'turn ended')
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
     if (this.#dropsAfterTurn && this.#turn === undefined) this.drop()
   }
 
-  #afterPlayback (id: TurnId, characters: number, frames: readonly string[]): void {
-    if (frames.length > 0) this.#playback.wait(id, characters, () => frames.forEach(frame => this.#speaker.send(frame)))
+  // The words have left. What must wait until they were played follows, and an end by ourselves where the provider knows
+  // of none.
+  #sayGoodbye (id: TurnId | undefined, characters: number, afterPlayback: readonly string[], action: LeavingAction): void {
+    this.#leaving = true
+    const leave = (): void => {
+      for (const frame of afterPlayback) this.#speaker.send(frame)
+      if (action.action === 'end-call' && !this.#protocol.hangsUp) this.#farewell.after(HANG_UP_TIMEOUT_MS, () => this.#connection.hangUp())
+    }
+    if (id === undefined || afterPlayback.length === 0) leave()
+    else this.#farewell.afterPlayback(id, characters, leave)
   }
 
   // Hooks run after the frame that caused them was dealt with, so that none can act on a call between two states.
@@ -399,16 +412,15 @@ export class LiveCall implements Call, ConnectionOwner {
     queueMicrotask(() => { runHook(this.#log, name, () => hook(this.#host.hooks)) }) // eslint-disable-line @typescript-eslint/no-floating-promises
   }
 
-  #leave (action: Exclude<TerminalAction, { action: 'press-digits' }>): void {
+  #leave (action: LeavingAction): void {
     this.#assertLive()
     if (action.action === 'transfer-call' && action.showCaller) this.#supported(!this.#protocol.lacks.has('show-caller') || undefined, 'show-caller')
     if (this.#phase === 'opening') this.#begin()
     if (this.#leaving) return
     if (this.#turn !== undefined) return this.#turn.finish('ended', action.say, action)
     const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
-    this.#leaving = true
     for (const frame of frames.now) this.#speaker.send(frame)
-    if (this.#lastId !== undefined) this.#afterPlayback(this.#lastId, action.say.length, frames.afterPlayback)
+    this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
   }
 
   #assertLive (): void {

@@ -129,6 +129,12 @@ export class Connection {
     else this.#socket.close(redialCode, 'the call moves to another connection')
   }
 
+  /** Closes the socket in good order: the call is over. */
+  hangUp (): void {
+    this.#isOver = true
+    this.#socket.close(1000, 'the call was ended')
+  }
+
   /** Called every {@link PULSE_MS}. */
   pulse (): void {
     this.#malformed = Math.max(0, this.#malformed - MALFORMED_PER_PULSE)

@@ -841,6 +841,46 @@ t.test('Millis hangs up once the goodbye was played', async t => {
   })
 })
 
+t.test('the server closes the connection of a Millis call that was ended, where Millis does not', async t => {
+  const ways: Record<string, (line: ReturnType<typeof openCall>) => Promise<void>> = {
+    'by the agent, with words': async line => line.receive(millis.request(1, 'Bye.')),
+    'by the agent, without a word': async line => line.receive(millis.request(1, '')),
+    'by the app': line => line.call.end({ say: 'Bye.' }),
+    'by the app, without a word': line => line.call.end()
+  }
+  const { pass } = useClock(t)
+  for (const [name, end] of Object.entries(ways)) {
+    const line = openCall(t, 'millis', turn => turn.reason === 'greeting' ? 'Hello' : [endCall({ say: String(turn.messages.at(-1)?.content ?? '').replace(/^\(.*/, '') })])
+    line.receive(millis.start(0))
+    await end(line)
+    const spoken = line.frames.at(-1)?.['type'] !== 'end_call'
+    if (spoken) line.receive(millis.played(1), millis.played(0))
+    t.equal(line.frames.at(-1)?.['type'], 'end_call', name)
+    pass(9_999)
+    t.strictSame(line.closes, [])
+    pass(1)
+    t.strictSame(line.closes, [{ code: 1000, reason: 'the call was ended' }])
+  }
+
+  const line = openCall(t, 'millis', () => 'Hello')
+  line.receive(millis.start(0))
+  await line.call.end()
+  line.receive(millis.request(1, 'Wait!'))
+  pass(60_000)
+  t.strictSame(line.closes, [], 'unless the caller goes on')
+
+  const moved = openCall(t, 'millis', () => 'Hello', { id: 'made-up 2' })
+  moved.receive(millis.start(0, 'ses_2'))
+  await moved.call.transfer(DESK)
+  pass(60_000)
+  t.strictSame(moved.closes, [], 'or is with somebody else')
+  const onRetell = openCall(t, 'retell', () => 'Hello')
+  onRetell.receive(retell.details())
+  await onRetell.call.end()
+  pass(60_000)
+  t.strictSame(onRetell.closes, [], 'or Retell, which does')
+})
+
 t.test('a frame that breaks the protocol', async t => {
   t.test('is counted, and told of once without its content', async t => {
     const summary = deferred<CallSummary>()

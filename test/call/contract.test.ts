@@ -454,6 +454,8 @@ class World {
         if (this.provider === 'retell' && !this.#deaf && before < WAIT_MS && before + step.ms >= WAIT_MS) this.#begin(0)
         clock.tick(step.ms)
         this.#passed += step.ms
+        // The server hung up, and the provider's socket closes.
+        if (this.line.closes.length > 0) this.#perform({ do: 'hang up' })
         if (this.#awaySince !== undefined && this.#passed - this.#awaySince >= GRACE_MS) this.#over = true
         return
       }

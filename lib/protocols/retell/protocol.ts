@@ -31,6 +31,7 @@ const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
 export class RetellProtocol implements Protocol {
   readonly provider = 'retell'
   readonly sendsKeepalives = true
+  readonly hangsUp = true
   readonly lacks = LACKS
   readonly opening = [JSON.stringify(CONFIG)]
   readonly begin: { readonly id: number, readonly waitMs: number }
