@@ -9,7 +9,7 @@ const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOI
 const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
 
 // Live calls may go on for DRAIN_TIMEOUT_MS and a last answer; a second signal ends the process at once.
-closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 8_000) + 10_000 }, async ({ err }) => {
+closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 10_000 }, async ({ err }) => {
   if (err) app.log.error({ err }, 'closing after an error')
   await app.close()
 })

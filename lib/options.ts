@@ -67,7 +67,7 @@ export interface VoiceAgentOptions extends CallHooks {
   }
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
-  /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 8,000: Docker kills after 10 s. */
+  /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 5,000: with a last answer of at most 3 s still less than the 10 s after which Docker kills. */
   drainTimeoutMs?: number
   /** A route for load balancers: 200 while calls are taken, 503 once the app closes. `READINESS_PATH`, default none. */
   readinessPath?: string
@@ -98,7 +98,7 @@ const OptionalText = (option: string) => Type.Optional(Type.String({ title: opti
 export const envSchema = Type.Object({
   RETELL_PATH: Path('retell.path', '/llm-websocket'),
   RETELL_ALLOWLIST: List('retell.allowlist', '100.20.5.228'),
-  RETELL_CALL_DETAILS_TIMEOUT_MS: Milliseconds('retell.callDetailsTimeoutMs', 2_000, 60_000),
+  RETELL_CALL_DETAILS_TIMEOUT_MS: Milliseconds('retell.callDetailsTimeoutMs', 2_000, 20_000),
   MILLIS_PATH: Path('millis.path', '/millis'),
   MILLIS_ALLOWLIST: List('millis.allowlist'),
   VOICE_AGENT_SECRET: Type.Optional(Type.String({
@@ -110,7 +110,7 @@ export const envSchema = Type.Object({
   TURN_TIMEOUT_MS: Milliseconds('deadlines.turnMs', 60_000, HOUR_MS),
   FILLER_DELAY_MS: Milliseconds('deadlines.fillerMs', 1_500, HOUR_MS),
   RECONNECT_GRACE_MS: Milliseconds('reconnectGraceMs', 30_000, HOUR_MS),
-  DRAIN_TIMEOUT_MS: Milliseconds('drainTimeoutMs', 8_000, HOUR_MS),
+  DRAIN_TIMEOUT_MS: Milliseconds('drainTimeoutMs', 5_000, HOUR_MS),
   READINESS_PATH: Type.String({
     title: 'readinessPath', description: 'a path such as /ready', default: '', pattern: '^(/[A-Za-z0-9._~-]+)*$'
   }),

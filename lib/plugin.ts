@@ -2,6 +2,7 @@
  * What registering does, read top to bottom.
  */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import env from '@fastify/env'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -16,6 +17,7 @@ import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
 import { answer, type CallHost, type LiveCall } from './call/call.js'
 import { Connection } from './call/connection.js'
 import { drain } from './call/drain.js'
+import { HookRunner } from './call/hooks.js'
 import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
@@ -36,6 +38,8 @@ declare module 'fastify' {
     calls: Calls
   }
 }
+
+const HOOKS_TIMEOUT_MS = 5_000
 
 // Millis' URL is the same for all calls: only start_call tells which one it is.
 const UNNAMED = { callId: undefined, placeholder: false }
@@ -64,9 +68,10 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     await provideWebsocket(fastify, scope)
 
     const closing = closingOf(fastify)
+    const hooks = new HookRunner(options)
     const host: CallHost = {
       calls,
-      hooks: options,
+      hooks,
       leadingAssistant: options.messages?.leadingAssistant ?? false,
       deadlines: {
         firstTokenMs: config.FIRST_TOKEN_TIMEOUT_MS,
@@ -89,8 +94,9 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     }
 
     const routes = routesOf(config, options)
-    if (routes[0]?.path === routes[1]?.path && routes.length > 1) {
-      throw new ConfigError(`${nameOf('MILLIS_PATH')} must not be the same as ${nameOf('RETELL_PATH')}`)
+    const paths = [...routes.map(({ path }) => path), config.READINESS_PATH]
+    if (new Set(paths).size < paths.length) {
+      throw new ConfigError(`${nameOf('RETELL_PATH')}, ${nameOf('MILLIS_PATH')} and ${nameOf('READINESS_PATH')} must be three paths`)
     }
     for (const route of routes) {
       const guard: GuardSettings = { ...shared, ...route, allowlist: parseAllowlist(entriesOf(route.allowlist), route.allowlistName) }
@@ -140,6 +146,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     closing.add(async () => {
       await drain(calls, config.DRAIN_TIMEOUT_MS)
       await Promise.all(Array.from(sockets, closed))
+      // What the app still writes down of its calls comes before its database is closed.
+      await Promise.race([hooks.settled(), delay(HOOKS_TIMEOUT_MS, undefined, { ref: false })])
     })
   }, {
     prefix: options.prefix ?? '',

@@ -484,6 +484,30 @@ t.test('while live calls go on the app serves its other routes, for longer than 
   await t.resolves(closed)
 })
 
+t.test('closing waits for what the app writes down of its calls, and not for ever', async t => {
+  const order: string[] = []
+  const gate = deferred()
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, {
+    ...OPEN,
+    async onCallEnd () {
+      order.push('ended')
+      await gate.promise
+      order.push('written')
+    }
+  })
+  app.addHook('onClose', async () => { order.push('database closed') })
+  const url = wsUrl(await app.listen({ port: 0 }))
+  const caller = await dialUrl(t, `${url}/millis`)
+  caller.send(millis.start(0))
+  await caller.stream(0)
+  const closed = app.close()
+  await caller.closed
+  gate.resolve()
+  await closed
+  t.strictSame(order, ['ended', 'written', 'database closed'])
+})
+
 t.test('two lines close as one: neither takes new calls while the other\'s go on', async t => {
   const { app } = createApp(t)
   for (const prefix of ['/sales', '/support']) {
@@ -571,10 +595,12 @@ t.test('logLevel and logSerializers are those of the routes', async t => {
   t.equal(logs.length, 3)
 })
 
-t.test('one path for both providers is refused', async t => {
-  const { app } = createApp(t)
-  app.register(voiceAgentPlugin, { millis: { path: '/llm-websocket' } })
-  await t.rejects(async () => { await app.ready() }, { code: 'VOICE_AGENT_ERR_CONFIG', message: 'MILLIS_PATH (option millis.path) must not be the same as RETELL_PATH (option retell.path)' })
+t.test('one path for two routes is refused', async t => {
+  for (const options of [{ millis: { path: '/llm-websocket' } }, { readinessPath: '/millis' }]) {
+    const { app } = createApp(t)
+    app.register(voiceAgentPlugin, options)
+    await t.rejects(async () => { await app.ready() }, { code: 'VOICE_AGENT_ERR_CONFIG', message: /RETELL_PATH .* MILLIS_PATH .* READINESS_PATH .* must be three paths/ })
+  }
 })
 
 t.test('it is told which agent answers where none was decorated', async t => {

@@ -49,7 +49,7 @@ export interface FailoverAgent {
  * Each is given the turn with an AbortSignal and messages of its own. The signal aborts with the turn's (same reason),
  * when the agent took too long (a TurnAbortedError, `deadline`) and when its reply is left before it ended. Agents
  * that failed are sick until their cooldown is over, and are asked only after all healthy ones have failed. The last
- * agent, and the last healthy one, has no deadline but the turn's own.
+ * agent, and the last healthy one, has no deadline but the turn's own, which makes it sick as well.
  * @throws VOICE_AGENT_ERR_CONFIG when there are less than two agents, or an option is none that is accepted
  */
 export function failover (agents: readonly Agent[], options: FailoverOptions = {}): FailoverAgent {
@@ -95,9 +95,11 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
           asked = attempt.next()
         }
       } catch (error) {
+        // A turn that was given up for taking too long says as much of its agent.
+        const ranOut = error instanceof TurnAbortedError && error.reason === 'deadline'
+        if (!answered && (!turn.signal.aborted || ranOut)) patient.fail(error, turn.log)
         if (turn.signal.aborted) return
         if (answered) throw error
-        patient.fail(error, turn.log)
         failure = error
       } finally {
         attempt.close()

@@ -7,11 +7,12 @@ import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import type { TurnReport } from '../telemetry/report.js'
 import type { DeadlineSettings } from './deadlines.js'
-import { runHook, type CallHooks } from './hooks.js'
+import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
+import type { Spoken } from './spoken.js'
 import { LiveTurn, type TurnHost } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
@@ -31,7 +32,7 @@ type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
 /** What all calls of one registration share. */
 export interface CallHost {
   readonly calls: CallRegistry<LiveCall>
-  readonly hooks: CallHooks
+  readonly hooks: HookRunner
   readonly leadingAssistant: boolean
   readonly deadlines: DeadlineSettings
   /** How long a call waits for its provider to dial again, in ms. */
@@ -84,14 +85,15 @@ export class LiveCall implements Call, ConnectionOwner {
   #lastId: TurnId | undefined
   /** The greeting was cut off by a broken connection before its first word. */
   #owesGreeting = false
-  #leaving = false
+  /** We ended the call, or transferred it, and it has not gone on since. */
+  #leaving: LeavingAction | undefined
   #dropsAfterTurn = false
   #turns = 0
   #controls = 0
   #malformed = 0
   #reconnects = 0
   readonly #lacked = new Set<Feature>()
-  readonly #inPassing = new Set<string>()
+  readonly #spoken: Spoken[] = []
 
   constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
     this.#host = host
@@ -134,25 +136,27 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#awaited = undefined
     this.#suspend()
     this.#lastId = greeting
-    this.#leaving = false
     this.#reconnects++
     this.#connect(connection)
     older.drop()
     this.#log.info({ reconnects: this.#reconnects }, 'call resumed')
-    if (this.#phase === 'opening' || greeting === undefined) return
-    if (this.#owesGreeting) this.#accept(this.#greeting(greeting))
-    else this.#skip(greeting)
+    if (this.#phase === 'opening') return
+    const leaving = this.#leaving
+    if (greeting !== undefined && this.#owesGreeting && leaving === undefined) return this.#accept(this.#greeting(greeting))
+    if (greeting !== undefined) this.#skip(greeting)
+    // The goodbye was said, and what was to follow it is lost.
+    if (leaving !== undefined) this.#control({ ...leaving, say: '' })
   }
 
   /** The connection is closed. Where the provider broke off it may dial again; any other close is the end. */
   disconnected (connection: Connection, code: number): void {
     if (connection !== this.#connection || this.#phase === 'ended') return
     const { reconnectGraceMs, isClosing } = this.#host
-    const mayReturn = code === ABNORMAL && this.hasBegun && !this.#leaving && reconnectGraceMs > 0 && !isClosing()
+    const mayReturn = code === ABNORMAL && this.hasBegun && reconnectGraceMs > 0 && !isClosing()
     if (!mayReturn) return this.#ended(code)
-    this.#suspend()
     this.#log.info('provider lost, the call waits for it to dial again')
     this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
+    this.#suspend()
   }
 
   /** The server is closing: if the provider is to dial again, it will reach another node. */
@@ -160,10 +164,11 @@ export class LiveCall implements Call, ConnectionOwner {
     if (this.#awaited !== undefined) this.#ended(ABNORMAL)
   }
 
-  /** Leaves the call to another node: at once where the provider dials again, else after the live turn. */
+  /** Leaves the call to another node: at once where the provider dials again, else after the live turn. One that is being ended is let end. */
   leave (): void {
-    if (this.#turn === undefined || this.#protocol.redialCode === undefined) this.drop()
-    else this.#dropsAfterTurn = true
+    const isBusy = this.#leaving !== undefined || (this.#turn !== undefined && this.#protocol.redialCode !== undefined)
+    if (isBusy) this.#dropsAfterTurn = true
+    else this.drop()
   }
 
   /** Leaves the call to another node, at once. */
@@ -198,7 +203,7 @@ export class LiveCall implements Call, ConnectionOwner {
     if (this.#phase === 'opening') this.#begin()
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
-    this.#leaving = false
+    this.#leaving = undefined
     this.#speaker.send(interjection.call(this.#protocol, ++this.#controls, text, options.interruptible !== true))
   }
 
@@ -233,12 +238,11 @@ export class LiveCall implements Call, ConnectionOwner {
       call: this,
       connection,
       leadingAssistant: host.leadingAssistant,
-      inPassing: this.#inPassing,
+      spoken: this.#spoken,
       deadlines: host.deadlines,
       ask: turn => host.ask(turn),
       fallback: (turn, error) => host.fallback(turn, error),
       filler: turn => host.filler(turn),
-      saidInPassing: text => { this.#inPassing.add(text) },
       lacks: feature => this.#lacks(feature),
       turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
     }
@@ -283,7 +287,7 @@ export class LiveCall implements Call, ConnectionOwner {
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
     if (this.hasBegun) {
       // An earlier introduction had no id to greet with.
-      if (event.greeting !== undefined && this.#turns === 0 && !this.#leaving) this.#accept(this.#greeting(event.greeting))
+      if (event.greeting !== undefined && this.#turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
       return
     }
     const greeting = event.resumed ? undefined : event.greeting ?? this.#protocol.begin?.id
@@ -300,10 +304,8 @@ export class LiveCall implements Call, ConnectionOwner {
   }
 
   #rename (id: string): void {
-    this.#host.calls.remove(this)
-    this.#id = id
+    this.#host.calls.rename(this, () => { this.#id = id })
     this.#log = this.#baseLog.child({ callId: id, provider: this.provider })
-    this.#host.calls.add(this)
   }
 
   #newTurn (id: TurnId, reason: TurnReason, heard: Transcript): LiveTurn {
@@ -321,7 +323,7 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#log.info('call started')
     this.#payBegin(first)
     if (first !== undefined) this.#accept(first)
-    this.#gate(runHook(this.#log, 'onCallStart', () => this.#host.hooks.onCallStart?.(this)))
+    this.#gate(this.#host.hooks.run(this.#log, 'onCallStart', hooks => hooks.onCallStart?.(this)))
   }
 
   #gate (started: void | Promise<void>): void {
@@ -345,7 +347,7 @@ export class LiveCall implements Call, ConnectionOwner {
     const older = this.#turn
     if (older?.reason === 'greeting' && older.floor.characters === 0) this.#payBegin(turn)
     this.#farewell.cancel()
-    this.#leaving = false
+    this.#leaving = undefined
     this.#owesGreeting = false
     this.#turn = turn
     this.#lastId = turn.id
@@ -370,13 +372,13 @@ export class LiveCall implements Call, ConnectionOwner {
 
   #updated (read: Extract<ProviderEvent, { type: 'update' }>['read'], bytes: number): void {
     const opening = this.#phase === 'opening'
-    const listens = this.#host.hooks.onTranscript !== undefined
+    const listens = this.#host.hooks.has('onTranscript')
     if (!opening && !listens) return
     const update = read()
     if (update === undefined) return this.#ignored('broken update', true, bytes)
     // Words of ours on a call that we have not greeted: it began on another socket, so it must not be greeted again.
     if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) this.#begin()
-    if (listens) this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update))
+    if (listens && this.hasBegun) this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update))
   }
 
   #ignored (why: string, malformed: boolean, bytes: number): void {
@@ -386,18 +388,19 @@ export class LiveCall implements Call, ConnectionOwner {
 
   #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
+    if (report.characters > 0) this.#spoken.push(turn.floor)
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     const { error, ...figures } = report
     this.#log.debug({ turnId: turn.id, ...figures }, 'turn ended')
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
-    if (this.#dropsAfterTurn && this.#turn === undefined) this.drop()
+    if (this.#dropsAfterTurn && this.#turn === undefined && this.#leaving === undefined) this.drop()
   }
 
   // The words have left. What must wait until they were played follows, and an end by ourselves where the provider knows
   // of none.
   #sayGoodbye (id: TurnId | undefined, characters: number, afterPlayback: readonly string[], action: LeavingAction): void {
-    this.#leaving = true
+    this.#leaving = action
     const leave = (): void => {
       for (const frame of afterPlayback) this.#speaker.send(frame)
       if (action.action === 'end-call' && !this.#protocol.hangsUp) this.#farewell.after(HANG_UP_TIMEOUT_MS, () => this.#connection.hangUp())
@@ -408,16 +411,21 @@ export class LiveCall implements Call, ConnectionOwner {
 
   // Hooks run after the frame that caused them was dealt with, so that none can act on a call between two states.
   #later (name: keyof CallHooks, hook: (hooks: CallHooks) => void | Promise<void>): void {
-    if (this.#host.hooks[name] === undefined) return
-    queueMicrotask(() => { runHook(this.#log, name, () => hook(this.#host.hooks)) }) // eslint-disable-line @typescript-eslint/no-floating-promises
+    if (!this.#host.hooks.has(name)) return
+    queueMicrotask(() => { this.#host.hooks.run(this.#log, name, hook) }) // eslint-disable-line @typescript-eslint/no-floating-promises
   }
 
   #leave (action: LeavingAction): void {
     this.#assertLive()
     if (action.action === 'transfer-call' && action.showCaller) this.#supported(!this.#protocol.lacks.has('show-caller') || undefined, 'show-caller')
     if (this.#phase === 'opening') this.#begin()
-    if (this.#leaving) return
-    if (this.#turn !== undefined) return this.#turn.finish('ended', action.say, action)
+    if (this.#leaving !== undefined) return
+    if (this.#turn !== undefined) this.#turn.finish('ended', action.say, action)
+    else this.#control(action)
+  }
+
+  // Outside a turn.
+  #control (action: LeavingAction): void {
     const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)

@@ -42,6 +42,8 @@ const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 const MALFORMED_BURST = 1_000
 const MALFORMED_PER_PULSE = 500
 
+const POLICY_VIOLATION = 1008
+
 const START_TIMEOUT_MS = 30_000
 
 // Proxies cut what is idle for a minute, some for less.
@@ -140,11 +142,13 @@ export class Connection {
     this.#malformed = Math.max(0, this.#malformed - MALFORMED_PER_PULSE)
     this.#ageMs += PULSE_MS
     this.#silentMs += PULSE_MS
+    // Closed, and the peer does not answer that.
+    if (this.#isOver) return this.#socket.terminate()
     if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.#reject('the call did not start')
-    if (this.protocol.sendsKeepalives) {
-      if (this.#keepsAlive && this.#silentMs >= KEEPALIVE_TIMEOUT_MS) this.#giveUp('the provider sends no keep-alives any more')
+    if (this.#keepsAlive) {
+      if (this.#silentMs >= KEEPALIVE_TIMEOUT_MS) this.#giveUp('the provider sends no keep-alives any more')
     } else {
-      if (this.#silentMs >= SILENCE_TIMEOUT_MS) this.#giveUp('the provider answers no pings any more')
+      if (this.#silentMs >= SILENCE_TIMEOUT_MS) this.#giveUp('the provider answers no pings')
       else if (this.#ageMs % PING_INTERVAL_MS === 0) this.#socket.ping()
     }
   }
@@ -156,7 +160,9 @@ export class Connection {
   #reject (why: string): void {
     this.#isOver = true
     this.owner.log.warn({ why }, 'connection closed')
-    this.#socket.close(1008, why)
+    this.#socket.close(POLICY_VIOLATION, why)
+    // Not only when the peer agrees.
+    this.owner.disconnected(this, POLICY_VIOLATION)
   }
 
   #giveUp (why: string): void {

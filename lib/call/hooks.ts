@@ -18,14 +18,36 @@ export interface CallHooks {
   onCallEnd? (call: Call, summary: CallSummary): void | Promise<void>
 }
 
-/** Runs a hook; the promise, if it returned one, never rejects. */
-export function runHook (log: FastifyBaseLogger, name: keyof CallHooks, hook: () => void | Promise<void>): void | Promise<void> {
-  const failed = (error: unknown): void => logFailure(log, error, `${name} failed`)
-  try {
-    const running = hook()
-    // Nobody checks what a function in JavaScript returns.
-    if (running !== undefined) return Promise.resolve(running).catch(failed)
-  } catch (error) {
-    failed(error)
+/** Runs the app's hooks, and remembers those that go on. */
+export class HookRunner {
+  readonly #hooks: CallHooks
+  readonly #running = new Set<Promise<void>>()
+
+  constructor (hooks: CallHooks) {
+    this.#hooks = hooks
+  }
+
+  has (name: keyof CallHooks): boolean {
+    return this.#hooks[name] !== undefined
+  }
+
+  /** Runs a hook; the promise, if it returned one, never rejects. */
+  run (log: FastifyBaseLogger, name: keyof CallHooks, hook: (hooks: CallHooks) => void | Promise<void>): void | Promise<void> {
+    const failed = (error: unknown): void => logFailure(log, error, `${name} failed`)
+    try {
+      const returned = hook(this.#hooks)
+      // Nobody checks what a function in JavaScript returns.
+      if (returned === undefined) return
+      const running: Promise<void> = Promise.resolve(returned).catch(failed).then(() => { this.#running.delete(running) })
+      this.#running.add(running)
+      return running
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /** Resolves once no hook is running. */
+  async settled (): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running)
   }
 }

@@ -3,6 +3,7 @@
  */
 import type { ChatMessage, TurnReason } from '../agent.js'
 import type { Entry } from '../protocols/protocol.js'
+import { withoutPassing, type Spoken } from './spoken.js'
 
 /** Stands where a model wants to read a user and the caller has not said anything. */
 export const CALL_CONNECTED = '(The call has connected.)'
@@ -17,8 +18,8 @@ export const CALLER_UNHEARD = '(The caller said nothing that could be understood
 export interface MessagesOptions {
   /** May the list start with the assistant? Many models want a user message first. */
   readonly leadingAssistant: boolean
-  /** What the agent said in passing, fillers and apologies: a model that reads them in its own mouth repeats them. */
-  readonly inPassing: ReadonlySet<string>
+  /** What the agent's turns said so far: what they said in passing is left out. */
+  readonly spoken: readonly Spoken[]
 }
 
 /** Never promoted to instructions (system), never told without the call they answer (tool, function). */
@@ -40,7 +41,7 @@ const NO_OUTPUT = '(no output)'
 export function toMessages (entries: readonly Entry[], reason: TurnReason, options: MessagesOptions): ChatMessage[] {
   const messages: ChatMessage[] = []
   const results = firstResults(entries)
-  const meant = withoutPhrases(options.inPassing)
+  const meant = withoutPassing(options.spoken)
   const seen = new Set<string>()
 
   for (const entry of entries) {
@@ -80,15 +81,6 @@ function firstResults (entries: readonly Entry[]): Map<string, string> {
     results.set(entry.id, entry.content.trim() === '' ? NO_OUTPUT : entry.content)
   }
   return results
-}
-
-/** Makes a function that leaves phrases out of a text, where they do not stand inside other words. */
-function withoutPhrases (phrases: ReadonlySet<string>): (text: string) => string {
-  const alternatives = [...phrases].map(phrase => phrase.trim().replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')).filter(phrase => phrase !== '')
-  if (alternatives.length === 0) return text => text
-  // Of two that begin alike, the longer one.
-  const pattern = new RegExp(`(?<!\\S)(?:${alternatives.sort((a, b) => b.length - a.length).join('|')})(?:\\s+|$)`, 'g')
-  return text => text.replace(pattern, '')
 }
 
 /** Adds speech; models that insist on alternation reject two messages of one role in a row. */

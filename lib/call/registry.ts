@@ -35,6 +35,13 @@ export class CallRegistry<C extends Call> implements Calls {
     if (this.size === 0) this.#emptied()
   }
 
+  /** Files a call under the id that `rename` gives it. */
+  rename (call: C, rename: () => void): void {
+    this.#calls.delete(keyOf(call.provider, call.id))
+    rename()
+    this.add(call)
+  }
+
   /** Resolves once there are no calls. To be awaited by one at a time. */
   async empty (): Promise<void> {
     if (this.size > 0) await new Promise<void>(resolve => { this.#emptied = resolve })

@@ -1,5 +1,6 @@
 import type { TerminalAction } from '../agent.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
+import type { Spoken } from './spoken.js'
 
 /** Where frames go. */
 export interface Outlet {
@@ -7,10 +8,12 @@ export interface Outlet {
 }
 
 /** One turn's right to speak, and what it did with it. Made by a turn, written by the {@link Speaker} alone. */
-export class Floor {
+export class Floor implements Spoken {
   readonly id: TurnId
-  /** Characters said, those about to leave included. */
-  characters = 0
+  /** All that was said, with what is about to leave. */
+  text = ''
+  /** Stretches of it that were said in passing. */
+  readonly inPassing: Array<readonly [from: number, to: number]> = []
   /** When the first of them was said, by `performance.now()`. */
   firstSaidAt: number | undefined
   /** Words that are ready and leave with the next frame. */
@@ -22,6 +25,11 @@ export class Floor {
 
   constructor (id: TurnId) {
     this.id = id
+  }
+
+  /** How many characters were said. */
+  get characters (): number {
+    return this.text.length
   }
 }
 
@@ -70,18 +78,30 @@ export class Speaker {
     floor.pending = ''
   }
 
+  /** Says something in passing, now, set apart from the words around it. */
+  sayInPassing (floor: Floor, text: string): void {
+    if (floor !== this.#floor || text === '') return
+    const words = apart(floor, /\s$/.test(text) ? text : `${text} `)
+    const from = floor.text.length
+    this.sayWith(floor, words, { flush: true })
+    floor.inPassing.push([from, floor.text.length])
+  }
+
   /**
    * Says a turn's last words, set apart from those before by a space, and takes the floor from it.
+   * @param inPassing whether they are an apology
    * @returns frames that must wait until the words were played
    */
-  complete (floor: Floor, text: string, action?: TerminalAction): readonly string[] {
+  complete (floor: Floor, text: string, action?: TerminalAction, inPassing = false): readonly string[] {
     if (floor !== this.#floor) return []
     const spoken = floor.characters > floor.pending.length
-    const lastWords = floor.endsOpen && /^\S/.test(text) ? ` ${text}` : text
+    const lastWords = apart(floor, text)
+    const from = floor.text.length
     // Before the floor is gone: an action that cannot be written must not keep the turn from being completed without it.
     const frames = this.#protocol.completion(floor.id, floor.pending + lastWords, spoken, action)
     this.#floor = undefined
     said(floor, lastWords)
+    if (inPassing) floor.inPassing.push([from, floor.text.length])
     for (const frame of frames.now) this.#outlet.send(frame)
     return frames.afterPlayback
   }
@@ -108,9 +128,13 @@ export class Speaker {
   }
 }
 
+function apart (floor: Floor, text: string): string {
+  return floor.endsOpen && /^\S/.test(text) ? ` ${text}` : text
+}
+
 function said (floor: Floor, text: string): void {
   if (text === '') return
-  floor.characters += text.length
+  floor.text += text
   floor.firstSaidAt ??= performance.now()
   floor.endsOpen = /\S$/.test(text)
 }

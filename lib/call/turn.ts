@@ -12,8 +12,9 @@ import { Deadlines, type DeadlineSettings } from './deadlines.js'
 import { toMessages, type MessagesOptions } from './messages.js'
 import { Floor } from './speaker.js'
 
-// An agent whose tokens are all ready never lets the event loop turn; after so many pieces it must.
+// An agent whose tokens are all ready never lets the event loop turn; after so many of them it must.
 const PIECES_PER_LOOP_TURN = 256
+const CHARACTERS_PER_LOOP_TURN = 64 * 1024
 
 /** What a turn needs of its call. */
 export interface TurnHost extends MessagesOptions {
@@ -26,8 +27,6 @@ export interface TurnHost extends MessagesOptions {
   fallback (turn: Turn, error: unknown): string
   /** What the caller hears while the agent is silent; `''` is nothing. Never throws. */
   filler (turn: Turn): string
-  /** Something was said that is not to be history. */
-  saidInPassing (text: string): void
   /** Tells the agent's author, once per call, of something the provider lacks. */
   lacks (feature: Feature): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
@@ -126,7 +125,7 @@ export class LiveTurn implements Turn {
       if (this.#over) return source.close()
       this.#source = source
       for (let pieces = 1; !this.#over; pieces++) {
-        if (pieces % PIECES_PER_LOOP_TURN === 0) {
+        if (pieces % PIECES_PER_LOOP_TURN === 0 || this.floor.pending.length > CHARACTERS_PER_LOOP_TURN) {
           await nextLoopTurn()
           if (this.#over) return
         }
@@ -168,7 +167,7 @@ export class LiveTurn implements Turn {
     }
     switch (value.action) {
       case 'filler':
-        return this.#sayInPassing(value.text)
+        return speaker.sayInPassing(this.floor, value.text)
       case 'uninterruptible':
         return speaker.sayWith(this.floor, value.text, { uninterruptible: true })
       case 'pause':
@@ -196,37 +195,29 @@ export class LiveTurn implements Turn {
     // An agent that was told to stop may well throw; that is no failure.
     if (this.#over) return logDetail(this.log, error, 'agent threw after its turn was over')
     logFailure(this.log, error, 'agent failed')
-    this.#complete('error', this.#apology(error), undefined, error)
+    this.#apologise('error', error)
     this.#source?.close()
   }
 
   #expired (deadline: Deadline, ms: number): void {
     this.log.warn({ deadline, ms }, 'agent exceeded a deadline')
     const error = new DeadlineError(deadline, ms)
-    this.#complete('deadline', this.#apology(error), undefined, error)
+    this.#apologise('deadline', error)
     this.#stopAgent('deadline')
   }
 
-  #apology (error: unknown): string {
+  #apologise (outcome: 'error' | 'deadline', error: unknown): void {
     const line = this.#host.fallback(this, error)
-    this.#host.saidInPassing(line)
-    return line
+    if (!this.#over) this.#end(outcome, this.#host.connection.speaker.complete(this.floor, line, undefined, true), undefined, error)
   }
 
   #fill (): void {
-    const text = this.floor.characters === 0 ? this.#host.filler(this) : ''
-    // Set apart from the answer to come.
-    if (text !== '') this.#sayInPassing(/\s$/.test(text) ? text : `${text} `)
+    if (this.floor.characters === 0) this.#host.connection.speaker.sayInPassing(this.floor, this.#host.filler(this))
   }
 
-  #sayInPassing (text: string): void {
-    this.#host.saidInPassing(text)
-    this.#host.connection.speaker.sayWith(this.floor, text, { flush: true })
-  }
-
-  #complete (outcome: TurnOutcome, text: string, action?: TerminalAction, error?: unknown): void {
+  #complete (outcome: TurnOutcome, text: string, action?: TerminalAction): void {
     if (this.#over) return
-    this.#end(outcome, this.#host.connection.speaker.complete(this.floor, text, action), action, error)
+    this.#end(outcome, this.#host.connection.speaker.complete(this.floor, text, action), action)
   }
 
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {

@@ -71,8 +71,6 @@ export interface ActionFrames {
 /** Translation between one socket of a provider and a call. Frames are JSON texts, complete and ready to send. */
 export interface Protocol {
   readonly provider: Provider
-  /** Does it send keep-alives once the connection stands? Where it does not, we ping. */
-  readonly sendsKeepalives: boolean
   /** Does it close the connection of a call that was ended? */
   readonly hangsUp: boolean
   /** The close code that leaves a call to another node. Without one only a connection that breaks has the provider dial again. */

@@ -3,7 +3,7 @@
  */
 import type { AbortReason } from '../errors.js'
 
-/** How a turn ended: it said all it wanted, the agent threw, or it was aborted. */
+/** How a turn ended: it said all it wanted, the agent threw, or it was aborted, be it by a deadline. */
 export type TurnOutcome = 'completed' | 'error' | AbortReason
 
 /** The record of one turn, given to `onTurnEnd`. Times in ms, from when the provider's request was read. */
@@ -14,7 +14,7 @@ export interface TurnReport {
   readonly durationMs: number
   /** Characters that were sent. */
   readonly characters: number
-  /** What the agent threw, when the outcome is `error`. */
+  /** What the agent threw, when the outcome is `error`; a DeadlineError, when it is `deadline`. */
   readonly error?: unknown
 }
 

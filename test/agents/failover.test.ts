@@ -608,6 +608,25 @@ t.test('the only healthy agent has no deadline', async t => {
   t.strictSame(line.heard, ['At last'])
 })
 
+for (const [reason, begun, next] of [['deadline', false, 'a'], ['deadline', true, 'b'], ['superseded', false, 'b']] as const) {
+  const sick = next === 'a' ? 'is' : 'is not'
+  t.test(`the only healthy agent ${sick} sick when the turn ends by ${reason} ${begun ? 'behind' : 'before'} its first word`, async t => {
+    const stage = setup(t)
+    const { a, b, model, newTurn } = stage
+    await sicken(stage)
+    const turn = newTurn()
+    const line = listen(model, turn)
+    await settled()
+    if (begun) await b.last.say('So ')
+    turn.abort(reason)
+    t.equal(await line.over, 'over')
+    const before = { a: a.askings.length, b: b.askings.length }
+    listen(model, newTurn())
+    await settled()
+    t.strictSame({ a: a.askings.length, b: b.askings.length }, { ...before, [next]: before[next] + 1 })
+  })
+}
+
 t.test('when the only healthy agent fails, the sick one is a caller\'s last hope', async t => {
   const stage = setup(t)
   const { a, b, model, clock, newTurn } = stage

@@ -519,7 +519,7 @@ t.test('the other hooks', async t => {
     const updates: TranscriptUpdate[] = []
     const hooks = { onTranscript: (_call: Call, update: TranscriptUpdate) => { updates.push(update) } }
     openCall(t, 'retell', never, { hooks }).receive(ongoing, { ...retell.update('Hello', 'Hi'), turntaking: 'user_turn' })
-    openCall(t, 'millis', never, { hooks }).receive({ type: 'partial_transcript', data: { transcript: 'Hi th', is_final: false } })
+    openCall(t, 'millis', never, { hooks }).receive({ type: 'partial_transcript', data: { transcript: 'before the call', is_final: true } }, millis.start(0), { type: 'partial_transcript', data: { transcript: 'Hi th', is_final: false } })
     await tick()
     t.strictSame(updates, [
       { transcript: [{ role: 'agent', content: 'Hello' }, { role: 'user', content: 'Hi' }], floor: 'user' },

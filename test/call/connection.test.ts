@@ -173,12 +173,36 @@ t.test('a Retell connection whose keep-alives stop is dropped, so that Retell ca
   t.match(line.complaints, [{ msg: 'connection dropped', why: 'the provider sends no keep-alives any more' }])
 })
 
-t.test('a Retell connection without keep-alives is left alone', async t => {
+t.test('a Retell connection is pinged until keep-alives come', async t => {
   const { line, closes, pings, pass } = open(t, 'retell')
   line.receive(retell.details())
   await pass(600_000)
   t.strictSame(closes(), [])
-  t.equal(pings(), 0)
+  t.equal(pings(), 30)
+  await pass(600_000, () => line.receive(retell.ping(1)))
+  t.equal(pings(), 30)
+})
+
+t.test('a Retell connection that dies before its first keep-alive is dropped', async t => {
+  const { line, closes, pass } = open(t, 'retell', { answersPings: false })
+  line.receive(retell.details())
+  await pass(59_000)
+  t.strictSame(closes(), [])
+  await pass(1_000)
+  t.strictSame(closes(), ['terminate'])
+})
+
+t.test('a peer that is sent away, and does not answer that, has no call any more, and is dropped', async t => {
+  const { line, closes, pass } = open(t, 'millis', { answersPings: false })
+  const { calls } = line
+  for (let n = 0; n <= 1_000; n++) line.receive('{')
+  t.strictSame(closes(), [{ code: 1008, reason: 'too many malformed frames' }])
+  t.equal(calls.size, 0)
+  await pass(PULSE_MS)
+  t.strictSame(closes(), [{ code: 1008, reason: 'too many malformed frames' }, 'terminate'])
+  t.equal(line.complaints.length, 2)
+  line.hangUp(1006)
+  t.equal(line.logs.filter(({ msg }) => msg === 'call ended').length, 1)
 })
 
 t.test('a Millis connection is pinged, for the proxies on the way', async t => {
@@ -197,7 +221,7 @@ t.test('a Millis connection that answers no pings is dropped', async t => {
   t.strictSame(closes(), [])
   await pass(1_000)
   t.strictSame(closes(), ['terminate'])
-  t.match(line.complaints, [{ msg: 'connection dropped', why: 'the provider answers no pings any more' }])
+  t.match(line.complaints, [{ msg: 'connection dropped', why: 'the provider answers no pings' }])
 })
 
 t.test('any frame is a sign of life', async t => {

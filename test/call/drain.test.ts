@@ -86,7 +86,7 @@ t.test('a Millis turn that is superseded as the server leaves is followed to the
 })
 
 t.test('waits for no turn for ever', async t => {
-  for (const [timeoutMs, lastMs] of [[8_000, 5_000], [2_000, 2_000], [0, 0]] as const) {
+  for (const [timeoutMs, lastMs] of [[8_000, 3_000], [2_000, 2_000], [0, 0]] as const) {
     const { calls, onMillis, pass, left } = start(t)
     onMillis.receive(millis.request(1, 'hold'))
     const state = await settle(drain(calls, timeoutMs))
@@ -105,4 +105,34 @@ t.test('a Millis call between two turns is left at once', async t => {
   await settle(drain(calls, 8_000))
   await pass(8_000)
   t.strictSame(onMillis.closes, [MOVED])
+})
+
+t.test('a call that is being ended or transferred is let end', async t => {
+  const { calls, onRetell, onMillis, pass } = start(t)
+  onRetell.receive(retell.details())
+  onMillis.receive(millis.start(0))
+  await tick()
+  await tick()
+  await onRetell.call.end({ say: 'Bye.' })
+  await onMillis.call.transfer('+15550100009', { say: 'Hold on.' })
+  const state = await settle(drain(calls, 8_000))
+  await pass(8_000)
+  t.strictSame([...onRetell.closes, ...onMillis.closes], [])
+  onMillis.receive(millis.played(0))
+  t.strictSame(onMillis.frames.at(-1), toMillis.transferCall(0, '+15550100009'))
+  t.strictSame(onMillis.closes, [])
+  onRetell.hangUp(1000)
+  onMillis.hangUp(1000)
+  await tick()
+  t.equal(state.over, true)
+})
+
+t.test('a call that introduces itself is one that is still there', async t => {
+  const { calls, onRetell, onMillis, pass } = start(t)
+  onRetell.hangUp(1000)
+  const state = await settle(drain(calls, 8_000))
+  onMillis.receive(millis.start(0))
+  await pass(1_000)
+  t.equal(state.over, false)
+  t.equal(calls.get('ses_1'), onMillis.call)
 })

@@ -99,11 +99,7 @@ t.test('a call ends at once', async t => {
   const ways: Record<string, [options: CallOptions, end: (line: Line) => void]> = {
     'with any close but a broken connection': [{}, line => line.hangUp(1001)],
     'without a grace period': [{ reconnectGraceMs: 0 }, line => line.hangUp(1006)],
-    'when the server closes': [{ isClosing: () => true }, line => line.hangUp(1006)],
-    'when we hung up': [{}, line => {
-      line.call.end().catch(t.error)
-      line.hangUp(1006)
-    }]
+    'when the server closes': [{ isClosing: () => true }, line => line.hangUp(1006)]
   }
   for (const [name, [options, end]] of Object.entries(ways)) {
     const { dial, told } = dialler(t, 'retell', says, options)
@@ -287,6 +283,49 @@ t.test('a Millis session that is dialled again without an introduction is anothe
   t.equal(calls.size, 1)
   t.strictSame(told, ['ses_1 started', 'made-up 2 started', 'ses_1 ended'])
   t.strictSame(second.frames, [toMillis.complete(1, 'response 1')])
+})
+
+t.test('a call that was ended is ended again when it is dialled again, and nobody is greeted', async t => {
+  const { pass } = useClock(t)
+  const { dial, summaries } = dialler(t, 'retell', says)
+  const first = dial()
+  first.receive(retell.details())
+  await first.call.end({ say: 'Bye.' })
+  first.hangUp(1006)
+  const second = dial()
+  t.strictSame(second.frames, [toRetell.config, toRetell.complete(0), toRetell.interrupt(2, '', { no_interruption_allowed: true, end_call: true })])
+  second.receive(retell.request(1, 'Wait!'))
+  t.strictSame(second.frames.at(-1), toRetell.complete(1, 'response 1'), 'unless the caller goes on')
+  second.hangUp(1000)
+
+  const { dial: dialMillis, summaries: onMillis } = dialler(t, 'millis', says)
+  const third = dialMillis()
+  third.receive(millis.start(0))
+  await third.call.transfer('+15550100009', { say: 'Hold on.' })
+  third.hangUp(1006)
+  const fourth = dialMillis()
+  fourth.receive(millis.start(7))
+  t.strictSame(fourth.frames, [toMillis.complete(7), toMillis.transferCall(7, '+15550100009')])
+  fourth.hangUp(1006)
+  await pass(30_000)
+  t.match(summaries, [{ code: 1000, reconnects: 1 }])
+  t.match(onMillis, [{ code: 1006, reconnects: 1 }])
+})
+
+t.test('a call whose connection broke cannot be ended by whoever hears of it', async t => {
+  useClock(t)
+  const codes: unknown[] = []
+  const { dial } = dialler(t, 'retell', async function * (turn) {
+    turn.signal.addEventListener('abort', () => { turn.call.end().catch(error => codes.push(error.code)) })
+    yield 'One '
+    await new Promise(() => {})
+  })
+  const line = dial()
+  line.receive(retell.details())
+  await tick()
+  line.hangUp(1006)
+  await tick()
+  t.strictSame(codes, ['VOICE_AGENT_ERR_CALL_ENDED'])
 })
 
 t.test('what waits for the end of playback does not outlive its connection', async t => {

@@ -428,7 +428,7 @@ t.test('a turn', async t => {
       utterances: () => { conversions++; return utterances },
       entries: () => { conversions++; return entries }
     }
-    const host = { leadingAssistant: false, inPassing: new Set() } as unknown as TurnHost
+    const host = { leadingAssistant: false, spoken: [] } as unknown as TurnHost
     const turn = new LiveTurn(host, new Floor(1), 'response', heard)
     t.equal(conversions, 0)
     t.equal(turn.transcript, utterances)

@@ -8,7 +8,7 @@ import { answer, type LiveCall } from '../../lib/call/call.js'
 import { Connection } from '../../lib/call/connection.js'
 import type { DeadlineSettings } from '../../lib/call/deadlines.js'
 import { createFallback, createFiller, type Fallback, type Filler } from '../../lib/call/stand-in.js'
-import type { CallHooks } from '../../lib/call/hooks.js'
+import { HookRunner, type CallHooks } from '../../lib/call/hooks.js'
 import { CallRegistry } from '../../lib/call/registry.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
 import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
@@ -55,7 +55,7 @@ export class Line {
     this.calls = options.calls ?? new CallRegistry()
     const host = {
       calls: this.calls,
-      hooks: options.hooks ?? {},
+      hooks: new HookRunner(options.hooks ?? {}),
       leadingAssistant: false,
       deadlines: { firstTokenMs: 0, tokenGapMs: 0, turnMs: 0, fillerMs: 0, ...options.deadlines },
       ask: agent,

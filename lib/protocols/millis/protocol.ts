@@ -17,7 +17,6 @@ const MAX_ID_LENGTH = 256
 /** One socket of Millis. */
 export class MillisProtocol implements Protocol {
   readonly provider = 'millis'
-  readonly sendsKeepalives = false
   readonly hangsUp = false
   // What it does with it is not documented; 1001 says what is the case.
   readonly redialCode = 1001

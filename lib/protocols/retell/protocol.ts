@@ -30,7 +30,6 @@ const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
 /** One socket of Retell. */
 export class RetellProtocol implements Protocol {
   readonly provider = 'retell'
-  readonly sendsKeepalives = true
   readonly hangsUp = true
   readonly lacks = LACKS
   readonly opening = [JSON.stringify(CONFIG)]
