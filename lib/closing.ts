@@ -5,7 +5,7 @@ import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
 /** Shared by all registrations on one HTTP server: they close as one. */
-export class Closing {
+class Closing {
   readonly #tasks: Array<() => Promise<void>> = []
   #isClosing = false
 
