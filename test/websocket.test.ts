@@ -257,7 +257,7 @@ t.test('a transcript of 7 MiB is read', async t => {
   let heard = 0
   await app.register(voiceAgentPlugin, { ...OPEN, onTranscript (_call, { transcript }) { heard = transcript?.[0]?.content.length ?? 0 } })
   const caller = await dialUrl(t, `${wsUrl(await app.listen({ port: 0 }))}/llm-websocket/call_1`)
-  caller.send(retell.update('x'.repeat(7 * MIB)))
+  caller.send(retell.details(), retell.update('x'.repeat(7 * MIB)))
   await caller.settled()
   t.equal(heard, 7 * MIB)
 })
