@@ -1,5 +1,5 @@
 /**
- * Runs scenarios on two servers in turn, and puts their figures side by side.
+ * Runs scenarios on two servers in turn, and puts their figures side by side. A soak is compared with nothing.
  */
 import { watchForeignCpu } from './foreign-cpu.js'
 import type { Options } from './options.js'
@@ -15,7 +15,7 @@ export interface Row {
   readonly better: Figure['better']
   /** Median of {@link Row.subjectRuns}. */
   readonly subject: number
-  /** Median of {@link Row.baselineRuns}. */
+  /** Median of {@link Row.baselineRuns}; NaN, like the ratio, of what is compared with nothing. */
   readonly baseline: number
   /** {@link Row.subject} divided by {@link Row.baseline}. */
   readonly ratio: number
@@ -42,11 +42,15 @@ export async function compare (options: Options, progress: (text: string) => voi
 async function compareOne (scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Row[]> {
   const subject: Figure[][] = []
   const baseline: Figure[][] = []
-  const runs = scenario.slow === true ? 1 : options.runs
+  const runs = scenario.slow === true || scenario.alone === true ? 1 : options.runs
   for (let run = 1; run <= runs; run++) {
     progress(`${scenario.name}, run ${run} of ${runs}\n`)
-    const onSubject = (): Promise<Figure[]> => runOn(options.subject, scenario, options, model)
-    const onBaseline = (): Promise<Figure[]> => runOn('baseline', scenario, options, model)
+    const onSubject = (): Promise<Figure[]> => runOn(options.subject, scenario, options, model, progress)
+    const onBaseline = (): Promise<Figure[]> => runOn('baseline', scenario, options, model, progress)
+    if (scenario.alone === true) {
+      subject.push(await onSubject())
+      continue
+    }
     // A smoke run saves time and compares nothing.
     const [ours, theirs] = options.size.quick ? await Promise.all([onSubject(), onBaseline()]) : [await onSubject(), await onBaseline()]
     subject.push(ours)
@@ -69,12 +73,12 @@ async function compareOne (scenario: Scenario, options: Options, model: Model, p
   })
 }
 
-async function runOn (name: ServerName, scenario: Scenario, options: Options, model: Model): Promise<Figure[]> {
+async function runOn (name: ServerName, scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Figure[]> {
   // In a smoke run both servers share machine and model, and their times cannot be told apart.
   const foreignCpu = options.size.quick ? undefined : await watchForeignCpu(model)
-  const server = await startServer(name, model, scenario.model)
+  const server = await startServer(name, model, scenario.model, scenario.env)
   try {
-    const figures = await scenario.run({ server, model, size: options.size })
+    const figures = await scenario.run({ server, model, size: options.size, progress })
     return [...figures, note('share of the machine taken by other work', '%', await foreignCpu?.(server).then(share => share * 100) ?? NaN)]
   } catch (error) {
     throw new Error(`${scenario.name} on ${name}: ${(error as Error).message}`, { cause: error })

@@ -103,7 +103,7 @@ export class Crowd<C extends Caller> {
 }
 
 /** Rejects when the work does, and never resolves. */
-async function failureOf (work: Promise<unknown>): Promise<never> {
+export async function failureOf (work: Promise<unknown>): Promise<never> {
   await work
   return await new Promise<never>(() => {})
 }

@@ -29,19 +29,28 @@ export function parsePacing (model: string): Pacing | undefined {
   return undefined
 }
 
+/**
+ * What goes wrong with a model on demand. `error`: it answers 500. `hang`: it never answers. `stall`: it falls silent in
+ * mid-answer. `cut`: its connection breaks in mid-answer.
+ */
+export const FAULTS = ['error', 'hang', 'stall', 'cut'] as const
+
+export type Fault = typeof FAULTS[number]
+
 /** Names one turn of one call. Unique in a run, and the same letters are never part of another key's word. */
 export function turnKey (call: number, turn: number): string {
   return `k${call}x${turn}`
 }
 
-/** What the caller says; the model finds the turn's key in it. */
-export function question (key: string): string {
-  return `Could you tell me where my order ${key} is right now, please?`
+/** What the caller says; the model finds the turn's key in it, and what is to go wrong with the answer. */
+export function question (key: string, fault?: Fault): string {
+  return `Could you tell me where my order ${fault === undefined ? key : `${key}-${fault}`} is right now, please?`
 }
 
 /** The newest key in what the caller said, since two questions in a row may have been merged into one message. */
-export function keyIn (text: string): string | undefined {
-  return text.match(/k\d+x\d+/g)?.at(-1)
+export function askedIn (text: string): { readonly key: string, readonly fault: Fault | undefined } | undefined {
+  const [, key, fault] = [...text.matchAll(/(k\d+x\d+)(?:-([a-z]+))?/g)].at(-1) ?? []
+  return key === undefined ? undefined : { key, fault: FAULTS.find(known => known === fault) }
 }
 
 /** The first token. */
@@ -64,6 +73,25 @@ export function checkReply (key: string, tokens: number, text: string): number {
   const expected = laterTokens(key, tokens)
   if (rest !== expected) throw new Error(`reply ${key}: ${firstDifference(expected, rest)}`)
   return heldMs
+}
+
+/** How many tokens a model says before it falls silent, or is cut off. */
+export function tokensBefore (fault: Fault, tokens: number): number {
+  return fault === 'error' || fault === 'hang' ? 0 : Math.ceil(tokens / 2)
+}
+
+/**
+ * Compares a reply of a model that failed with what the model said until then, and what is said in its stead.
+ * @throws when a word is wrong, missing or too many
+ */
+export function checkFailed (key: string, tokens: number, fault: Fault, fallback: string, text: string): void {
+  if (!text.endsWith(fallback)) throw new Error(`reply ${key}, ${fault}: ends with ${JSON.stringify(text.slice(-60))}, not the fallback`)
+  const beginning = text.slice(0, text.length - fallback.length)
+  checkBeginning(key, tokens, beginning)
+  const said = beginning.split(' ').length - 1
+  const most = tokensBefore(fault, tokens)
+  // What had arrived and was not read when the connection broke may be lost with it.
+  if (said > most || (said < most && fault !== 'cut')) throw new Error(`reply ${key}, ${fault}: ${said} words, the model said ${most}`)
 }
 
 /**

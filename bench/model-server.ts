@@ -1,9 +1,10 @@
 /**
  * A model on loopback: OpenAI's streaming chat completions, spoken cheaply, at a pace chosen by the model's name (see
- * `parsePacing`). Runs in its own process and prints one JSON line with its port. `GET /stats` tells what it saw.
+ * `parsePacing`), and failing where the caller's words tell it to (see `FAULTS`). Runs in its own process and prints one
+ * JSON line with its port. `GET /stats` tells what it saw.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { firstToken, keyIn, laterToken, parsePacing, type Pacing } from './model-reply.js'
+import { askedIn, type Fault, firstToken, laterToken, parsePacing, type Pacing, tokensBefore } from './model-reply.js'
 import { announce } from './servers/announce.js'
 import { answerProbes } from './servers/probe.js'
 
@@ -11,11 +12,13 @@ import { answerProbes } from './servers/probe.js'
 export interface ModelStats {
   /** Connections accepted, without those that asked for these figures. */
   readonly connections: number
+  /** Of these, connections that are open now. */
+  readonly open: number
   /** Completions asked for. */
   readonly requests: number
   /** Completions written to the end. */
   readonly completed: number
-  /** Completions whose reader went away first. */
+  /** Completions whose reader went away first, or that broke off on demand. */
   readonly cancelled: number
 }
 
@@ -30,6 +33,9 @@ interface Job {
   readonly response: ServerResponse
   readonly key: string
   readonly pacing: Pacing
+  readonly fault: Fault | undefined
+  /** How many tokens are said. */
+  readonly until: number
   readonly readAt: number
   readonly ending: string
 }
@@ -43,14 +49,14 @@ const DONE = 'data: [DONE]\n\n'
 /** Given outright, so that Node adds no `Keep-Alive: timeout` hint, which the real endpoints do not send either. */
 const STAY_OPEN = { connection: 'keep-alive' }
 
-const stats = { connections: 0, requests: 0, completed: 0, cancelled: 0 }
+const stats = { connections: 0, open: 0, requests: 0, completed: 0, cancelled: 0 }
 
 const server = createServer((request, response) => {
   if (request.method === 'POST' && request.url?.endsWith('/chat/completions') === true) return readBody(request, response)
   if (request.method === 'GET' && request.url === '/stats') {
     // Who asks for the figures opens a connection each time, which is not one of them.
     stats.connections--
-    return answerJson(response, 200, stats)
+    return answerJson(response, 200, { ...stats, open: stats.open - 1 } satisfies ModelStats)
   }
   request.resume()
   answerJson(response, 404, { error: { message: 'not found' } })
@@ -59,6 +65,8 @@ const server = createServer((request, response) => {
 server.keepAliveTimeout = 300_000
 server.on('connection', socket => {
   stats.connections++
+  stats.open++
+  socket.on('close', () => stats.open--)
   socket.setNoDelay(true)
 })
 server.listen(0, '127.0.0.1', () => {
@@ -77,9 +85,9 @@ function complete (body: string, response: ServerResponse): void {
   const readAt = performance.now()
   const request = JSON.parse(body) as CompletionRequest
   const pacing = parsePacing(request.model ?? '')
-  const asked = request.messages?.findLast(message => message.role === 'user')?.content
-  const key = keyIn(JSON.stringify(asked ?? ''))
-  if (pacing === undefined || key === undefined || request.stream !== true) {
+  const said = request.messages?.findLast(message => message.role === 'user')?.content
+  const asked = askedIn(JSON.stringify(said ?? ''))
+  if (pacing === undefined || asked === undefined || request.stream !== true) {
     return answerJson(response, 400, { error: { message: 'unknown model, no key in the last user message, or no stream' } })
   }
   stats.requests++
@@ -87,9 +95,12 @@ function complete (body: string, response: ServerResponse): void {
     if (response.writableEnded) stats.completed++
     else stats.cancelled++
   })
+  const { key, fault } = asked
+  if (fault === 'hang') return
+  if (fault === 'error') return answerJson(response, 500, { error: { message: 'told to fail' } })
   response.writeHead(200, { ...STAY_OPEN, 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
   const ending = request.stream_options?.include_usage === true ? STOP + USAGE + DONE : STOP + DONE
-  start({ response, key, pacing, readAt, ending })
+  start({ response, key, pacing, fault, until: fault === undefined ? pacing.tokens : tokensBefore(fault, pacing.tokens), readAt, ending })
 }
 
 function start (job: Job): void {
@@ -105,18 +116,18 @@ function start (job: Job): void {
 
 function bunch (job: Job): void {
   let text = ROLE + opening(job)
-  for (let i = 1; i < job.pacing.tokens; i++) text += later(job, i)
-  job.response.end(text + job.ending)
+  for (let i = 1; i < job.until; i++) text += later(job, i)
+  finish(job, text)
 }
 
 function paced (job: Job): void {
   let index = 1
   const gap = setInterval(() => {
-    if (index < job.pacing.tokens) {
+    if (index < job.until) {
       job.response.write(later(job, index++))
     } else {
       clearInterval(gap)
-      job.response.end(job.ending)
+      finish(job)
     }
   }, job.pacing.gapMs)
   job.response.on('close', () => clearInterval(gap))
@@ -127,14 +138,21 @@ function stream (job: Job): void {
   let index = 1
   const step = (): void => {
     if (job.response.destroyed) return
-    if (index < job.pacing.tokens) {
+    if (index < job.until) {
       job.response.write(later(job, index++))
       setImmediate(step)
     } else {
-      job.response.end(job.ending)
+      finish(job)
     }
   }
   setImmediate(step)
+}
+
+/** The end of the answer, or of what was to be said of it. */
+function finish (job: Job, text = ''): void {
+  if (job.fault === 'stall') job.response.write(text)
+  else if (job.fault === 'cut') job.response.write(text, () => job.response.destroy())
+  else job.response.end(text + job.ending)
 }
 
 function opening (job: Job): string {

@@ -19,9 +19,10 @@ export interface Options {
 export const USAGE = `npm run bench -- [options]
 
   --runs N        runs of each scenario on each server; medians are shown (3)
-  --seconds S     length of each measured stretch (6)
+  --seconds S     length of each measured stretch (6), of the soak at least 20
   --only NAMES    scenarios, comma-separated: ${scenarios.map(scenario => scenario.name).join(', ')}
-  --calls N       calls of the idle scenario (2000)
+                  (all but soak, which is compared with nothing)
+  --calls N       calls of the idle scenario (2000), and of the soak at any one time (500)
   --quick         smoke run of some 20 s: everything is checked, no figure means anything
   --subject NAME  plugin, or baseline to see what the machine's noise alone does to the ratios (plugin)
   --json          print JSON instead of a table
@@ -53,20 +54,21 @@ export function parseOptions (args: readonly string[]): Options | undefined {
     runs: number('runs', values.runs ?? (quick ? '1' : '3'), 1, 99),
     size: {
       quick,
-      seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 600),
-      idleCalls: number('calls', values.calls ?? (quick ? '100' : '2000'), 10, 10_000)
+      seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 86_400),
+      calls: values.calls === undefined ? undefined : number('calls', values.calls, 10, 10_000)
     },
-    scenarios: chosen(values.only, quick),
+    scenarios: chosen(values.only, quick, subject),
     subject,
     json: values.json
   }
 }
 
-function chosen (only: string | undefined, quick: boolean): Scenario[] {
-  if (only === undefined) return scenarios.filter(scenario => !quick || scenario.slow !== true)
+function chosen (only: string | undefined, quick: boolean, subject: ServerName): Scenario[] {
+  if (only === undefined) return scenarios.filter(({ alone, slow }) => alone !== true && !(quick && slow === true))
   return only.split(',').map(name => {
     const found = scenarios.find(scenario => scenario.name === name)
     if (found === undefined) throw new Error(`--only: no scenario ${JSON.stringify(name)}`)
+    if (found.alone === true && subject !== 'plugin') throw new Error(`--subject: ${name} runs on the plugin only`)
     return found
   })
 }

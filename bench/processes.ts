@@ -29,6 +29,9 @@ export interface Server {
 /** What the agent says first in every call, on every server. */
 export const GREETING = 'How may I help you?'
 
+/** What the agent says when its model failed. */
+export const FALLBACK = 'I am sorry, can you say that again?'
+
 const START_TIMEOUT_MS = 20_000
 const PROBE_TIMEOUT_MS = 20_000
 const FILES = {
@@ -57,8 +60,11 @@ export async function startModel (): Promise<Model> {
   }
 }
 
-/** Starts a server whose agent asks `modelName` of `model`. */
-export async function startServer (name: ServerName, model: Model, modelName: string): Promise<Server> {
+/**
+ * Starts a server whose agent asks `modelName` of `model`.
+ * @param env what else is to be set
+ */
+export async function startServer (name: ServerName, model: Model, modelName: string, env: Readonly<Record<string, string>> = {}): Promise<Server> {
   const { child, port } = await start(name, {
     OPENAI_API_KEY: 'bench',
     OPENAI_BASE_URL: model.baseUrl,
@@ -66,7 +72,8 @@ export async function startServer (name: ServerName, model: Model, modelName: st
     AGENT_INSTRUCTIONS: 'You are the voice of a parcel service. Answer in one short sentence.',
     AGENT_GREETING: GREETING,
     RETELL_ALLOWLIST: '127.0.0.1,::1',
-    MILLIS_ALLOWLIST: '127.0.0.1,::1'
+    MILLIS_ALLOWLIST: '127.0.0.1,::1',
+    ...env
   })
   return {
     url: `ws://127.0.0.1:${port}`,

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: the plugin and what a careful user writes by hand, under the same load, side by side. Exits with 1
- * when any word of any reply was wrong, missing or stale, and with 2 when it was called wrongly.
+ * when any word of any reply was wrong, missing or stale, or a soak left something behind, and with 2 when it was called
+ * wrongly.
  */
 import { compare } from './compare.js'
 import { type Options, parseOptions, USAGE } from './options.js'

@@ -18,7 +18,7 @@ export function table (rows: readonly Row[], subject: string): string {
 
 function rounded (value: number): string {
   if (Number.isNaN(value)) return '-'
-  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en')
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en')
   return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2)
 }
 

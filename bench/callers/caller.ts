@@ -1,8 +1,9 @@
 /**
- * What the callers of both providers share: one socket, one conversation, and the judgement of every frame.
+ * What the callers of both providers share: one conversation, the connection it goes over, and the judgement of every
+ * frame.
  */
 import { WebSocket } from 'ws'
-import { question, turnKey } from '../model-reply.js'
+import { type Fault, question, turnKey } from '../model-reply.js'
 import { GREETING } from '../processes.js'
 import { Reply } from './reply.js'
 import type { Tally } from './tally.js'
@@ -17,19 +18,27 @@ export interface CallerOptions {
   /** How many tokens the model's replies have. */
   readonly tokens: number
   readonly tally: Tally
+  /** How long greeting and answers may take, in ms; 30,000 unless given. */
+  readonly timeoutMs?: number
 }
+
+const TIMEOUT_MS = 30_000
 
 /** A provider's end of one call. Any frame it may not get, and any early end of the socket, fails the run. */
 export abstract class Caller {
   /** Rejects when anything goes wrong that is not part of a reply's own check; never resolves. */
   readonly broken: Promise<never>
   protected readonly options: CallerOptions
-  protected readonly socket: WebSocket
   protected readonly transcript: Transcript
+  readonly #url: string
+  readonly #timeoutMs: number
+  #socket: WebSocket
+  #dials = 0
   #break!: (error: Error) => void
   #greeted!: () => void
-  readonly #greeting: Promise<void>
+  #greeting!: Promise<void>
   #greetingText = ''
+  #wasGreeted = false
   #newest = 0
   #live: Reply | undefined
   /** The server is known to have read the newest request, so nothing older may come any more. */
@@ -41,35 +50,43 @@ export abstract class Caller {
     this.transcript = transcript
     this.broken = new Promise((_resolve, reject) => { this.#break = reject })
     this.broken.catch(() => {})
-    this.#greeting = new Promise(resolve => { this.#greeted = resolve })
-    this.socket = new WebSocket(url, { perMessageDeflate: false })
-    this.socket.on('error', error => this.fail(`socket: ${error.message}`))
-    this.socket.on('close', code => this.#closing || this.fail(`socket closed with ${code}`))
-    this.socket.on('message', (data, isBinary) => isBinary ? this.fail('binary frame') : this.receive(data.toString()))
+    this.#url = url
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+    this.#socket = this.#dial()
+  }
+
+  protected get socket (): WebSocket {
+    return this.#socket
+  }
+
+  /** Was the call dialled before? */
+  protected get isRedialled (): boolean {
+    return this.#dials > 1
   }
 
   /** Resolves when the greeting was heard. */
   async begin (): Promise<void> {
-    await Promise.race([this.#greeting, this.broken])
-    this.transcript.add('agent', GREETING)
+    const timer = setTimeout(() => this.fail(`not greeted after ${this.#timeoutMs} ms`), this.#timeoutMs)
+    await Promise.race([this.#greeting, this.broken]).finally(() => clearTimeout(timer))
   }
 
   /**
    * The caller speaks, and the provider asks for an answer. An answer that is still coming in is superseded by this one.
+   * @param fault what is to go wrong with the model
    */
-  ask (): Reply {
+  ask (fault?: Fault): Reply {
     const id = ++this.#newest
     const key = turnKey(this.options.call, id)
     if (this.#live !== undefined) {
       this.options.tally.counts.superseded++
-      this.transcript.add('agent', this.#live.text)
-      this.#live.supersede()
+      this.bargeIn(this.#live.id)
+      this.#cutOff()
       this.#newestWasRead = false
     }
-    this.transcript.add('user', question(key))
+    this.transcript.add('user', question(key, fault))
     const frame = this.request(id)
-    const reply = this.#live = new Reply(id, key, this.options.tokens)
-    this.socket.send(frame)
+    const reply = this.#live = new Reply(id, key, { tokens: this.options.tokens, fault, timeoutMs: this.#timeoutMs })
+    this.send(frame)
     return reply
   }
 
@@ -80,12 +97,57 @@ export abstract class Caller {
 
   /** Hangs up. The socket's end is no failure from now on. */
   hangUp (): void {
+    this.#cutOff()
     this.#closing = true
     this.socket.close()
   }
 
+  /** The connection breaks. What was being said is lost, and the socket's end is no failure. */
+  drop (): void {
+    this.#cutOff()
+    this.#closing = true
+    this.socket.terminate()
+  }
+
+  /**
+   * Dials the same call again, whether or not its connection broke: the newer one counts. Resolves when the call goes on,
+   * which it does without a second greeting.
+   */
+  async redial (): Promise<void> {
+    this.#cutOff()
+    this.closed()
+    this.#closing = false
+    // The older turns' connection is not listened to any more.
+    this.#newestWasRead = true
+    this.#socket = this.#dial()
+    await this.begin()
+    this.options.tally.counts.redials++
+  }
+
+  /** Sends a frame that means nothing. */
+  babble (frame: string | Buffer): void {
+    this.options.tally.counts.malformed++
+    this.send(frame)
+  }
+
+  /** Asks for proof that the newest request was read, where the provider has means to. */
+  fence (): void {}
+
   /** The provider's frame that asks for an answer. */
   protected abstract request (id: number): string
+
+  /** A connection stands. */
+  protected abstract opened (): void
+
+  /** The connection is gone, or about to be replaced. */
+  protected closed (): void {}
+
+  /** The caller speaks over the answer of this turn. */
+  protected bargeIn (_id: number): void {}
+
+  protected send (frame: string | Buffer, binary = typeof frame !== 'string'): void {
+    this.socket.send(frame, { binary })
+  }
 
   /** One frame from the server. */
   protected abstract receive (text: string): void
@@ -107,13 +169,10 @@ export abstract class Caller {
     if (!complete) return
     this.#live = undefined
     try {
-      this.options.tally.counts.addedMs.push(reply.complete())
+      this.#count(reply.complete())
     } catch (error) {
       return reply.fail(error as Error)
     }
-    // Every token but the last was counted by the space that ends it.
-    this.options.tally.counts.tokens++
-    this.options.tally.counts.replies++
     this.transcript.add('agent', reply.text)
   }
 
@@ -121,11 +180,51 @@ export abstract class Caller {
     this.#break(new Error(`call ${this.options.call}: ${why}`))
   }
 
+  #dial (): WebSocket {
+    this.#dials++
+    this.#greetingText = ''
+    this.#greeting = new Promise(resolve => { this.#greeted = resolve })
+    const socket = new WebSocket(this.#url, { perMessageDeflate: false })
+    // What becomes of a connection that was replaced is of no interest.
+    const when = <A extends unknown[]>(act: (...args: A) => void) => (...args: A): void => { if (socket === this.#socket) act(...args) }
+    socket.on('open', when(() => this.opened()))
+    socket.on('error', when(error => this.#closing || this.fail(`socket: ${error.message}`)))
+    socket.on('close', when(code => {
+      this.closed()
+      if (!this.#closing) this.fail(`socket closed with ${code}`)
+    }))
+    socket.on('message', when((data, isBinary) => isBinary ? this.fail('binary frame') : this.receive(data.toString())))
+    return socket
+  }
+
+  #cutOff (): void {
+    if (this.#live === undefined) return
+    this.transcript.add('agent', this.#live.text)
+    this.#live.cutOff()
+    this.#live = undefined
+  }
+
+  #count (addedMs: number | undefined): void {
+    const { counts } = this.options.tally
+    if (addedMs === undefined) {
+      counts.fallbacks++
+      return
+    }
+    // Every token but the last was counted by the space that ends it.
+    counts.tokens++
+    counts.replies++
+    counts.addedMs.push(addedMs)
+  }
+
   #heardGreeting (content: string, complete: boolean): void {
     this.#greetingText += content
     if (!complete) return
-    if (this.#greetingText === GREETING) this.#greeted()
-    else this.fail(`greeting is ${JSON.stringify(this.#greetingText)}`)
+    // A greeting that was on its way when the connection broke may count as heard, one that was heard does.
+    const isRight = this.#greetingText === '' ? this.isRedialled : this.#greetingText === GREETING && !this.#wasGreeted
+    if (!isRight) return this.fail(`greeting is ${JSON.stringify(this.#greetingText)}${this.isRedialled ? ' after dialling again' : ''}`)
+    this.transcript.add('agent', this.#greetingText)
+    this.#wasGreeted = true
+    this.#greeted()
   }
 
   #heardDead (id: number): void {

@@ -16,11 +16,18 @@ export class MillisCaller extends Caller {
   constructor (options: CallerOptions) {
     super(`${options.url}/millis`, new Transcript(millisUtterance), options)
     this.#sessionId = `ses-${options.call}`
-    this.socket.on('open', () => this.#send('start_call', { stream_id: 0, agent_id: 'agt-bench', session_id: this.#sessionId, call_sid: null, metadata: {}, voip: null }))
+  }
+
+  protected override opened (): void {
+    this.#sendData('start_call', { stream_id: 0, agent_id: 'agt-bench', session_id: this.#sessionId, call_sid: null, metadata: {}, voip: null })
+  }
+
+  protected override bargeIn (id: number): void {
+    this.send(`{"type":"interrupt","stream_id":${id}}`)
   }
 
   protected override request (id: number): string {
-    this.#send('partial_transcript', { session_id: this.#sessionId, transcript: 'Could you tell me where', is_final: false })
+    this.#sendData('partial_transcript', { session_id: this.#sessionId, transcript: 'Could you tell me where', is_final: false })
     return `{"type":"stream_request","data":{"stream_id":${id},"transcript":${this.transcript}}}`
   }
 
@@ -31,10 +38,10 @@ export class MillisCaller extends Caller {
       return this.fail(`unexpected frame: ${text.slice(0, 200)}`)
     }
     this.heard(id, content, complete)
-    if (complete) this.#send('playback_finished', { session_id: this.#sessionId, stream_id: id })
+    if (complete) this.#sendData('playback_finished', { session_id: this.#sessionId, stream_id: id })
   }
 
-  #send (type: string, data: Record<string, unknown>): void {
-    this.socket.send(JSON.stringify({ type, data }))
+  #sendData (type: string, data: Record<string, unknown>): void {
+    this.send(JSON.stringify({ type, data }))
   }
 }

@@ -1,12 +1,20 @@
 /**
  * One answer while it comes in.
  */
-import { checkBeginning, checkReply } from '../model-reply.js'
+import { checkBeginning, checkFailed, checkReply, type Fault } from '../model-reply.js'
+import { FALLBACK } from '../processes.js'
 
-/** How a reply ended: said to the end and found right, or replaced by a newer request. */
-type ReplyEnd = 'complete' | 'superseded'
+/** How a reply ended: said to the end and found right, or not waited for any more. */
+type ReplyEnd = 'complete' | 'cut off'
 
-const TIMEOUT_MS = 30_000
+/** What is known of a reply beforehand. */
+interface ReplyOptions {
+  readonly tokens: number
+  /** What goes wrong with the model; otherwise nothing may. */
+  readonly fault: Fault | undefined
+  /** Who is not answered by then is left mute. */
+  readonly timeoutMs: number
+}
 
 /** The answer to one request. Owned by its caller. */
 export class Reply {
@@ -14,7 +22,7 @@ export class Reply {
   readonly key: string
   /** Resolves when the reply ended, rejects when a word was wrong or missing. */
   readonly ended: Promise<ReplyEnd>
-  readonly #tokens: number
+  readonly #options: ReplyOptions
   readonly #sentAt = performance.now()
   readonly #timer: NodeJS.Timeout
   #text = ''
@@ -24,17 +32,18 @@ export class Reply {
   #reject!: (error: Error) => void
   #awaited: { readonly tokens: number, readonly resolve: () => void } | undefined
 
-  constructor (id: number, key: string, tokens: number) {
+  constructor (id: number, key: string, options: ReplyOptions) {
     this.id = id
     this.key = key
-    this.#tokens = tokens
+    this.#options = options
     this.ended = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     // The scenario hears of it through whoever waits; a reply nobody waits for must not end the process.
     this.ended.catch(() => {})
-    this.#timer = setTimeout(() => this.fail(new Error(`reply ${key}: not complete after ${TIMEOUT_MS} ms, got ${JSON.stringify(this.#text.slice(-60))}`)), TIMEOUT_MS)
+    const { fault = 'no fault', timeoutMs } = options
+    this.#timer = setTimeout(() => this.fail(new Error(`reply ${key}, ${fault}: not complete after ${timeoutMs} ms, got ${JSON.stringify(this.#text.slice(-60))}`)), timeoutMs)
   }
 
   get text (): string {
@@ -55,18 +64,24 @@ export class Reply {
 
   /**
    * The reply is complete: every word is checked.
-   * @returns what the server added to the wait for the first token, in ms
+   * @returns what the server added to the wait for the first token, in ms; undefined when the model failed
    */
-  complete (): number {
-    const heldMs = checkReply(this.key, this.#tokens, this.#text)
+  complete (): number | undefined {
+    const { tokens, fault } = this.#options
+    if (fault !== undefined) {
+      checkFailed(this.key, tokens, fault, FALLBACK, this.#text)
+      this.#end('complete')
+      return undefined
+    }
+    const heldMs = checkReply(this.key, tokens, this.#text)
     this.#end('complete')
     return (this.#firstMs ?? NaN) - heldMs
   }
 
-  /** A newer request replaces this one: what came in so far is checked. */
-  supersede (): void {
-    checkBeginning(this.key, this.#tokens, this.#text)
-    this.#end('superseded')
+  /** A newer request replaces this one, or its connection is gone: what came in so far is checked. */
+  cutOff (): void {
+    checkBeginning(this.key, this.#options.tokens, this.#text)
+    this.#end('cut off')
   }
 
   fail (error: Error): void {

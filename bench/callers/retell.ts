@@ -20,6 +20,7 @@ const WATCHDOG_MS = 5000
 
 export class RetellCaller extends Caller {
   readonly #callId: string
+  readonly #startedAt = Date.now()
   /** Keep-alives on their way: timestamp to when it was sent. */
   readonly #pings = new Map<number, number>()
   #fence: number | undefined
@@ -31,20 +32,19 @@ export class RetellCaller extends Caller {
     const callId = `call_${String(options.call).padStart(27, '0')}`
     super(`${options.url}/llm-websocket/${callId}`, new Transcript(retellUtterance), options)
     this.#callId = callId
-    this.socket.on('close', () => clearInterval(this.#keepalive))
   }
 
   /**
    * Pings right behind the newest request. Frames are read in order, so the answer proves that the request was read,
    * and whatever an older turn sends after it is stale.
    */
-  fence (): void {
+  override fence (): void {
     this.#fence = this.#ping()
   }
 
   /** Sends one `update_only` frame. */
   update (frame: Buffer): void {
-    this.socket.send(frame, { binary: false })
+    this.send(frame, false)
   }
 
   /** Sends `update_only` frames; resolves when the server has read them all. */
@@ -52,6 +52,15 @@ export class RetellCaller extends Caller {
     for (const frame of frames) this.update(frame)
     await this.#settled()
     this.options.tally.counts.updates += frames.length
+  }
+
+  protected override opened (): void {
+    this.#configured = false
+  }
+
+  protected override closed (): void {
+    clearInterval(this.#keepalive)
+    this.#pings.clear()
   }
 
   protected override request (id: number): string {
@@ -78,9 +87,10 @@ export class RetellCaller extends Caller {
     if (this.#configured) return this.fail('a second config')
     this.#configured = true
     if (frame.config?.call_details === true) {
-      this.socket.send(JSON.stringify({
+      const status = this.isRedialled ? { call_status: 'ongoing', start_timestamp: this.#startedAt } : { call_status: 'registered' }
+      this.send(JSON.stringify({
         interaction_type: 'call_details',
-        call: { call_type: 'phone_call', call_id: this.#callId, agent_id: 'agent_bench', agent_version: 1, call_status: 'registered', direction: 'inbound', from_number: '+14155550101', to_number: '+14155550199', metadata: {}, retell_llm_dynamic_variables: {} }
+        call: { call_type: 'phone_call', call_id: this.#callId, agent_id: 'agent_bench', agent_version: 1, ...status, direction: 'inbound', from_number: '+14155550101', to_number: '+14155550199', metadata: {}, retell_llm_dynamic_variables: {} }
       }))
     }
     if (frame.config?.auto_reconnect === true) this.#keepalive = setInterval(() => this.#ping(), KEEPALIVE_MS)
@@ -99,7 +109,7 @@ export class RetellCaller extends Caller {
     if (oldest !== undefined && performance.now() - oldest > WATCHDOG_MS) this.fail(`a keep-alive unanswered for ${WATCHDOG_MS} ms`)
     const timestamp = this.#lastTimestamp = Math.max(Date.now(), this.#lastTimestamp + 1)
     this.#pings.set(timestamp, performance.now())
-    this.socket.send(`{"interaction_type":"ping_pong","timestamp":${timestamp}}`)
+    this.send(`{"interaction_type":"ping_pong","timestamp":${timestamp}}`)
     return timestamp
   }
 

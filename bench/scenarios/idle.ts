@@ -12,20 +12,21 @@ export const idle: Scenario = {
   name: 'idle',
   model: 'bunch-50',
   async run ({ server, size }) {
+    const count = size.calls ?? (size.quick ? 100 : 2000)
     const crowd = new Crowd(options => new RetellCaller(options), server, 50, new Tally())
     // The first calls compile code and fill pools that all later ones share.
-    await crowd.dial(Math.ceil(size.idleCalls / 10))
+    await crowd.dial(Math.ceil(count / 10))
     crowd.hangUp()
     await crowd.wait(200)
     const before = await server.probe({ gc: true })
-    await crowd.dial(size.idleCalls)
+    await crowd.dial(count)
     if (!size.quick) await crowd.wait(KEEPALIVE_ROUND_MS)
     const { counts, cpuMs } = await crowd.measure(size.quick ? KEEPALIVE_ROUND_MS : KEEPALIVE_ROUND_MS * 3)
     const after = await server.probe({ gc: true })
     crowd.hangUp()
     return [
-      lower('resident memory per call', 'KiB', (after.rssBytes - before.rssBytes) / 1024 / size.idleCalls),
-      lower('heap and buffers held per call', 'KiB', (after.heldBytes - before.heldBytes) / 1024 / size.idleCalls),
+      lower('resident memory per call', 'KiB', (after.rssBytes - before.rssBytes) / 1024 / count),
+      lower('heap and buffers held per call', 'KiB', (after.heldBytes - before.heldBytes) / 1024 / count),
       lower('server CPU per 1,000 keep-alives', 'ms', cpuMs / counts.keepalives * 1000)
     ]
   }

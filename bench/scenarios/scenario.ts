@@ -11,8 +11,8 @@ export interface Size {
   readonly quick: boolean
   /** Length of each measured stretch. */
   readonly seconds: number
-  /** Calls of the idle scenario. */
-  readonly idleCalls: number
+  /** Calls of the idle scenario and of the soak, where it was said. */
+  readonly calls: number | undefined
 }
 
 /** What a scenario is given. */
@@ -20,6 +20,8 @@ export interface Bench {
   readonly server: Server
   readonly model: Model
   readonly size: Size
+  /** Tells the reader how it goes. */
+  progress (text: string): void
 }
 
 /** One line of the table. */
@@ -38,6 +40,10 @@ export interface Scenario {
   readonly model: string
   /** Left out of the smoke run, and run once instead of several times, as it takes a minute and counts whole things. */
   readonly slow?: boolean
+  /** Compared with nothing: runs on the plugin only, once, and only when it is named. */
+  readonly alone?: boolean
+  /** How the server is configured, apart from what all scenarios need. */
+  readonly env?: Readonly<Record<string, string>>
   run (bench: Bench): Promise<Figure[]>
 }
 

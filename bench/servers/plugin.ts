@@ -10,5 +10,5 @@ import { answerProbes } from './probe.js'
 const app = Fastify({ logger: { level: 'info', stream: destination('/dev/null') } })
 await app.register(voiceAgentPlugin)
 await app.listen({ port: 0, host: '127.0.0.1' })
-answerProbes()
+answerProbes(() => app.calls.size)
 announce(app.server.address())

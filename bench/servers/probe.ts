@@ -19,12 +19,19 @@ export interface ProbeReport {
   readonly heldBytes: number
   /** 99th percentile since the last report, in ms, beyond the 10 ms resolution of the timer. */
   readonly loopDelayP99Ms: number
+  /** What keeps the process alive, by Node's names: how many sockets, timers and so on. */
+  readonly resources: Readonly<Record<string, number>>
+  /** Calls it knows of, where it counts them. */
+  readonly calls: number | undefined
 }
 
 const RESOLUTION_MS = 10
 
-/** Answers each {@link ProbeRequest} from the parent process with a {@link ProbeReport}. Does nothing without a parent. */
-export function answerProbes (): void {
+/**
+ * Answers each {@link ProbeRequest} from the parent process with a {@link ProbeReport}. Does nothing without a parent.
+ * @param countCalls how many calls are live
+ */
+export function answerProbes (countCalls?: () => number): void {
   if (process.send === undefined) return
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()
@@ -36,9 +43,17 @@ export function answerProbes (): void {
       cpuUs: cpu.user + cpu.system,
       rssBytes: memory.rss,
       heldBytes: memory.heapUsed + memory.external,
-      loopDelayP99Ms: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION_MS)
+      loopDelayP99Ms: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION_MS),
+      resources: countEach(process.getActiveResourcesInfo()),
+      calls: countCalls?.()
     }
     delay.reset()
     process.send?.(report)
   })
+}
+
+function countEach (names: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1
+  return counts
 }
