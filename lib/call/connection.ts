@@ -28,7 +28,7 @@ export interface ConnectionOwner {
   /** Has the call introduced itself? */
   readonly hasBegun: boolean
   handle (event: CallEvent, bytes: number): void
-  /** The socket is closed. Called once. */
+  /** The connection is over. Told once more when the socket has closed. */
   disconnected (connection: Connection, code: number): void
 }
 
@@ -120,7 +120,7 @@ export class Connection {
     } else {
       this.#socket.send(frame)
     }
-    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
+    if (!this.#isOver && this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
   }
 
   /** Closes the socket in such a way that the provider dials another node where it can. */

@@ -115,7 +115,9 @@ t.test('a provider that takes nothing at all is dropped', async t => {
   line.bufferedAmount = 8 * MIB + 1
   line.receive(retell.ping(2))
   t.strictSame(line.closes, ['terminate'])
-  t.match(line.complaints.at(-1), { msg: 'connection dropped', why: 'the provider does not read' })
+  t.match(line.complaints, [{ msg: 'connection dropped', why: 'the provider does not read' }])
+  await line.call.updateAgent({})
+  t.equal(line.complaints.length, 1, 'and told of once')
 })
 
 // A peer that floods
