@@ -76,6 +76,7 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
       const isLastHope = isLast || index === healthy.length - 1
       const recover = patient.examine()
       const attempt = new Attempt(this, patient.agent, turn, isLastHope ? undefined : firstTokenMs)
+      const askedAt = performance.now()
       let answered = false
       try {
         let asked = attempt.next()
@@ -95,8 +96,8 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
           asked = attempt.next()
         }
       } catch (error) {
-        // A turn that was given up for taking too long says as much of its agent.
-        const ranOut = error instanceof TurnAbortedError && error.reason === 'deadline'
+        // A turn that was given up for taking too long says as much of its agent, where that had time enough.
+        const ranOut = error instanceof TurnAbortedError && error.reason === 'deadline' && performance.now() - askedAt >= firstTokenMs
         if (!answered && (!turn.signal.aborted || ranOut)) patient.fail(error, turn.log)
         if (turn.signal.aborted) return
         if (answered) throw error

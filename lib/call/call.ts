@@ -145,7 +145,8 @@ export class LiveCall implements Call, ConnectionOwner {
     if (greeting !== undefined && this.#owesGreeting && leaving === undefined) return this.#accept(this.#greeting(greeting))
     if (greeting !== undefined) this.#skip(greeting)
     // The goodbye was said, and what was to follow it is lost.
-    if (leaving !== undefined) this.#control({ ...leaving, say: '' })
+    // Outside a turn nobody can be shown as the caller.
+    if (leaving !== undefined) this.#control({ ...leaving, say: '', ...(leaving.action === 'transfer-call' && { showCaller: false }) })
   }
 
   /** The connection is closed. Where the provider broke off it may dial again; any other close is the end. */
@@ -171,9 +172,12 @@ export class LiveCall implements Call, ConnectionOwner {
     else this.drop()
   }
 
-  /** Leaves the call to another node, at once. */
+  /** Leaves the call to another node, at once; one that is being ended is over. */
   drop (): void {
-    this.#connection.drop()
+    const isEnding = this.#leaving?.action === 'end-call'
+    this.#farewell.hurry()
+    if (isEnding) this.#connection.hangUp()
+    else this.#connection.drop()
   }
 
   #ended (code: number): void {
@@ -204,6 +208,7 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
     this.#leaving = undefined
+    this.#spoken.push({ text, inPassing: [] })
     this.#speaker.send(interjection.call(this.#protocol, ++this.#controls, text, options.interruptible !== true))
   }
 
@@ -427,6 +432,7 @@ export class LiveCall implements Call, ConnectionOwner {
   // Outside a turn.
   #control (action: LeavingAction): void {
     const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
+    this.#spoken.push({ text: action.say, inPassing: [] })
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
   }

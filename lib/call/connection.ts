@@ -42,6 +42,8 @@ const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 const MALFORMED_BURST = 1_000
 const MALFORMED_PER_PULSE = 500
 
+// Close codes.
+const NORMAL = 1000
 const POLICY_VIOLATION = 1008
 
 const START_TIMEOUT_MS = 30_000
@@ -125,16 +127,17 @@ export class Connection {
 
   /** Closes the socket in such a way that the provider dials another node where it can. */
   drop (): void {
-    this.#isOver = true
     const { redialCode } = this.protocol
+    this.#isOver = true
     if (redialCode === undefined) this.#socket.terminate()
-    else this.#socket.close(redialCode, 'the call moves to another connection')
+    else this.#close(redialCode, 'the call moves to another connection')
   }
 
   /** Closes the socket in good order: the call is over. */
   hangUp (): void {
-    this.#isOver = true
-    this.#socket.close(1000, 'the call was ended')
+    this.#close(NORMAL, 'the call was ended')
+    // Not only when the peer agrees.
+    this.owner.disconnected(this, NORMAL)
   }
 
   /** Called every {@link PULSE_MS}. */
@@ -142,8 +145,11 @@ export class Connection {
     this.#malformed = Math.max(0, this.#malformed - MALFORMED_PER_PULSE)
     this.#ageMs += PULSE_MS
     this.#silentMs += PULSE_MS
-    // Closed, and the peer does not answer that.
-    if (this.#isOver) return this.#socket.terminate()
+    if (this.#isOver) {
+      // Closed, and the peer does not answer that.
+      if (this.#silentMs > PULSE_MS) this.#socket.terminate()
+      return
+    }
     if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.#reject('the call did not start')
     if (this.#keepsAlive) {
       if (this.#silentMs >= KEEPALIVE_TIMEOUT_MS) this.#giveUp('the provider sends no keep-alives any more')
@@ -158,11 +164,16 @@ export class Connection {
   }
 
   #reject (why: string): void {
-    this.#isOver = true
     this.owner.log.warn({ why }, 'connection closed')
-    this.#socket.close(POLICY_VIOLATION, why)
+    this.#close(POLICY_VIOLATION, why)
     // Not only when the peer agrees.
     this.owner.disconnected(this, POLICY_VIOLATION)
+  }
+
+  #close (code: number, why: string): void {
+    this.#isOver = true
+    this.#silentMs = 0
+    this.#socket.close(code, why)
   }
 
   #giveUp (why: string): void {

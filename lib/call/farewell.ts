@@ -24,6 +24,11 @@ export class Farewell {
     if (this.#waiting?.id === id) this.#act()
   }
 
+  /** Does what waits for playback at once. */
+  hurry (): void {
+    if (this.#waiting?.id !== undefined) this.#act()
+  }
+
   /** What waits is never done. */
   cancel (): void {
     clearTimeout(this.#waiting?.timer)

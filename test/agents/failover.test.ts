@@ -608,9 +608,11 @@ t.test('the only healthy agent has no deadline', async t => {
   t.strictSame(line.heard, ['At last'])
 })
 
-for (const [reason, begun, next] of [['deadline', false, 'a'], ['deadline', true, 'b'], ['superseded', false, 'b']] as const) {
+for (const [reason, begun, ms, next] of [
+  ['deadline', false, FIRST_TOKEN_MS, 'a'], ['deadline', false, FIRST_TOKEN_MS - 1, 'b'], ['deadline', true, FIRST_TOKEN_MS, 'b'], ['superseded', false, FIRST_TOKEN_MS, 'b']
+] as const) {
   const sick = next === 'a' ? 'is' : 'is not'
-  t.test(`the only healthy agent ${sick} sick when the turn ends by ${reason} ${begun ? 'behind' : 'before'} its first word`, async t => {
+  t.test(`the only healthy agent ${sick} sick when after ${ms} ms the turn ends by ${reason} ${begun ? 'behind' : 'before'} its first word`, async t => {
     const stage = setup(t)
     const { a, b, model, newTurn } = stage
     await sicken(stage)
@@ -618,6 +620,7 @@ for (const [reason, begun, next] of [['deadline', false, 'a'], ['deadline', true
     const line = listen(model, turn)
     await settled()
     if (begun) await b.last.say('So ')
+    await stage.clock.pass(ms)
     turn.abort(reason)
     t.equal(await line.over, 'over')
     const before = { a: a.askings.length, b: b.askings.length }

@@ -201,6 +201,8 @@ t.test('a peer that is sent away, and does not answer that, has no call any more
   t.strictSame(closes(), [{ code: 1008, reason: 'too many malformed frames' }])
   t.equal(calls.size, 0)
   await pass(PULSE_MS)
+  t.equal(closes().length, 1)
+  await pass(PULSE_MS)
   t.strictSame(closes(), [{ code: 1008, reason: 'too many malformed frames' }, 'terminate'])
   t.equal(line.complaints.length, 2)
   line.hangUp(1006)

@@ -290,3 +290,17 @@ t.test('fillers and apologies are not in the messages of later turns', async t =
     ]
   ])
 })
+
+t.test('words from outside a turn are history, and hide no filler behind them', async t => {
+  const later: unknown[] = []
+  const call = openCall(t, 'retell', function * (turn) {
+    later.push(turn.messages.filter(({ role }) => role === 'assistant').map(({ content }) => content))
+    yield filler('One moment. ')
+    yield `Answer ${turn.id}.`
+  })
+  call.receive(retell.details({ call_status: 'ongoing' }), retell.request(1, 'Hi'))
+  await call.call.interject('One moment. Paid!')
+  call.receive(retell.request(2, 'Hi', 'One moment. Answer 1. One moment. Paid!', 'And?'))
+  call.receive(retell.request(3, 'Hi', 'One moment. Answer 1.', 'So?', 'One moment. Paid!', 'And?', 'One moment. Answer 2.', 'Well?'))
+  t.strictSame(later, [[], ['Answer 1. One moment. Paid!'], ['Answer 1.', 'One moment. Paid!', 'Answer 2.']])
+})

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { transferCall } from '../../lib/agent.js'
 import type { Call, Reply, Turn } from '../../lib/agent.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import { CallRegistry } from '../../lib/call/registry.js'
@@ -337,4 +338,14 @@ t.test('what waits for the end of playback does not outlive its connection', asy
   first.hangUp(1006)
   await pass(60_000)
   t.notMatch(JSON.stringify(first.frames), /end_call/)
+})
+
+t.test('a transfer that was to show the caller is repeated without, as outside a turn nobody can be shown', async t => {
+  useClock(t)
+  const { dial } = dialler(t, 'retell', turn => turn.reason === 'greeting' ? 'Hello' : [transferCall('+15550100009', { say: 'Hold on.', showCaller: true })])
+  const first = dial()
+  first.receive(retell.details(), retell.request(1, 'Hi'))
+  first.hangUp(1006)
+  const second = dial()
+  t.strictSame(second.frames, [toRetell.config, toRetell.complete(0), toRetell.interrupt(1, '', { no_interruption_allowed: true, transfer_number: '+15550100009' })])
 })

@@ -20,7 +20,7 @@ const cases: Array<[behaviour: string, turns: Spoken[], heard: string[], meant: 
     [turn(['One moment. '], 'It is five', [' Hm... '], 'or six.', [' Sorry?'])], ['One moment. It is five Hm... or six. Sorry?'], ['It is five or six.']],
   ['a turn that said nothing else leaves nothing', [turn(['Sorry?'])], ['Sorry?'], ['']],
   ['providers may write spaces, dashes and punctuation as they like',
-    [turn(['One moment, please. '], 'It is - five!')], [' One moment please — It is five'], ['It is five']],
+    [turn(['One moment, please. '], 'It is - five!')], [' One moment please — It is five'], ['— It is five']],
   ['an utterance that was cut off in the filler leaves nothing', [turn(['One moment, please. '], 'It is five.')], ['One mom'], ['']],
   ['one that was cut off behind it leaves its words', [turn(['One moment, please. '], 'It is five.')], ['One moment, please. It is fi'], ['It is fi']],
   ['the same words are kept where they were meant',
@@ -33,6 +33,12 @@ const cases: Array<[behaviour: string, turns: Spoken[], heard: string[], meant: 
   ['an utterance without a letter stays', [turn(['Hm. '], 'Two.')], ['...', ' ', ''], ['...', ' ', '']],
   ['letters of any script count', [turn(['Момент… '], '五時です。')], ['Момент… 五時です。'], ['五時です。']],
   ['a filler without a letter is no reason to cut anything', [turn(['... '], 'Two.')], ['... Two.'], ['... Two.']],
+  ['what stands before the first letter behind a filler is part of the answer',
+    [turn(['Let me check. '], '-3 degrees.'), turn(['Hm. '], '$5, ¿sí? 👍'), turn('It is 5. ', ['Hm. '], '(maybe 6)')],
+    ['Let me check. -3 degrees.', 'Hm. $5, ¿sí? 👍', 'It is 5. Hm. (maybe 6)'], ['-3 degrees.', '$5, ¿sí? 👍', 'It is 5. (maybe 6)']],
+  ['words that another server said are not taken for a filler', [turn(['No. '])], ['No, that is not possible.'], ['No, that is not possible.']],
+  ['an answer is not taken for an older filler', [turn(['Okay. ']), turn('Okay, booked.')], ['Okay, booked.'], ['Okay, booked.']],
+  ['a turn is found also after a beginning was taken for it', [turn(['One moment. '], 'B.')], ['One moment.', 'One moment. B.'], ['', 'B.']],
   ['without anything in passing nothing is looked at', [turn('One.')], ['Hm. One.'], ['Hm. One.']]
 ]
 
@@ -62,4 +68,9 @@ t.test('whatever was said, and wherever it was cut off, what was meant is left, 
     })
   }), { numRuns: 2_000 })
   t.pass('it is')
+})
+
+t.test('a long call in one utterance takes linear time', async t => {
+  const turns = Array.from({ length: 3_000 }, (_, n) => turn(['One moment. '], `Answer ${n} is that. `))
+  t.equal(withoutPassing(turns)(turns.map(({ text }) => text).join('')), turns.map((_, n) => `Answer ${n} is that. `).join(''))
 })
