@@ -201,7 +201,7 @@ export function transferCall (destination: string, options: TransferCallOptions 
  * @throws VOICE_AGENT_ERR_ACTION when there is anything but 0-9, *, #, A-D
  */
 export function pressDigits (digits: string): Action {
-  if (!/^[0-9*#A-D]+$/.test(text(digits, 'pressDigits'))) throw new ActionError('pressDigits: digits are 0-9, *, # and A-D')
+  if (!ACTIONS['press-digits'].Check({ digits: text(digits, 'pressDigits') })) throw new ActionError('pressDigits: digits are 0-9, *, # and A-D')
   return { action: 'press-digits', digits }
 }
 
@@ -212,7 +212,7 @@ export function pressDigits (digits: string): Action {
  * @throws VOICE_AGENT_ERR_ACTION when it is not such a number
  */
 export function pause (ms: number): Action {
-  if (!(typeof ms === 'number' && ms > 0 && ms <= 60_000)) throw new ActionError('pause: ms is a number above 0, at most 60000')
+  if (!ACTIONS.pause.Check({ ms })) throw new ActionError('pause: ms is a number above 0, at most 60000')
   return { action: 'pause', ms }
 }
 

@@ -4,7 +4,7 @@
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
-import type { LogLevel } from 'fastify'
+import type { LogLevel, RouteShorthandOptions } from 'fastify'
 import type { AzureOptions, OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
 import type { Fallback, Filler } from './call/stand-in.js'
@@ -76,7 +76,7 @@ export interface VoiceAgentOptions extends CallHooks {
   /** Fastify's own: the log level of the routes. */
   logLevel?: LogLevel
   /** Fastify's own: serializers for the routes. One for `req` replaces ours, which leaves out the URL and the secret in it. */
-  logSerializers?: Record<string, (value: any) => string>
+  logSerializers?: NonNullable<RouteShorthandOptions['logSerializers']>
 }
 
 const HOUR_MS = 3_600_000

@@ -2,7 +2,6 @@
  * What registering does, read top to bottom.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import env from '@fastify/env'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -16,7 +15,7 @@ import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
 import { answer, type CallHost, type LiveCall } from './call/call.js'
 import { Connection } from './call/connection.js'
-import { drain } from './call/drain.js'
+import { drain, within } from './call/drain.js'
 import { HookRunner } from './call/hooks.js'
 import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
@@ -68,6 +67,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     await provideWebsocket(fastify, scope)
 
     const closing = closingOf(fastify)
+    const isClosing = (): boolean => closing.isClosing
     const hooks = new HookRunner(options)
     const host: CallHost = {
       calls,
@@ -82,7 +82,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: config.RECONNECT_GRACE_MS,
-      isClosing: () => closing.isClosing,
+      isClosing,
       ask: turn => fastify.agent(turn)
     }
     const sockets = new Set<WebSocket>()
@@ -90,7 +90,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
-      isClosing: () => closing.isClosing
+      isClosing
     }
 
     const routes = routesOf(config, options)
@@ -147,7 +147,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       await drain(calls, config.DRAIN_TIMEOUT_MS)
       await Promise.all(Array.from(sockets, closed))
       // What the app still writes down of its calls comes before its database is closed.
-      await Promise.race([hooks.settled(), delay(HOOKS_TIMEOUT_MS, undefined, { ref: false })])
+      await within(HOOKS_TIMEOUT_MS, hooks.settled())
     })
   }, {
     prefix: options.prefix ?? '',
@@ -220,8 +220,7 @@ function requestOf ({ method, routeOptions, raw }: FastifyRequest): object {
   return { method, url: routeOptions.url, remoteAddress: raw.socket?.remoteAddress }
 }
 
-// Fastify types serializers as returning text, and documents them as returning objects.
-const logSerializers = { req: requestOf as (request: FastifyRequest) => never }
+const logSerializers: VoiceAgentOptions['logSerializers'] = { req: requestOf }
 
 /**
  * The plugin: `await app.register(voiceAgentPlugin)`. Configured by the environment and {@link VoiceAgentOptions}.

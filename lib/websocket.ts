@@ -71,12 +71,14 @@ class UpgradeGate {
 
   #upgrade (...upgrade: Upgrade): void {
     const [request, socket] = upgrade
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
     // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
     // the route twice.
-    if (socket.readableFlowing !== null || isDispatched(request)) return
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
+    const isTaken = socket.readableFlowing !== null || isDispatched(request)
+    // Such a socket is the server's again, and may ask many times.
+    if (!isTaken && request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    if (isTaken) return
     setTimeout(destroyUnread, HANDSHAKE_TIMEOUT_MS, socket).unref()
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)

@@ -29,7 +29,7 @@ const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 /** After these the call is over, or somebody else's. */
 type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
 
-/** What all calls of one registration share. */
+/** What all calls of one registration share. A plain object: its functions are called without it. */
 export interface CallHost {
   readonly calls: CallRegistry<LiveCall>
   readonly hooks: HookRunner
@@ -238,16 +238,11 @@ export class LiveCall implements Call, ConnectionOwner {
   }
 
   #newTurnHost (connection: Connection): TurnHost {
-    const host = this.#host
     return {
+      ...this.#host,
       call: this,
       connection,
-      leadingAssistant: host.leadingAssistant,
       spoken: this.#spoken,
-      deadlines: host.deadlines,
-      ask: turn => host.ask(turn),
-      fallback: (turn, error) => host.fallback(turn, error),
-      filler: turn => host.filler(turn),
       lacks: feature => this.#lacks(feature),
       turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
     }

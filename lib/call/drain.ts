@@ -17,7 +17,8 @@ export async function drain (calls: CallRegistry<LiveCall>, timeoutMs: number): 
   for (const call of [...calls]) call.drop()
 }
 
-async function within (ms: number, over: Promise<void>): Promise<void> {
+/** Waits for something, for so many ms at the most. */
+export async function within (ms: number, over: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   await Promise.race([over, new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
   clearTimeout(timer)
