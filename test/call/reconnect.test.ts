@@ -184,7 +184,7 @@ t.test('a connection that breaks while onCallStart runs', async t => {
 })
 
 t.test('of two connections of one call the newer wins, and the older does not end it', async t => {
-  useClock(t)
+  const { pass } = useClock(t)
   const { dial, calls, told } = dialler(t, 'retell', says)
   const older = dial()
   older.receive(retell.details())
@@ -195,6 +195,9 @@ t.test('of two connections of one call the newer wins, and the older does not en
   older.hangUp(1006)
   await tick()
   t.equal(older.frames.length, written, 'nobody listens to the older one any more')
+  await t.resolves(newer.call.updateAgent({}), 'the call is connected')
+  newer.frames.pop()
+  await pass(60_000)
   newer.receive(retell.request(1, 'Hi'))
   t.strictSame(newer.frames, [toRetell.config, toRetell.complete(0), toRetell.complete(1, 'response 1')])
   t.strictSame(told, ['call_1 started'])

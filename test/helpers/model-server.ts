@@ -9,7 +9,6 @@
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What the agent asked. */
 export interface ModelRequest {
@@ -65,8 +64,6 @@ export interface Answer {
   readonly role?: boolean
   /** All between two waits goes out in one write. Default false: a write per step. */
   readonly atOnce?: boolean
-  /** Time before each token, in ms, for benchmarks. Default none. */
-  readonly paceMs?: number
   /** Default `stop`; null leaves the closing chunk out. */
   readonly finishReason?: 'stop' | 'length' | 'tool_calls' | 'content_filter' | null
   /** Whether the stream ends in `[DONE]`. Default true. */
@@ -219,7 +216,7 @@ export async function startModelServer ({ keepAliveTimeout = 0 }: ModelServerOpt
 }
 
 async function stream (response: ServerResponse, answer: Answer, model: string, breakOff: (how: BreakOff) => void): Promise<void> {
-  const { steps, before, role = true, atOnce = false, paceMs, finishReason = 'stop', done = true } = answer
+  const { steps, before, role = true, atOnce = false, finishReason = 'stop', done = true } = answer
   let ready = ''
   // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
   const write = async (bytes: string) => {
@@ -245,7 +242,6 @@ async function stream (response: ServerResponse, answer: Answer, model: string, 
       await flush()
       return breakOff(step)
     } else if (typeof step === 'string') {
-      if (paceMs !== undefined) await sleep(paceMs)
       await say(event(chunkOf({ delta: { content: step } }, model)))
     } else if ('then' in step) {
       await flush()
