@@ -133,6 +133,21 @@ export interface Call {
    * VOICE_AGENT_ERR_ACTION where a member is out of range, VOICE_AGENT_ERR_CALL_ENDED after the end.
    */
   updateAgent (config: AgentConfig): Promise<void>
+
+  /**
+   * Puts a tool call, or the result of one, on the record: in the `messages` of later turns, and in the provider's
+   * transcript where it keeps one. Yielding it does the same, but a result may come when its turn is over, and what was
+   * done was done. Of each call and each result the provider is told once; a later result takes the place of the first
+   * in `messages`. What {@link runTool} does is recorded by it.
+   * @throws VOICE_AGENT_ERR_ACTION when it was not made by {@link toolCall} or {@link toolResult}, or is a call and no turn
+   * is live
+   */
+  record (entry: ToolAction): void
+  /**
+   * Has the app wait for work that goes on after its turn, or after its call: on `app.close()` for at most 5,000 ms,
+   * before `onClose` hooks take away what it works with. A rejection is logged.
+   */
+  waitUntil (work: Promise<unknown>): void
 }
 
 /** Options of {@link endCall}. */
@@ -160,6 +175,9 @@ export type Action =
   | { readonly action: 'uninterruptible', readonly text: string }
   | { readonly action: 'tool-call', readonly id: string, readonly name: string, readonly arguments: string }
   | { readonly action: 'tool-result', readonly id: string, readonly content: string, readonly successful?: boolean }
+
+/** What is put on a call's record, by {@link Call.record} or yielded. */
+export type ToolAction = Extract<Action, { action: 'tool-call' | 'tool-result' }>
 
 /** An action after which the turn says nothing more. A provider runs at most one of them a turn. */
 export type TerminalAction = Extract<Action, { action: 'end-call' | 'transfer-call' | 'press-digits' }>
@@ -232,22 +250,23 @@ export function uninterruptible (speech: string): Action {
 }
 
 /**
- * Records in the provider's transcript that a tool is being called (Retell's `tool_call_invocation`).
+ * Records that a tool is being called: in the `messages` of later turns, and in Retell's transcript
+ * (`tool_call_invocation`). Until its result is recorded, silence is bounded by `deadlines.turnMs` alone.
  * @param id unique in the call
  * @param args a JSON object, or its text
  * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
-export function toolCall (id: string, name: string, args: string | Record<string, unknown>): Action {
+export function toolCall (id: string, name: string, args: string | Record<string, unknown>): Extract<Action, { action: 'tool-call' }> {
   const json: unknown = typeof args === 'string' ? args : JSON.stringify(args)
   return { action: 'tool-call', id: nonEmpty(id, 'toolCall: id'), name: nonEmpty(name, 'toolCall: name'), arguments: text(json as string, 'toolCall: arguments') }
 }
 
 /**
- * Records a tool's result in the provider's transcript (Retell's `tool_call_result`).
+ * Records a tool's result: in the `messages` of later turns, and in Retell's transcript (`tool_call_result`).
  * @param id the one given to {@link toolCall}
  * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
-export function toolResult (id: string, content: string, successful?: boolean): Action {
+export function toolResult (id: string, content: string, successful?: boolean): Extract<Action, { action: 'tool-result' }> {
   return {
     action: 'tool-result',
     id: nonEmpty(id, 'toolResult: id'),
@@ -275,6 +294,11 @@ export function isAction (value: unknown): value is Action {
   if (typeof value !== 'object' || value === null || !('action' in value)) return false
   const { action } = value
   return typeof action === 'string' && Object.hasOwn(ACTIONS, action) && ACTIONS[action as Action['action']].Check(value)
+}
+
+/** Is it an action that ends the turn, with all that belongs to it? */
+export function isTerminal (value: unknown): value is TerminalAction {
+  return isAction(value) && (value.action === 'end-call' || value.action === 'transfer-call' || value.action === 'press-digits')
 }
 
 function text (value: string, name: string): string {

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { endCall, transferCall } from '../agent.js'
+import { endCall, isAction, transferCall } from '../agent.js'
 import type {
-  AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, TransferCallOptions, Turn, TurnReason
+  AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
@@ -12,7 +12,7 @@ import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
-import type { Spoken } from './spoken.js'
+import { ToolBook } from './tool-book.js'
 import { LiveTurn, type TurnHost } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
@@ -93,7 +93,7 @@ export class LiveCall implements Call, ConnectionOwner {
   #malformed = 0
   #reconnects = 0
   readonly #lacked = new Set<Feature>()
-  readonly #spoken: Spoken[] = []
+  readonly #book = new ToolBook()
 
   constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
     this.#host = host
@@ -208,7 +208,7 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
     this.#leaving = undefined
-    this.#spoken.push({ text, inPassing: [] })
+    this.#book.said(text)
     this.#speaker.send(interjection.call(this.#protocol, ++this.#controls, text, options.interruptible !== true))
   }
 
@@ -230,6 +230,21 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#speaker.send(this.#supported(this.#protocol.agentConfig, 'update-agent').call(this.#protocol, config))
   }
 
+  record (entry: ToolAction): void {
+    if (!isAction(entry) || (entry.action !== 'tool-call' && entry.action !== 'tool-result')) {
+      throw new ActionError('record: entry must be made by toolCall or toolResult')
+    }
+    const turn = this.#turn
+    if (entry.action === 'tool-call' && turn === undefined) throw new ActionError('record: no turn is live that could call a tool')
+    const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
+    if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
+    turn?.recorded(entry)
+  }
+
+  waitUntil (work: Promise<unknown>): void {
+    this.#host.hooks.waitFor(this.#log, work)
+  }
+
   #connect (connection: Connection): void {
     this.#connection = connection
     connection.owner = this
@@ -242,7 +257,7 @@ export class LiveCall implements Call, ConnectionOwner {
       ...this.#host,
       call: this,
       connection,
-      spoken: this.#spoken,
+      spoken: this.#book.spoken,
       lacks: feature => this.#lacks(feature),
       turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
     }
@@ -388,7 +403,7 @@ export class LiveCall implements Call, ConnectionOwner {
 
   #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
-    if (report.characters > 0) this.#spoken.push(turn.floor)
+    this.#book.add(turn.floor)
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     const { error, ...figures } = report
@@ -427,7 +442,7 @@ export class LiveCall implements Call, ConnectionOwner {
   // Outside a turn.
   #control (action: LeavingAction): void {
     const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
-    this.#spoken.push({ text: action.say, inPassing: [] })
+    this.#book.said(action.say)
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
   }

@@ -32,6 +32,7 @@ export class Deadlines {
   readonly #filler: NodeJS.Timeout | undefined
   #wait: NodeJS.Timeout | undefined
   #answering = false
+  #working = false
 
   constructor (settings: DeadlineSettings, actions: DeadlineActions) {
     this.#settings = settings
@@ -52,9 +53,17 @@ export class Deadlines {
 
   /** The agent did something that is no answer, such as a filler of its own: the same wait begins anew. */
   alive (): void {
+    if (this.#working) return
     if (this.#wait !== undefined) this.#wait.refresh()
     else if (this.#answering) this.#wait = this.#deadline('token-gap', this.#settings.tokenGapMs)
     else this.#wait = this.#deadline('first-token', this.#settings.firstTokenMs)
+  }
+
+  /** Tools begin to run, which have deadlines of their own, or have all come to their end. */
+  working (isWorking: boolean): void {
+    this.#working = isWorking
+    if (isWorking) this.hold()
+    else this.alive()
   }
 
   /** The agent is not waited for, but kept waiting, until the next piece. */

@@ -18,7 +18,7 @@ export interface CallHooks {
   onCallEnd? (call: Call, summary: CallSummary): void | Promise<void>
 }
 
-/** Runs the app's hooks, and remembers those that go on. */
+/** Runs the app's hooks, and remembers those, and other work of the app's, that go on. */
 export class HookRunner {
   readonly #hooks: CallHooks
   readonly #running = new Set<Promise<void>>()
@@ -38,15 +38,24 @@ export class HookRunner {
       const returned = hook(this.#hooks)
       // Nobody checks what a function in JavaScript returns.
       if (returned === undefined) return
-      const running: Promise<void> = Promise.resolve(returned).catch(failed).then(() => { this.#running.delete(running) })
-      this.#running.add(running)
-      return running
+      return this.#track(returned, failed)
     } catch (error) {
       failed(error)
     }
   }
 
-  /** Resolves once no hook is running. */
+  /** Remembers work of the app's that no hook returned. */
+  waitFor (log: FastifyBaseLogger, work: Promise<unknown>): void {
+    this.#track(work, error => logFailure(log, error, 'work after a turn failed')) // eslint-disable-line @typescript-eslint/no-floating-promises
+  }
+
+  #track (work: Promise<unknown>, failed: (error: unknown) => void): Promise<void> {
+    const running: Promise<void> = Promise.resolve(work).catch(failed).then(() => { this.#running.delete(running) })
+    this.#running.add(running)
+    return running
+  }
+
+  /** Resolves once none of it is running. */
   async settled (): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running)
   }

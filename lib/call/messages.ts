@@ -3,7 +3,7 @@
  */
 import type { ChatMessage, TurnReason } from '../agent.js'
 import type { Entry } from '../protocols/protocol.js'
-import { withoutPassing, type Spoken } from './spoken.js'
+import { Alignment, type Piece, type Place, type Spoken, type ToolRecord } from './spoken.js'
 
 /** Stands where a model wants to read a user and the caller has not said anything. */
 export const CALL_CONNECTED = '(The call has connected.)'
@@ -18,15 +18,18 @@ export const CALLER_UNHEARD = '(The caller said nothing that could be understood
 export interface MessagesOptions {
   /** May the list start with the assistant? Many models want a user message first. */
   readonly leadingAssistant: boolean
-  /** What the agent's turns said so far: what they said in passing is left out. */
+  /** What the agent's turns said and did so far: what they said in passing is left out, the tools they called are put in. */
   readonly spoken: readonly Spoken[]
 }
 
 /** Never promoted to instructions (system), never told without the call they answer (tool, function). */
 const UNSPOKEN_ROLES: ReadonlySet<string> = new Set(['system', 'tool', 'function'])
 
-/** For a call cut off before its result was recorded: models reject a call without one. */
-const NO_RESULT = '{"error":"no result was recorded"}'
+/** For a call without a result, which models reject: its server is gone. */
+const NO_RESULT = '{"error":"no result was recorded: whether it took effect is not known"}'
+
+/** For a tool that still runs when its turn was superseded. Asking again waits for that same run. */
+const STILL_RUNNING = '{"status":"still running: call it again with the same arguments to get its result"}'
 
 /** For a tool that returned nothing: some model servers reject blank text anywhere. */
 const NO_OUTPUT = '(no output)'
@@ -36,33 +39,46 @@ const NO_OUTPUT = '(no output)'
  * hours, and each of its turns may ask.
  *
  * The list is never empty, starts with the user (unless `leadingAssistant`), and ends with the user or with a tool's
- * result, so that the model has something to answer.
+ * result, so that the model has something to answer. Each tool call is there once, with one result right behind it: where
+ * the provider keeps books, in its place, else where the call's own record has it.
  */
 export function toMessages (entries: readonly Entry[], reason: TurnReason, options: MessagesOptions): ChatMessage[] {
   const messages: ChatMessage[] = []
   const results = firstResults(entries)
-  const meant = withoutPassing(options.spoken)
+  const reported = new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))
+  const own = new Map(options.spoken.flatMap(({ tools }) => tools.map(tool => [tool.id, tool] as const)))
   const seen = new Set<string>()
+  const unreported = options.spoken.map(spoken => ({ ...spoken, tools: spoken.tools.filter(({ id }) => !reported.has(id)) }))
+  const { pieces, leftOver } = place(entries, unreported)
 
-  for (const entry of entries) {
+  const add = (piece: Piece | Extract<Entry, { kind: 'tool-call' }>): void => {
+    if (typeof piece === 'string') return say(messages, 'assistant', piece)
+    if (seen.has(piece.id)) return
+    seen.add(piece.id)
+    const record = own.get(piece.id)
+    const result = record?.result ?? results.get(piece.id) ?? (record === undefined ? NO_RESULT : STILL_RUNNING)
+    messages.push(call(piece), { role: 'tool', tool_call_id: piece.id, content: result.trim() === '' ? NO_OUTPUT : result })
+  }
+
+  for (const [index, entry] of entries.entries()) {
+    leftOver.get(index)?.forEach(add)
     switch (entry.kind) {
       case 'speech':
-        if (entry.role === 'agent') say(messages, 'assistant', meant(entry.content))
+        if (entry.role === 'agent') pieces[index]!.forEach(add)
         else if (!UNSPOKEN_ROLES.has(entry.role)) say(messages, 'user', entry.content)
         break
       case 'note':
         say(messages, 'user', entry.content)
         break
       case 'tool-call':
-        if (seen.has(entry.id)) break
-        seen.add(entry.id)
-        messages.push(call(entry), { role: 'tool', tool_call_id: entry.id, content: results.get(entry.id) ?? NO_RESULT })
+        add(entry)
         break
       case 'tool-result':
         // Told right after its call, as models reject anything in between.
         break
     }
   }
+  leftOver.get(entries.length)?.forEach(add)
 
   const last = messages.at(-1)
   if (reason === 'reminder') say(messages, 'user', CALLER_SILENT)
@@ -73,12 +89,38 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
   return messages
 }
 
+/** Where a turn that heard these entries stands in the conversation, as it will grow. */
+export function placeBehind (entries: readonly Entry[]): Place {
+  const more = entries.toReversed().findIndex(isHeard)
+  return { utterances: entries.filter(isHeard).length, more: more === -1 ? entries.length : more }
+}
+
+/** Not the agent's own words, which are reported as they are spoken and may be told in one piece or in several. */
+function isHeard (entry: Entry): boolean {
+  return entry.kind === 'speech' && entry.role !== 'agent' && !UNSPOKEN_ROLES.has(entry.role)
+}
+
+/** The agent's utterances with the tools that were called in them, and those that belong to none, by the index of the entry they come before. */
+function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][], leftOver: Map<number, ToolRecord[]> } {
+  const alignment = new Alignment(spoken)
+  const pieces = entries.map(entry => entry.kind === 'speech' && entry.role === 'agent' ? alignment.read(entry.content) : [])
+  const behind = [0, ...entries.flatMap((entry, index) => isHeard(entry) ? [index + 1] : [])]
+  const leftOver = new Map<number, ToolRecord[]>()
+  for (const { tools, place } of spoken) {
+    const unplaced = tools.filter(tool => !alignment.isPlaced(tool))
+    if (unplaced.length === 0) continue
+    let index = behind[place!.utterances] ?? entries.length
+    for (let more = place!.more; more > 0 && index < entries.length && !isHeard(entries[index]!); more--) index++
+    leftOver.set(index, [...leftOver.get(index) ?? [], ...unplaced])
+  }
+  return { pieces, leftOver }
+}
+
 /** What each call returned, by its id. Where a provider reports two results, the first stands. */
 function firstResults (entries: readonly Entry[]): Map<string, string> {
   const results = new Map<string, string>()
   for (const entry of entries) {
-    if (entry.kind !== 'tool-result' || results.has(entry.id)) continue
-    results.set(entry.id, entry.content.trim() === '' ? NO_OUTPUT : entry.content)
+    if (entry.kind === 'tool-result' && !results.has(entry.id)) results.set(entry.id, entry.content)
   }
   return results
 }
@@ -93,7 +135,7 @@ function say (messages: ChatMessage[], role: 'user' | 'assistant', speech: strin
   else messages.push({ role, content })
 }
 
-function call ({ id, name, arguments: args }: Extract<Entry, { kind: 'tool-call' }>): ChatMessage {
+function call ({ id, name, arguments: args }: Pick<ToolRecord, 'id' | 'name' | 'arguments'>): ChatMessage {
   // Models that call a tool without parameters often write nothing, and then cannot read that nothing as JSON.
   return { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name, arguments: args.trim() === '' ? '{}' : args } }] }
 }

@@ -1,6 +1,6 @@
 import type { TerminalAction } from '../agent.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
-import type { Spoken } from './spoken.js'
+import type { Place, Spoken, ToolRecord } from './spoken.js'
 
 /** Where frames go. */
 export interface Outlet {
@@ -14,6 +14,8 @@ export class Floor implements Spoken {
   text = ''
   /** Stretches of it that were said in passing. */
   readonly inPassing: Array<readonly [from: number, to: number]> = []
+  readonly tools: ToolRecord[] = []
+  place: Place | undefined
   /** When the first of them was said, by `performance.now()`. */
   firstSaidAt: number | undefined
   /** Words that are ready and leave with the next frame. */
@@ -22,6 +24,10 @@ export class Floor implements Spoken {
   answering = false
   /** Would a word said now run into the one before? */
   endsOpen = false
+  /** Are the next words a part of their own? */
+  isParted = false
+  /** May the provider be waiting for the end of a sentence before it speaks? */
+  isBegun = false
 
   constructor (id: TurnId) {
     this.id = id
@@ -63,8 +69,10 @@ export class Speaker {
     if (floor !== this.#floor || text === '') return
     const first = !floor.answering
     floor.answering = true
-    said(floor, text)
-    floor.pending += text
+    floor.isBegun = true
+    const words = parted(floor, text)
+    said(floor, words)
+    floor.pending += words
     if (first) this.flush()
     else this.#schedule()
   }
@@ -73,8 +81,10 @@ export class Speaker {
   sayWith (floor: Floor, text: string, options: SpeechOptions): void {
     if (floor !== this.#floor) return
     if (options.uninterruptible) this.flush()
-    said(floor, text)
-    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending + text, options))
+    const words = parted(floor, text)
+    said(floor, words)
+    floor.isBegun = options.flush !== true
+    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending + words, options))
     floor.pending = ''
   }
 
@@ -85,6 +95,13 @@ export class Speaker {
     const from = floor.text.length
     this.sayWith(floor, words, { flush: true })
     floor.inPassing.push([from, floor.text.length])
+  }
+
+  /** Ends a part of what a turn says: nothing more will come for a while, so that it is spoken now, and set apart from what follows. */
+  part (floor: Floor): void {
+    if (floor !== this.#floor) return
+    floor.isParted = true
+    if (floor.isBegun && !this.#protocol.lacks.has('flush')) this.sayWith(floor, '', { flush: true })
   }
 
   /**
@@ -130,6 +147,12 @@ export class Speaker {
 
 function apart (floor: Floor, text: string): string {
   return floor.endsOpen && /^\S/.test(text) ? ` ${text}` : text
+}
+
+function parted (floor: Floor, text: string): string {
+  if (!floor.isParted || text === '') return text
+  floor.isParted = false
+  return apart(floor, text)
 }
 
 function said (floor: Floor, text: string): void {

@@ -1,19 +1,53 @@
 /**
- * What a call said, and what of it was said in passing: fillers and apologies, which a model that reads them in its own
- * mouth repeats.
+ * What a call said, what of it was said in passing (fillers and apologies, which a model that reads them in its own mouth
+ * repeats), and which tools were called between the words.
  */
+
+/** A tool call, on the record of its call. */
+export interface ToolRecord {
+  readonly id: string
+  readonly name: string
+  /** JSON. */
+  readonly arguments: string
+  /** How many characters of its turn had been said before. */
+  readonly at: number
+  /** Undefined while the tool runs. */
+  result: string | undefined
+}
+
+/** A place in a conversation: behind so many utterances that are not the agent's, and so many entries after the last of them. */
+export interface Place {
+  readonly utterances: number
+  readonly more: number
+}
 
 /** All that was said in one turn, or in one go outside of turns. */
 export interface Spoken {
   readonly text: string
   /** Stretches of {@link Spoken.text} that were said in passing, in order: `[from, to)`. */
   readonly inPassing: ReadonlyArray<readonly [from: number, to: number]>
+  /** In the order in which they were called. */
+  readonly tools: readonly ToolRecord[]
+  /** What had been heard when it began; undefined as long as no tool was called. */
+  readonly place?: Place | undefined
 }
+
+/** Part of an utterance: words that were meant, or a tool that was called between them. */
+export type Piece = string | ToolRecord
 
 /** The same in letters alone, as providers write spaces and punctuation as they like. */
 interface Letters {
   readonly letters: string
-  readonly inPassing: ReadonlyArray<readonly [from: number, to: number]>
+  /** What was said in passing, and the tools, in order: each stands `at` a letter, and ends before another. */
+  readonly marks: ReadonlyArray<{ readonly at: number, readonly end: number, readonly tool?: ToolRecord }>
+}
+
+/** Letters of a turn, from `from` up to `to`, that begin at letter `at` of an utterance. */
+interface Stretch {
+  readonly turn: Letters
+  readonly from: number
+  readonly to: number
+  readonly at: number
 }
 
 const LETTER = /[\p{L}\p{N}]/gu
@@ -22,67 +56,103 @@ const LETTER = /[\p{L}\p{N}]/gu
 const LETTER_AND_MORE = /([\p{L}\p{N}])([^\p{L}\p{N}\s]*\s*)/gu
 
 /**
- * Makes a function that leaves what was said in passing out of the agent's utterances, which it is given in the order of
- * the conversation. An utterance is a turn, the beginning of one that was cut off, or several turns in one; what is none
- * of these, such as words of another server's, stays as it is.
+ * Finds what the agent's utterances were in the record of what it said. They are read in the order of the conversation.
+ * An utterance is a turn, the beginning of one that was cut off, what follows on such a beginning, or several turns in
+ * one; what is none of these, such as words of another server's, stays as it is.
  */
-export function withoutPassing (turns: readonly Spoken[]): (utterance: string) => string {
-  if (turns.every(({ inPassing }) => inPassing.length === 0)) return utterance => utterance
-  const said = turns.map(inLetters)
-  let next = 0
+export class Alignment {
+  readonly #said: readonly Letters[]
+  readonly #placed = new Set<ToolRecord>()
+  /** Which turn can be found next. */
+  #next = 0
+  /** A turn of which the beginning was found. */
+  #begun: { readonly turn: Letters, readonly letters: number } | undefined
 
-  return utterance => {
+  constructor (turns: readonly Spoken[]) {
+    const isPlain = turns.every(({ inPassing, tools }) => inPassing.length === 0 && tools.length === 0)
+    this.#said = isPlain ? [] : turns.map(inLetters)
+  }
+
+  /** Was this tool's place in an utterance that was read? */
+  isPlaced (tool: ToolRecord): boolean {
+    return this.#placed.has(tool)
+  }
+
+  /** An utterance without what was said in passing, and with the tools that were called in it or right behind it. */
+  read (utterance: string): Piece[] {
+    if (this.#said.length === 0) return [utterance]
     const { letters, ends, isWordEnd } = read(utterance)
-    const found = find(said, next, letters, isWordEnd)
-    if (found === undefined) return utterance
-    next = found.next
-    const place = (letter: number): number => letter === 0 ? 0 : ends[letter - 1] ?? utterance.length
+    const pieces: Piece[] = []
     let kept = ''
     let from = 0
-    for (const [start, end] of found.inPassing) {
-      kept += utterance.slice(from, place(start))
-      from = place(end)
+    for (const { turn, from: first, to: last, at } of this.#find(letters, isWordEnd)) {
+      const place = (mark: number): number => {
+        const letter = at + Math.min(Math.max(mark, first), last) - first
+        return letter === 0 ? 0 : ends[letter - 1]!
+      }
+      for (const { at, end, tool } of turn.marks) {
+        if (tool !== undefined && this.#placed.has(tool)) continue
+        kept += utterance.slice(from, place(at))
+        from = Math.max(from, place(end))
+        if (tool === undefined) continue
+        this.#placed.add(tool)
+        pieces.push(kept, tool)
+        kept = ''
+      }
     }
-    return kept + utterance.slice(from)
+    return [...pieces, kept + utterance.slice(from)]
+  }
+
+  #find (letters: string, isWordEnd: (letters: number) => boolean): Stretch[] {
+    if (letters === '') return []
+    const begun = this.#begun
+    this.#begun = undefined
+    if (begun?.turn.letters.startsWith(letters, begun.letters)) return [this.#goOn(begun.turn, begun.letters, letters.length)]
+    const later = this.#said.findIndex((turn, index) => index >= this.#next && turn.letters === letters)
+    // Or out of order, after something was taken for the beginning of it.
+    const turn = this.#said[later] ?? this.#said.find(turn => turn.letters === letters)
+    if (later !== -1) this.#next = later + 1
+    if (turn !== undefined) return [whole(turn, 0)]
+    const cutOff = this.#said.findIndex((turn, index) => index >= this.#next && turn.letters.startsWith(letters))
+    if (cutOff === -1) return this.#findSeveral(letters, isWordEnd)
+    this.#next = cutOff + 1
+    return [this.#goOn(this.#said[cutOff]!, 0, letters.length)]
+  }
+
+  #goOn (turn: Letters, from: number, length: number): Stretch {
+    this.#begun = { turn, letters: from + length }
+    return { turn, from, to: from + length, at: 0 }
+  }
+
+  #findSeveral (letters: string, isWordEnd: (letters: number) => boolean): Stretch[] {
+    const stretches: Stretch[] = []
+    let at = 0
+    for (let index = this.#next; index < this.#said.length; index++) {
+      const turn = this.#said[index]!
+      const isWhole = turn.letters !== '' && letters.startsWith(turn.letters, at) && isWordEnd(at + turn.letters.length)
+      const isLast = !isWhole && turn.letters.startsWith(letters.slice(at))
+      if (!isWhole && !isLast) continue
+      stretches.push(isWhole ? whole(turn, at) : { turn, from: 0, to: letters.length - at, at })
+      at += turn.letters.length
+      if (at < letters.length) continue
+      this.#next = index + 1
+      return stretches
+    }
+    return []
   }
 }
 
-interface Found {
-  /** Which turn can be found next. */
-  readonly next: number
-  readonly inPassing: Letters['inPassing']
+function whole (turn: Letters, at: number): Stretch {
+  return { turn, from: 0, to: turn.letters.length, at }
 }
 
-function find (said: readonly Letters[], next: number, letters: string, isWordEnd: (letters: number) => boolean): Found | undefined {
-  if (letters === '') return undefined
-  const later = said.findIndex((turn, index) => index >= next && turn.letters === letters)
-  if (later !== -1) return { next: later + 1, inPassing: said[later]!.inPassing }
-  // Out of order, after something was taken for the beginning of it.
-  const earlier = said.find(turn => turn.letters === letters)
-  if (earlier !== undefined) return { next, inPassing: earlier.inPassing }
-  const cutOff = said.findIndex((turn, index) => index >= next && turn.letters.startsWith(letters))
-  if (cutOff !== -1) return { next: cutOff + 1, inPassing: said[cutOff]!.inPassing }
-  return findSeveral(said, next, letters, isWordEnd)
-}
-
-function findSeveral (said: readonly Letters[], next: number, letters: string, isWordEnd: (letters: number) => boolean): Found | undefined {
-  const inPassing: Array<readonly [number, number]> = []
-  let at = 0
-  for (let index = next; index < said.length; index++) {
-    const turn = said[index]!
-    const isWhole = turn.letters !== '' && letters.startsWith(turn.letters, at) && isWordEnd(at + turn.letters.length)
-    const isLast = !isWhole && turn.letters.startsWith(letters.slice(at))
-    if (!isWhole && !isLast) continue
-    for (const [from, to] of turn.inPassing) inPassing.push([at + from, at + to])
-    at += turn.letters.length
-    if (at >= letters.length) return { next: index + 1, inPassing }
-  }
-  return undefined
-}
-
-function inLetters ({ text, inPassing }: Spoken): Letters {
+function inLetters ({ text, inPassing, tools }: Spoken): Letters {
   const count = (end: number): number => lettersOf(text.slice(0, end)).length
-  return { letters: lettersOf(text), inPassing: inPassing.map(([from, to]) => [count(from), count(to)] as const) }
+  const marks = [
+    ...inPassing.map(([from, to]) => ({ at: count(from), end: count(to) })),
+    ...tools.map(tool => ({ at: count(tool.at), end: count(tool.at), tool }))
+  ]
+  return { letters: lettersOf(text), marks: marks.sort((a, b) => a.at - b.at) }
 }
 
 function lettersOf (text: string): string {

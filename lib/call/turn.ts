@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { isAction } from '../agent.js'
-import type { Call, ChatMessage, Reply, TerminalAction, Turn, TurnReason, Utterance } from '../agent.js'
+import type { Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
 import type { Feature, Transcript } from '../protocols/protocol.js'
@@ -9,7 +9,7 @@ import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
 import { kindOf, openReply, type Source } from '../reply.js'
 import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
-import { toMessages, type MessagesOptions } from './messages.js'
+import { placeBehind, toMessages, type MessagesOptions } from './messages.js'
 import { Floor } from './speaker.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many of them it must.
@@ -51,6 +51,8 @@ export class LiveTurn implements Turn {
   #abortedBy: TurnAbortedError | undefined
   #deadlines: Deadlines | undefined
   #source: Source | undefined
+  /** Tools that have not returned. */
+  readonly #running = new Set<string>()
   #over = false
 
   constructor (host: TurnHost, floor: Floor, reason: TurnReason, heard: Transcript) {
@@ -115,6 +117,18 @@ export class LiveTurn implements Turn {
     this.#stopAgent(reason)
   }
 
+  /** A tool was called, or returned, while this turn is live: as long as one runs, nobody waits for words. */
+  recorded (entry: ToolAction): void {
+    if (entry.action === 'tool-call') {
+      this.floor.place ??= placeBehind(this.#heard.entries())
+      this.#running.add(entry.id)
+      this.#host.connection.speaker.part(this.floor)
+      this.#deadlines?.working(true)
+    } else if (this.#running.delete(entry.id)) {
+      this.#deadlines?.working(this.#running.size > 0)
+    }
+  }
+
   async #speak (): Promise<void> {
     try {
       const asked = this.#host.ask(this)
@@ -176,8 +190,7 @@ export class LiveTurn implements Turn {
         return speaker.sayWith(this.floor, '', { flush: true })
       case 'tool-call':
       case 'tool-result':
-        if (protocol.toolRecord !== undefined) speaker.send(protocol.toolRecord(value))
-        return
+        return this.call.record(value)
       case 'transfer-call':
         if (value.showCaller && protocol.lacks.has('show-caller')) this.#host.lacks('show-caller')
         this.#complete('completed', value.say, value)

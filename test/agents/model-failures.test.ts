@@ -23,14 +23,14 @@ async function setup (t: Test) {
 
 /** What the caller hears, what is thrown then, and what was logged. */
 interface Answer {
-  readonly said: readonly string[]
+  readonly said: readonly unknown[]
   readonly error: unknown
   readonly warnings: readonly unknown[][]
 }
 
 async function ask (agent: OpenAIAgent, turn: FakeTurn = fakeTurn()): Promise<Answer> {
   const warnings: unknown[][] = []
-  const said: string[] = []
+  const said: unknown[] = []
   let error: unknown
   try {
     const log = { warn: (...args: unknown[]) => { warnings.push(args) } } as unknown as FakeTurn['log']
@@ -206,7 +206,7 @@ for (const [name, script, says] of [
     const cancelled = once(server.events, 'cancelled')
     const headers = published(t, 'undici:request:headers', () => { if (name === 'after the headers') turn.abort('deadline') })
     server.events.on('request', () => { if (name === 'before the headers') turn.abort('deadline') })
-    const said: string[] = []
+    const said: unknown[] = []
     for await (const token of agent(turn)) {
       said.push(token)
       turn.abort('deadline')
@@ -220,7 +220,7 @@ for (const [name, script, says] of [
   t.test(`a stall ${name} that nobody ends throws after 300 s`, async t => {
     const { server, agent } = await setup(t)
     server.next(script)
-    const said: string[] = []
+    const said: unknown[] = []
     const waits = new Promise<void>(resolve => {
       if (name === 'before the headers') server.events.on('request', () => { resolve() })
       if (name === 'after the headers') published(t, 'undici:request:headers', resolve)

@@ -734,9 +734,16 @@ function expectationOf (told: Command[], provider: Provider): { text: string, la
   let text = ''
   // Would a word run into the one before? A filler is set apart.
   let open = false
+  // And is it a part of its own?
+  let parted = false
+  const lead = (words: string): string => {
+    if (!parted || words === '') return ''
+    parted = false
+    return open && /^\S/.test(words) ? ' ' : ''
+  }
   for (const command of told) {
     if (command.do === 'say') {
-      text += command.text
+      text += lead(command.text) + command.text
       if (command.text !== '') open = /\S$/.test(command.text)
     }
     if (command.do === 'finish') return { text, last: '', outcome: 'completed' }
@@ -745,14 +752,17 @@ function expectationOf (told: Command[], provider: Provider): { text: string, la
     const { action } = command
     switch (action.action) {
       case 'filler': {
-        const lead = open && /^\S/.test(action.text) ? ' ' : ''
+        const before = open && /^\S/.test(action.text) ? ' ' : ''
         const trail = /\s$/.test(action.text) ? '' : ' '
-        text += lead + action.text + trail
-        open = false
+        text += before + action.text + trail
+        open = parted = false
         break
       }
+      case 'tool-call':
+        parted = true
+        break
       case 'uninterruptible':
-        text += action.text
+        text += lead(action.text) + action.text
         open = /\S$/.test(action.text)
         break
       case 'pause':

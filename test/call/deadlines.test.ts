@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { endCall, filler, flush, pause, toolCall, uninterruptible } from '../../lib/agent.js'
+import { endCall, filler, flush, pause, toolCall, toolResult, uninterruptible } from '../../lib/agent.js'
 import type { Reply, Speech, Turn } from '../../lib/agent.js'
 import { DeadlineError } from '../../lib/errors.js'
 import type { TurnReport } from '../../lib/telemetry/report.js'
@@ -116,7 +116,7 @@ t.test('an agent that does not find an end is cut short', async t => {
 })
 
 t.test('what is no answer buys time for one, and no more than that', async t => {
-  for (const piece of [filler('Hm. '), pause(500), flush(), toolCall('1', 'look-up', {})]) {
+  for (const piece of [filler('Hm. '), pause(500), flush(), toolResult('1', 'of no call')]) {
     const { agent, say } = puppet()
     const { reports, pass } = ask(t, agent)
     await pass(4_999)
@@ -126,6 +126,33 @@ t.test('what is no answer buys time for one, and no more than that', async t => 
     await pass(1)
     t.match(reports, [{ error: { deadline: 'first-token' } }])
   }
+})
+
+t.test('while tools run nobody waits for words, only for the end', async t => {
+  const { agent, say } = puppet()
+  const { line, reports, pass } = ask(t, agent)
+  await pass(4_000)
+  await say(toolCall('1', 'look', {}), toolCall('2', 'look', {}))
+  await pass(5_001)
+  await say(filler('One moment.'), toolResult('1', 'free'))
+  await pass(5_001)
+  t.strictSame(reports, [])
+  // From the last result on it is waited for again.
+  line.call.record(toolResult('2', 'free'))
+  await pass(4_999)
+  t.strictSame(reports, [])
+  await pass(1)
+  t.match(reports, [{ error: { deadline: 'first-token' } }])
+})
+
+t.test('an agent that speaks while its tools run may pause for as long as they take, up to the end of the turn', async t => {
+  const { agent, say } = puppet()
+  const { reports, pass } = ask(t, agent)
+  await say('I am looking. ', toolCall('1', 'look', {}), 'It takes ', 'a while. ')
+  await pass(19_999)
+  t.strictSame(reports, [])
+  await pass(1)
+  t.match(reports, [{ error: { deadline: 'turn' } }])
 })
 
 t.test('what is skipped buys no time', async t => {

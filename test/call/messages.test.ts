@@ -3,7 +3,8 @@ import t from 'tap'
 import fc from 'fast-check'
 import type { OpenAI } from 'openai'
 import type { ChatMessage, TurnReason } from '../../lib/agent.js'
-import { CALLER_SILENT, CALLER_UNHEARD, CALL_CONNECTED, toMessages, type MessagesOptions } from '../../lib/call/messages.js'
+import { CALLER_SILENT, CALLER_UNHEARD, CALL_CONNECTED, placeBehind, toMessages, type MessagesOptions } from '../../lib/call/messages.js'
+import type { Spoken, ToolRecord } from '../../lib/call/spoken.js'
 import type { Entry } from '../../lib/protocols/protocol.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
@@ -13,7 +14,8 @@ const asParams: (...args: Parameters<typeof toMessages>) => Param[] = toMessages
 
 const PLAIN: MessagesOptions = { leadingAssistant: false, spoken: [] }
 
-const NO_RESULT = '{"error":"no result was recorded"}'
+const NO_RESULT = '{"error":"no result was recorded: whether it took effect is not known"}'
+const STILL_RUNNING = '{"status":"still running: call it again with the same arguments to get its result"}'
 
 const speech = (role: string, content: string): Entry => ({ kind: 'speech', role, content })
 const agent = (content: string) => speech('agent', content)
@@ -29,6 +31,11 @@ const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a
   { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name, arguments: args } }] },
   { role: 'tool', tool_call_id: id, content }
 ]
+
+/** A tool on the call's own record, called when so many characters had been said. */
+const used = (id: string, at = 0, result: string | undefined = `result ${id}`): ToolRecord => ({ id, name: 'lookup', arguments: '{"a":1}', at, result })
+/** What a turn said, in answer to so many utterances, and which tools it called. */
+const did = (text: string, utterances: number, tools: ToolRecord[], more: Partial<Spoken> = {}): Spoken => ({ text, inPassing: [], tools, place: { utterances, more: 0 }, ...more })
 
 interface Case {
   behaviour: string
@@ -209,7 +216,92 @@ const cases: Case[] = [
     behaviour: 'what the agent said in passing is left out of its mouth, and of nobody else\'s',
     entries: [caller('One moment.'), agent('One moment. It is five. Sorry?'), caller('Sorry?')],
     messages: [user('One moment.'), assistant('It is five.'), user('Sorry?')],
-    options: { spoken: [{ text: 'One moment. It is five. Sorry?', inPassing: [[0, 12], [24, 30]] }] }
+    options: { spoken: [{ text: 'One moment. It is five. Sorry?', inPassing: [[0, 12], [24, 30]], tools: [] }] }
+  },
+  // The provider keeps no books, or has not got so far.
+  {
+    behaviour: 'a tool that was called before a word was said stands before the words',
+    entries: [caller('Book it'), agent('Booked.'), caller('Thanks')],
+    messages: [user('Book it'), ...pair('1'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('Booked.', 1, [used('1')])] }
+  },
+  {
+    behaviour: 'one that was called between words stands between them, in whatever way the provider writes them',
+    entries: [caller('Book it'), agent('I can do that!  Booked!'), caller('Thanks')],
+    messages: [user('Book it'), assistant('I can do that!'), ...pair('1'), ...pair('2'), assistant('Booked!'), user('Thanks')],
+    options: { spoken: [did('I can do that. Booked.', 1, [used('1', 15), used('2', 15)])] }
+  },
+  {
+    behaviour: 'what was said in passing around it is left out',
+    entries: [caller('Book it'), agent('One moment. Still busy. Booked.'), caller('Thanks')],
+    messages: [user('Book it'), ...pair('1'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('One moment. Still busy. Booked.', 1, [used('1', 12)], { inPassing: [[0, 12], [12, 24]] })] }
+  },
+  {
+    behaviour: 'one that was called when the caller had already stopped listening stands behind what was heard',
+    entries: [caller('Book it'), agent('I can'), caller('Wait')],
+    messages: [user('Book it'), assistant('I can'), ...pair('1'), user('Wait')],
+    options: { spoken: [did('I can do that. Booked.', 1, [used('1', 15)])] }
+  },
+  {
+    behaviour: 'where nothing of the turn was heard it stands behind what was asked',
+    entries: [caller('Hi'), agent('Hello'), caller('Book it'), caller('please'), agent('Sure'), caller('Well?')],
+    messages: [user('Hi'), assistant('Hello'), user('Book it'), ...pair('1'), ...pair('2'), user('please'), assistant('Sure'), user('Well?')],
+    options: { spoken: [did('Hello', 1, []), did('', 2, [used('1'), used('2')]), did('Sure', 3, [])] }
+  },
+  {
+    behaviour: 'asked again with more words, the model goes on from the result',
+    entries: [caller('Book it, please')],
+    messages: [user('Book it, please'), ...pair('1')],
+    options: { spoken: [did('', 1, [used('1')])] }
+  },
+  {
+    behaviour: 'one that still runs says so',
+    entries: [caller('Book it'), caller('Well?')],
+    messages: [user('Book it'), ...pair('1', STILL_RUNNING), user('Well?')],
+    options: { spoken: [did('', 1, [{ ...used('1'), result: undefined }])] }
+  },
+  {
+    behaviour: 'one of a greeting stands at the beginning',
+    entries: [agent('Hello, Noor'), caller('Hi')],
+    messages: [user(CALL_CONNECTED), ...pair('1'), assistant('Hello, Noor'), user('Hi')],
+    options: { spoken: [did('Hello, Noor', 0, [used('1')])] }
+  },
+  {
+    behaviour: 'one of a reminder stands behind what had been said last',
+    entries: [caller('Hi'), agent('Hello'), agent('Still there?'), caller('Yes')],
+    messages: [user('Hi'), assistant('Hello'), ...pair('1'), assistant('Still there?'), user('Yes')],
+    options: { spoken: [did('Hello', 1, []), did('', 1, [used('1')], { place: { utterances: 1, more: 1 } })] }
+  },
+  {
+    behaviour: 'where the transcript became shorter it stands at the end',
+    entries: [caller('Hi')],
+    messages: [user('Hi'), ...pair('1')],
+    options: { spoken: [did('', 7, [used('1')])] }
+  },
+  {
+    behaviour: 'one that returned nothing says so',
+    entries: [caller('Book it')],
+    messages: [user('Book it'), ...pair('1', '(no output)')],
+    options: { spoken: [did('', 1, [used('1', 0, ' ')])] }
+  },
+  {
+    behaviour: "the provider's place is the better one, our result the newer one",
+    entries: [caller('Book it'), agent('One moment.'), invoke('1'), result('1', 'timed out'), agent('Booked.'), caller('Thanks')],
+    messages: [user('Book it'), ...pair('1', 'booked'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('One moment. Booked.', 1, [used('1', 12, 'booked')], { inPassing: [[0, 12]] })] }
+  },
+  {
+    behaviour: 'what follows on a beginning is found, and what was said in passing in it is left out',
+    entries: [caller('Book it'), agent('I can.'), invoke('1'), result('1'), agent('Still busy. Booked.'), caller('Thanks')],
+    messages: [user('Book it'), assistant('I can.'), ...pair('1'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('I can. Still busy. Booked.', 1, [used('1', 7)], { inPassing: [[7, 19]] })] }
+  },
+  {
+    behaviour: "one of which the provider has not heard yet is put in, and its neighbour's place kept",
+    entries: [caller('Book it'), invoke('1'), result('1'), caller('Well?')],
+    messages: [user('Book it'), ...pair('2'), ...pair('1'), user('Well?')],
+    options: { spoken: [did('', 1, [used('1'), used('2')])] }
   },
   {
     behaviour: "but not one after the caller's words",
@@ -255,7 +347,22 @@ const anyEntries = fc.array(fc.oneof(
     : speech(entry.role, entry.words.map(word => word === 'word' ? `word${++n}` : word).join(' ')))
 })
 const anyReason = fc.constantFrom<TurnReason>('greeting', 'response', 'reminder')
-const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean(), spoken: fc.constant([]) })
+// Turns of which some were heard, some were not, and some never were.
+const anySpoken = fc.array(fc.record({
+  words: fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 3 }),
+  tools: fc.array(fc.record({ id: fc.constantFrom('1', '2', '3', '4', '5', '6'), after: fc.nat(3), result: fc.option(json, { nil: undefined }) }), { maxLength: 2 }),
+  place: fc.record({ utterances: fc.nat(8), more: fc.nat(2) })
+}), { maxLength: 6 }).map(turns => {
+  const ids = new Set<string>()
+  return turns.map(({ words, tools, place }): Spoken => ({
+    text: words.map(n => `word${n}`).join(' '),
+    inPassing: [],
+    tools: tools.filter(({ id }) => !ids.has(id) && ids.add(id)).sort((a, b) => a.after - b.after)
+      .map(({ id, after, result }) => ({ ...used(id, words.slice(0, after).map(n => `word${n}`).join(' ').length), result })),
+    place
+  }))
+})
+const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean(), spoken: anySpoken })
 
 function always (behaviour: string, check: (messages: ChatMessage[], entries: Entry[], reason: TurnReason, options: MessagesOptions) => void) {
   t.test(behaviour, async () => fc.assert(fc.property(anyEntries, anyReason, anyOptions, (entries, reason, options) => {
@@ -281,10 +388,20 @@ always('every word spoken by the caller or the agent is told once, in order, by 
   assert.deepEqual(messages.flatMap(({ role, content }) => words(role, content ?? '')), spoken)
 })
 
-always('every call is told once, in order', (messages, entries) => {
-  assert.deepEqual(
-    messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []),
-    [...new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))])
+always("every call is told once, the provider's in its order, each of ours that it does not tell of", (messages, entries, _reason, { spoken }) => {
+  const told = messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : [])
+  const reported = [...new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))]
+  assert.deepEqual(told.filter(id => reported.includes(id)), reported)
+  const own = spoken.flatMap(({ tools }) => tools.map(({ id }) => id)).filter(id => !reported.includes(id))
+  assert.deepEqual(told.filter(id => !reported.includes(id)).sort(), own.sort())
+})
+
+t.test('a turn has its place where the conversation had come to', async t => {
+  const entries = [agent('Hello'), caller('Hi'), agent('Well?'), speech('system', 'Obey'), note('(pressed 4)')]
+  t.strictSame(placeBehind(entries), { utterances: 1, more: 3 })
+  t.strictSame(placeBehind(entries.slice(0, 2)), { utterances: 1, more: 0 })
+  t.strictSame(placeBehind([]), { utterances: 0, more: 0 })
+  t.strictSame(placeBehind([agent('Hello')]), { utterances: 0, more: 1 })
 })
 
 // The checker is only worth something if it finds faults.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import fc from 'fast-check'
-import { withoutPassing, type Spoken } from '../../lib/call/spoken.js'
+import { Alignment, type Spoken } from '../../lib/call/spoken.js'
 
 /** What a turn said: strings as they are, what is in a list in passing. */
 function turn (...pieces: Array<string | [string]>): Spoken {
@@ -12,7 +12,7 @@ function turn (...pieces: Array<string | [string]>): Spoken {
     if (typeof piece !== 'string') inPassing.push([text.length, text.length + words.length])
     text += words
   }
-  return { text, inPassing }
+  return { text, inPassing, tools: [] }
 }
 
 const cases: Array<[behaviour: string, turns: Spoken[], heard: string[], meant: string[]]> = [
@@ -44,8 +44,8 @@ const cases: Array<[behaviour: string, turns: Spoken[], heard: string[], meant: 
 
 for (const [behaviour, turns, heard, meant] of cases) {
   t.test(behaviour, async t => {
-    const leaveOut = withoutPassing(turns)
-    t.strictSame(heard.map(utterance => leaveOut(utterance).trim()), meant.map(text => text.trim()))
+    const alignment = new Alignment(turns)
+    t.strictSame(heard.map(utterance => alignment.read(utterance).join('').trim()), meant.map(text => text.trim()))
   })
 }
 
@@ -59,12 +59,12 @@ t.test('whatever was said, and wherever it was cut off, what was meant is left, 
       const text = Array.from({ length: words }, () => `${passing ? 'p' : 'm'}${++n}x `).join('')
       return passing ? [text] as [string] : text
     })))
-    const leaveOut = withoutPassing(turns)
+    const alignment = new Alignment(turns)
     conversation.forEach(({ heard }, index) => {
       const words = turns[index]!.text.trim().split(' ')
       const cut = words.slice(0, Math.ceil(words.length * heard))
       if (cut.length === 0) return
-      assert.equal(leaveOut(cut.join(' ')).trim().replaceAll(/ +/g, ' '), cut.filter(word => word.startsWith('m')).join(' '))
+      assert.equal(alignment.read(cut.join(' ')).join('').trim().replaceAll(/ +/g, ' '), cut.filter(word => word.startsWith('m')).join(' '))
     })
   }), { numRuns: 2_000 })
   t.pass('it is')
@@ -72,5 +72,5 @@ t.test('whatever was said, and wherever it was cut off, what was meant is left, 
 
 t.test('a long call in one utterance takes linear time', async t => {
   const turns = Array.from({ length: 3_000 }, (_, n) => turn(['One moment. '], `Answer ${n} is that. `))
-  t.equal(withoutPassing(turns)(turns.map(({ text }) => text).join('')), turns.map((_, n) => `Answer ${n} is that. `).join(''))
+  t.equal(new Alignment(turns).read(turns.map(({ text }) => text).join('')).join(''), turns.map((_, n) => `Answer ${n} is that. `).join(''))
 })

@@ -572,7 +572,7 @@ t.test('an agent may yield actions', async t => {
     flush: [['One', ' two', flush(), ' three'], [toMillis.speech(1, 'One'), toMillis.speech(1, ' two', { flush: true }), toMillis.complete(1, ' three')]],
     'be heard out, which Millis lacks': [['One', uninterruptible(' two'), ' three'], [toMillis.speech(1, 'One'), toMillis.complete(1, ' two three')]],
     'press digits, which Millis lacks': [['One', pressDigits('1'), ' two'], [toMillis.speech(1, 'One'), toMillis.complete(1, ' two')]],
-    'record a tool, for which Millis has no books': [['One', toolCall('tc_1', 'look', {}), toolResult('tc_1', 'free'), ' two'], [toMillis.speech(1, 'One'), toMillis.complete(1, ' two')]]
+    'record a tool, for which Millis has no books, while what was said is heard': [['One', toolCall('tc_1', 'look', {}), toolResult('tc_1', 'free'), ' two'], [toMillis.speech(1, 'One'), toMillis.speech(1, '', { flush: true }), toMillis.complete(1, ' two')]]
   }
   for (const [what, [pieces, frames]] of Object.entries(millisCases)) {
     t.test(`Millis: ${what}`, async t => {

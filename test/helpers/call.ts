@@ -41,6 +41,7 @@ export interface CallOptions {
 export class Line {
   readonly connection: Connection
   readonly calls: CallRegistry<LiveCall>
+  readonly hooks: HookRunner
   readonly frames: Frame[] = []
   readonly logs: LogLine[] = []
   /** What the server did to the socket, other than writing to it. */
@@ -53,9 +54,10 @@ export class Line {
   constructor (provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions) {
     const { id = 'call_1', waitMs = 60_000, protocol = newProtocol(provider, waitMs) } = options
     this.calls = options.calls ?? new CallRegistry()
+    this.hooks = new HookRunner(options.hooks ?? {})
     const host = {
       calls: this.calls,
-      hooks: new HookRunner(options.hooks ?? {}),
+      hooks: this.hooks,
       leadingAssistant: false,
       deadlines: { firstTokenMs: 0, tokenGapMs: 0, turnMs: 0, fillerMs: 0, ...options.deadlines },
       ask: agent,

@@ -6,17 +6,20 @@ export interface FakeTurn extends Turn {
   abort (reason?: AbortReason): void
 }
 
+// What is logged is not looked at.
+const SILENT = { child: () => SILENT, debug () {}, info () {}, warn () {}, error () {} } as unknown as Turn['log']
+
 /** A response to a caller who said `Hi`, unless told otherwise. */
 export function fakeTurn (overrides: Partial<Turn> = {}): FakeTurn {
   const controller = new AbortController()
   return {
     id: 1,
     reason: 'response',
-    call: {} as Call,
+    call: { record: () => {}, waitUntil: () => {} } as unknown as Call,
     transcript: [],
     messages: [{ role: 'user', content: 'Hi' }],
     signal: controller.signal,
-    log: {} as Turn['log'],
+    log: SILENT,
     ...overrides,
     abort: (reason = 'superseded') => controller.abort(new TurnAbortedError(reason))
   }

@@ -1,0 +1,44 @@
+import type { Action } from '../agent.js'
+import type { Spoken, ToolRecord } from './spoken.js'
+
+type ToolCallAction = Extract<Action, { action: 'tool-call' }>
+type ToolResultAction = Extract<Action, { action: 'tool-result' }>
+
+/** A turn's, while it is live. */
+interface OpenSpoken extends Spoken {
+  readonly tools: ToolRecord[]
+}
+
+/** What a call said and did, turn by turn: what its provider reports of it is less. Lives as long as the call. */
+export class ToolBook {
+  /** All turns that are over and said or did something, in order. */
+  readonly spoken: Spoken[] = []
+  readonly #records = new Map<string, ToolRecord>()
+
+  /** A turn is over. */
+  add (turn: OpenSpoken): void {
+    if (turn.text !== '' || turn.tools.length > 0) this.spoken.push(turn)
+  }
+
+  /** Something was said outside of turns. */
+  said (text: string): void {
+    this.spoken.push({ text, inPassing: [], tools: [] })
+  }
+
+  /** A turn calls a tool. @returns whether that is news */
+  called ({ id, name, arguments: args }: ToolCallAction, turn: OpenSpoken): boolean {
+    if (this.#records.has(id)) return false
+    const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, result: undefined }
+    this.#records.set(id, record)
+    turn.tools.push(record)
+    return true
+  }
+
+  /** A tool returned, be it long after its turn. @returns whether it is the first result of that call */
+  returned ({ id, content }: ToolResultAction): boolean {
+    const record = this.#records.get(id)
+    const isFirst = record?.result === undefined
+    if (record !== undefined) record.result = content
+    return isFirst
+  }
+}
