@@ -64,10 +64,21 @@ export class TurnAbortedError extends Error {
   }
 }
 
-/** What a turn waited for too long: the first word, the next one, or the end of the reply. */
-export type Deadline = 'first-token' | 'token-gap' | 'turn'
+/**
+ * To be thrown by a tool: its message is given to the model, which may repeat it to the caller. Other errors are logged,
+ * and the model is told no more than that the tool failed.
+ */
+export class ToolError extends Error {
+  override readonly name = 'ToolError'
+}
 
-/** A turn took longer than one of its `deadlines`. Given to `fallback` and in the turn's report. */
+/** What was waited for too long: the first word, the next one, the end of the reply, or a tool. */
+export type Deadline = 'first-token' | 'token-gap' | 'turn' | 'tool'
+
+/**
+ * A turn took longer than one of its `deadlines`: given to `fallback` and in the turn's report. Or a tool took longer than
+ * its own: then it is the reason of the tool's signal, and the turn goes on.
+ */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
   readonly code = 'VOICE_AGENT_ERR_DEADLINE'

@@ -1,17 +1,26 @@
 export { voiceAgentPlugin, voiceAgentPlugin as default } from './plugin.js'
 export { envSchema } from './options.js'
 export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible } from './agent.js'
+export { endCallTool, pressDigitsTool, transferCallTool } from './agents/call-tools.js'
 export { failover } from './agents/failover.js'
 export { openAIAgent } from './agents/openai.js'
+export { runTool } from './agents/run-tool.js'
 export { scriptedAgent } from './agents/scripted.js'
+export { tool } from './agents/tool.js'
 export * from './errors.js'
+/** TypeBox's builder of schemas, of the version that the plugin checks by. */
+export { Type } from '@sinclair/typebox'
 
 export type {
   Action, Agent, AgentConfig, Call, ChatMessage, ChatToolCall, EndCallOptions, InterjectOptions, Provider, Reply, Speech,
-  TerminalAction, TranscriptUpdate, TransferCallOptions, Turn, TurnReason, Utterance
+  TerminalAction, ToolAction, TranscriptUpdate, TransferCallOptions, Turn, TurnReason, Utterance
 } from './agent.js'
+export type { CallToolOptions, Destination, TransferCallToolOptions } from './agents/call-tools.js'
 export type { FailoverAgent, FailoverOptions } from './agents/failover.js'
+export type { ToolOutcome } from './agents/ledger.js'
 export type { AzureOptions, OpenAIAgent, OpenAIAgentOptions } from './agents/openai.js'
+export type { ToolChoice } from './agents/tool-loop.js'
+export type { SayParameter, Tool, ToolContext, ToolOptions } from './agents/tool.js'
 export type { CallHooks } from './call/hooks.js'
 export type { Calls } from './call/registry.js'
 export type { DeadlineOptions, MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'

@@ -150,6 +150,10 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     greeting: Type.String(),
     temperature: Type.Number({ minimum: 0, maximum: 2 }),
     maxTokens: Type.Integer({ minimum: 1 }),
+    tools: Type.Array(Type.Any()),
+    toolChoice: Type.Any(),
+    maxSteps: Type.Integer({ minimum: 2 }),
+    parallelToolCalls: Type.Boolean(),
     azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
   }),
   fallback: Line,

@@ -17,15 +17,19 @@ export interface BuiltInAgentEnv {
   readonly AGENT_GREETING?: string
 }
 
+/** Options for which there is no variable. */
+const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls'] as const satisfies Array<keyof OpenAIAgentOptions>
+
 /**
  * The OpenAI agent, where a key or a server is known, else the scripted one. Whoever asks for it closes it.
  * @throws VOICE_AGENT_ERR_CONFIG when what is known is not enough
  */
-export function builtInAgent (env: BuiltInAgentEnv, sampling: Pick<OpenAIAgentOptions, 'temperature' | 'maxTokens'>): Agent | OpenAIAgent {
+export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>): Agent | OpenAIAgent {
   // An empty variable is as good as none, but for instructions and greeting.
   const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT } = env
   if (OPENAI_API_KEY === '' && OPENAI_BASE_URL === '' && AZURE_OPENAI_ENDPOINT === '') return scriptedAgent
   return openAIAgent({
+    ...Object.fromEntries(OPTIONS.filter(name => options[name] !== undefined).map(name => [name, options[name]])),
     apiKey: OPENAI_API_KEY,
     baseURL: OPENAI_BASE_URL,
     ...(env.OPENAI_MODEL && { model: env.OPENAI_MODEL }),
@@ -37,8 +41,6 @@ export function builtInAgent (env: BuiltInAgentEnv, sampling: Pick<OpenAIAgentOp
         apiKey: env.AZURE_OPENAI_API_KEY,
         ...(env.OPENAI_API_VERSION && { apiVersion: env.OPENAI_API_VERSION })
       }
-    }),
-    ...(sampling.temperature !== undefined && { temperature: sampling.temperature }),
-    ...(sampling.maxTokens !== undefined && { maxTokens: sampling.maxTokens })
+    })
   })
 }

@@ -2,9 +2,12 @@
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
 import { APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
-import type { Turn } from '../agent.js'
+import type { Action, Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { GREETING } from './scripted.js'
+import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
+import { speakInSteps, type ModelStep, type StepMessage, type ToolChoice } from './tool-loop.js'
+import { isTool, type Tool } from './tool.js'
 import { openTransport, type Transport } from './transport.js'
 
 /** The model that is asked when no other is named. */
@@ -16,8 +19,14 @@ export const DEFAULT_INSTRUCTIONS = 'You are a friendly assistant on a phone cal
   'Answer in one or two short sentences and ask at most one question at a time. ' +
   'What the caller said comes from speech recognition: where it makes no sense, ask again.'
 
+/** What {@link DEFAULT_INSTRUCTIONS} say more where there are tools. */
+export const TOOL_INSTRUCTIONS = ' Say that something is done only once a tool has said so, and never make up what a tool could tell you.'
+
 /** The newest general version of Azure's chat completions. */
 const AZURE_API_VERSION = '2024-10-21'
+
+/** Five rounds of tools, and an answer: a caller is waiting. */
+const MAX_STEPS = 6
 
 /** Azure's and OpenAI's word for what their filter stopped, as an error's code and as a `finish_reason`. */
 const CONTENT_FILTER = 'content_filter'
@@ -39,7 +48,7 @@ export interface OpenAIAgentOptions {
   baseURL?: string
   /** Default `gpt-4.1-mini`. */
   model?: string
-  /** The system prompt. Default {@link DEFAULT_INSTRUCTIONS}; `''` sends none. */
+  /** The system prompt. Default a short one for the phone, with a sentence on tools where there are any; `''` sends none. */
   instructions?: string
   /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
   greeting?: string
@@ -49,19 +58,28 @@ export interface OpenAIAgentOptions {
   temperature?: number
   /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
   maxTokens?: number
+  /** What the model may call, made by {@link tool}. Default none. */
+  tools?: readonly Tool[]
+  /** Whether it may (`auto`), must (`required`, or one by its name) or must not (`none`) begin a turn with a tool. After the first tools it is free. Default `auto`. */
+  toolChoice?: ToolChoice
+  /** How often the model may be asked in one turn; the last time it may call no tools. Default 6. */
+  maxSteps?: number
+  /** May it call several tools at once? Default the model's own. */
+  parallelToolCalls?: boolean
 }
 
 /** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
 export interface OpenAIAgent {
   /**
-   * Streams the model's answer as it comes, a refusal like any other; what it throws before the first word has said
-   * nothing yet. `turn.signal` cancels the request, as does leaving the generator; an aborted turn ends quietly. Nothing
-   * is retried, except a request that was lost with an idle connection. How long a caller may wait is up to whoever
-   * aborts the turn: left alone, 300 s of silence from the model throw.
+   * Streams the model's answer as it comes, a refusal like any other; what it throws before the first piece has said and
+   * done nothing yet. Tools that the model calls are run on the way: their calls are yielded before, an action that one of
+   * them returned is yielded last. `turn.signal` cancels the request, as does leaving the generator; an aborted turn ends
+   * quietly. Nothing is retried, except a request that was lost with an idle connection. How long a caller may wait is
+   * up to whoever aborts the turn: left alone, 300 s of silence from the model throw.
    * @throws VOICE_AGENT_ERR_MODEL when the answer has no text, or a content filter stopped it, even after some text;
    * all other failures as the `openai` package's errors; their messages may quote the server's answer
    */
-  (turn: Turn): AsyncGenerator<string, void, undefined>
+  (turn: Turn): AsyncGenerator<string | Action, void, undefined>
   /** Releases the connections to the model and cuts answers that still stream. Later turns throw. Never rejects. */
   close (): Promise<void>
 }
@@ -73,38 +91,55 @@ export interface OpenAIAgent {
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   const client = connect(options, (url, init) => transport.fetch(url, init))
   const transport = openTransport(new URL(client.baseURL).origin)
-  const { model = DEFAULT_MODEL, instructions = DEFAULT_INSTRUCTIONS, greeting = GREETING } = options
+  const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS } = options
+  const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
-  const request = { model, stream: true as const, ...sampling(options) }
+  checkTools(tools, toolChoice, maxSteps)
+  const request = { model, stream: true as const, ...sampling(options), ...declarations(options) }
 
-  async function * speak (turn: Turn): AsyncGenerator<string, void, undefined> {
+  async function * speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {
       if (greeting !== '') yield greeting
       return
     }
     let said = false
-    let finish: unknown
-    try {
-      const messages = [...system, ...turn.messages as OpenAI.ChatCompletionMessageParam[]]
-      const chunks = await client.chat.completions.create({ ...request, messages }, { signal: turn.signal })
-      for await (const chunk of chunks as AsyncIterable<Chunk>) {
-        // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
-        const choice = chunk?.choices?.[0]
-        if (choice?.finish_reason) finish = choice.finish_reason
-        const token = text(choice?.delta?.content) || text(choice?.delta?.refusal)
-        // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
-        said ||= token.trim() !== ''
-        if (said && token !== '') yield token
+
+    async function * ask (messages: readonly StepMessage[], toolChoice: ToolChoice): AsyncGenerator<string, ModelStep, undefined> {
+      const toolCalls = new ToolCalls()
+      let text = ''
+      let finish: unknown
+      try {
+        const chunks = await client.chat.completions.create({
+          ...request,
+          messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
+          ...(tools.length > 0 && toolChoice !== 'auto' && { tool_choice: choiceOf(toolChoice) })
+        }, { signal: turn.signal })
+        for await (const chunk of chunks as AsyncIterable<Chunk>) {
+          // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
+          const choice = chunk?.choices?.[0]
+          if (choice?.finish_reason) finish = choice.finish_reason
+          if (choice?.delta?.tool_calls) toolCalls.add(choice.delta.tool_calls)
+          const token = textOf(choice?.delta?.content) || textOf(choice?.delta?.refusal)
+          text += token
+          // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
+          said ||= token.trim() !== ''
+          if (said && token !== '') yield token
+        }
+      } catch (error) {
+        // The client is silent about an abort in mid-stream, but throws one that comes before the headers.
+        if (!turn.signal.aborted) throw isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
       }
-    } catch (error) {
-      // The client is silent about an abort in mid-stream, but throws one that comes before the headers.
-      if (!turn.signal.aborted) throw isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
+      if (turn.signal.aborted) return { text, toolCalls: [] }
+      if (finish === CONTENT_FILTER) throw filtered()
+      const isCutOff = finish === undefined || finish === 'length'
+      const called = tools.length === 0 ? [] : toolCalls.complete(isCutOff)
+      // A reasoning model may spend all its tokens before the first word.
+      if (!said && called.length === 0) throw new ModelError(finish === 'length' ? 'answered nothing within its token limit' : 'answered nothing')
+      if (finish === undefined) turn.log.warn('the model\'s answer ended without a finish_reason')
+      return { text, toolCalls: called }
     }
-    if (turn.signal.aborted) return
-    if (finish === CONTENT_FILTER) throw filtered()
-    // A reasoning model may spend all its tokens before the first word.
-    if (!said) throw new ModelError(finish === 'length' ? 'answered nothing within its token limit' : 'answered nothing')
-    if (finish === undefined) turn.log.warn('the model\'s answer ended without a finish_reason')
+
+    yield * speakInSteps(turn, { tools, toolChoice, maxSteps: tools.length === 0 ? 1 : maxSteps, ask })
   }
 
   return Object.assign(speak, { close: () => transport.close() })
@@ -112,10 +147,10 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
 
 /** What is read of a chunk. The client hands on whatever JSON a server sends. */
 type Chunk = {
-  choices?: Array<{ delta?: { content?: unknown, refusal?: unknown } | null, finish_reason?: unknown } | null> | null
+  choices?: Array<{ delta?: { content?: unknown, refusal?: unknown, tool_calls?: ToolCallDelta[] | null } | null, finish_reason?: unknown } | null> | null
 } | null
 
-function text (value: unknown): string {
+function textOf (value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
@@ -160,6 +195,32 @@ function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentO
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : { [limit]: maxTokens })
   }
+}
+
+function declarations ({ tools = [], parallelToolCalls }: OpenAIAgentOptions) {
+  if (tools.length === 0) return {}
+  return {
+    tools: tools.map(({ name, description, parameters, strict }) => ({
+      type: 'function' as const,
+      function: { name, description, parameters: parameters as Record<string, unknown>, ...(strict && { strict }) }
+    })),
+    ...(parallelToolCalls === undefined ? {} : { parallel_tool_calls: parallelToolCalls })
+  }
+}
+
+function choiceOf (choice: ToolChoice) {
+  return typeof choice === 'string' ? choice : { type: 'function' as const, function: { name: choice.name } }
+}
+
+function checkTools (tools: readonly Tool[], choice: ToolChoice, maxSteps: number): void {
+  const must = (holds: boolean, what: string): void => {
+    if (!holds) throw new ConfigError(`option openai.${what}`)
+  }
+  must(Array.isArray(tools) && tools.every(isTool), 'tools must be a list of what tool() makes')
+  const names = new Set(tools.map(({ name }) => name))
+  must(names.size === tools.length, 'tools has two of one name')
+  must(['auto', 'required', 'none'].includes(choice as string) || names.has((choice as { name: string })?.name), 'toolChoice must be auto, required, none, or { name } of a tool')
+  must(Number.isInteger(maxSteps) && maxSteps >= 2, 'maxSteps must be a whole number, 2 or more')
 }
 
 function required (value: string, name: string): string {

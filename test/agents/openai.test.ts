@@ -20,8 +20,8 @@ async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?:
   return { server, agent }
 }
 
-async function say (agent: OpenAIAgent, turn: Turn = fakeTurn()): Promise<string[]> {
-  const tokens: string[] = []
+async function say (agent: OpenAIAgent, turn: Turn = fakeTurn()): Promise<unknown[]> {
+  const tokens: unknown[] = []
   for await (const token of agent(turn)) tokens.push(token)
   return tokens
 }

@@ -1,0 +1,196 @@
+/**
+ * Never twice: what the tools of a call have done.
+ */
+import { createHash } from 'node:crypto'
+import type { Static, TObject } from '@sinclair/typebox'
+import { isTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
+import { DeadlineError, ToolError } from '../errors.js'
+import { logDetail, logFailure } from '../telemetry/failure.js'
+import type { Tool, ToolContext } from './tool.js'
+
+/** What came of a tool call. */
+export interface ToolOutcome {
+  /** For the model; never blank. */
+  readonly content: string
+  readonly successful: boolean
+  /** What the tool returned, where that ends the turn: to be yielded. */
+  readonly action?: TerminalAction
+}
+
+/** One run of a tool. */
+interface Run {
+  readonly tool: Tool
+  /** Never rejects. Of a tool with side effects that does not stop when it is told to it may never come. */
+  settled: Promise<ToolOutcome>
+  /** Set once it succeeded: one that failed is forgotten. */
+  outcome: ToolOutcome | undefined
+  /** Of the turn that asked last: aborted, if that turn was not completed. */
+  askedBy: AbortSignal
+  /** It was told to stop because its turn was aborted. */
+  cancelled: boolean
+  /** What {@link Ledger} had counted when it began. */
+  readonly effects: number
+}
+
+const ledgers = new WeakMap<Call, Ledger>()
+
+/** The ledger of a call, which lives as long as the call does, over all its connections. */
+export function ledgerOf (call: Call): Ledger {
+  const known = ledgers.get(call) ?? new Ledger()
+  ledgers.set(call, known)
+  return known
+}
+
+/** The runs of one call's tools, by tool and arguments. */
+export class Ledger {
+  readonly #runs = new Map<string, Run>()
+  /** How often each has succeeded. */
+  readonly #successes = new Map<string, number>()
+  /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
+  #effects = 0
+
+  /**
+   * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
+   * under way is waited for, unless it was cancelled and is about to fail. Never rejects. Whether it begins is decided
+   * before this returns.
+   */
+  async settle (tool: Tool, args: Static<TObject>, turn: Turn): Promise<ToolOutcome> {
+    const written = canonical(args)
+    const key = `${tool.name} ${written}`
+    for (;;) {
+      const known = this.#runs.get(key)
+      if (known === undefined || !this.#stands(known, turn)) {
+        // After a wait nobody may be there to be told.
+        return turn.signal.aborted ? failed('cancelled') : this.#begin(tool, args, turn, key, written).settled
+      }
+      const wasTold = known.outcome !== undefined && known.askedBy !== turn.signal && !known.askedBy.aborted
+      known.askedBy = turn.signal
+      const outcome = known.outcome ?? await known.settled
+      if (known.cancelled && !outcome.successful) continue
+      return wasTold ? { ...outcome, content: `${outcome.content}\n(Not run again: this was done earlier in the call.)` } : outcome
+    }
+  }
+
+  /** Does a run, or its result, stand for a new one? */
+  #stands ({ tool, outcome, askedBy, cancelled, effects }: Run, turn: Turn): boolean {
+    if (outcome === undefined) return tool.sideEffects || !cancelled
+    if (tool.reuse === 'call') return true
+    return askedBy.aborted && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
+  }
+
+  #begin (tool: Tool, args: Static<TObject>, turn: Turn, key: string, written: string): Run {
+    for (const [key, run] of this.#runs) {
+      if (run.outcome !== undefined && !this.#stands(run, turn)) this.#runs.delete(key)
+    }
+    const { call, signal: askedBy } = turn
+    const controller = new AbortController()
+    const run: Run = { tool, settled: undefined!, outcome: undefined, askedBy, cancelled: false, effects: this.#effects }
+    const cancel = (): void => {
+      run.cancelled = true
+      controller.abort(askedBy.reason)
+    }
+    if (tool.onSupersede === 'cancel') askedBy.addEventListener('abort', cancel, { once: true })
+    let timer: NodeJS.Timeout | undefined
+    const expired = new Promise<void>(resolve => {
+      timer = setTimeout(() => {
+        controller.abort(new DeadlineError('tool', tool.timeoutMs))
+        resolve()
+      }, tool.timeoutMs)
+    })
+    if (tool.sideEffects) this.#effects++
+    this.#runs.set(key, run)
+
+    const idempotencyKey = createHash('sha256')
+      .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#successes.get(key) ?? 0])).digest('base64url')
+    run.settled = execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal).then(outcome => {
+      clearTimeout(timer)
+      askedBy.removeEventListener('abort', cancel)
+      if (tool.sideEffects) this.#effects++
+      if (outcome.successful) {
+        run.outcome = outcome
+        this.#successes.set(key, (this.#successes.get(key) ?? 0) + 1)
+      } else if (this.#runs.get(key) === run) {
+        this.#runs.delete(key)
+      }
+      return outcome
+    })
+    // One that never comes to its end is not waited for, nor remembered for longer than its call.
+    call.waitUntil(Promise.race([run.settled, expired]))
+    return run
+  }
+}
+
+async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal): Promise<ToolOutcome> {
+  let isListening = false
+  const context: ToolContext = {
+    ...facts,
+    get signal () {
+      isListening = true
+      return signal
+    }
+  }
+  signal.addEventListener('abort', () => {
+    if (!isListening) facts.log.warn('a tool that never looked at context.signal was told to stop')
+  }, { once: true })
+  const executing = run(tool, args, context, signal)
+  // What was only looked up is not waited for by anybody.
+  return tool.sideEffects ? executing : await Promise.race([executing, stopped(tool, signal)])
+}
+
+async function run (tool: Tool, args: Static<TObject>, context: ToolContext, signal: AbortSignal): Promise<ToolOutcome> {
+  let returned: unknown
+  try {
+    returned = await tool.execute(args, context)
+  } catch (error) {
+    if (signal.aborted) {
+      logDetail(context.log, error, 'a tool threw when it was told to stop')
+      return unfinished(tool, signal.reason)
+    }
+    if (error instanceof ToolError) return failed(error.message)
+    logFailure(context.log, error, 'a tool failed')
+    return failed('the tool failed')
+  }
+  // From here on it has done its work, whatever it returned.
+  if (isTerminal(returned)) return { content: REQUESTED, successful: true, action: returned }
+  return { content: contentOf(returned, context), successful: true }
+}
+
+function stopped (tool: Tool, signal: AbortSignal): Promise<ToolOutcome> {
+  return new Promise(resolve => {
+    signal.addEventListener('abort', () => resolve(unfinished(tool, signal.reason)), { once: true })
+  })
+}
+
+/** What the model is told of an action that its tool returned, and reads in later turns. */
+const REQUESTED = 'Requested. It takes place once you were heard to the end; if the caller speaks first it does not.'
+
+/** What the model is told of a tool that was stopped, or exceeded its deadline. */
+export function unfinished ({ sideEffects }: Tool, reason: unknown): ToolOutcome {
+  const what = reason instanceof DeadlineError ? `no result within ${reason.ms} ms` : 'cancelled'
+  return failed(sideEffects ? `${what}: whether it took effect is not known` : what)
+}
+
+/** What the model is told of a call that came to nothing. */
+export function failed (error: string): ToolOutcome {
+  return { content: JSON.stringify({ error }), successful: false }
+}
+
+function contentOf (returned: unknown, context: ToolContext): string {
+  if (typeof returned === 'string') return returned.trim() === '' ? DONE : returned
+  try {
+    return JSON.stringify(returned) ?? DONE
+  } catch (error) {
+    logFailure(context.log, error, 'what a tool returned cannot be written as JSON')
+    return DONE
+  }
+}
+
+const DONE = 'Done.'
+
+/** The same text for the same arguments, in whatever order they were written. */
+function canonical (args: Static<TObject>): string {
+  return JSON.stringify(args, (_key, value: unknown) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+  })
+}

@@ -1,0 +1,62 @@
+/**
+ * One tool call of one turn: checked, put on the record, run at most once, and waited for no longer than is allowed.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Static, TObject } from '@sinclair/typebox'
+import { toolCall, toolResult, type Turn } from '../agent.js'
+import { DeadlineError } from '../errors.js'
+import { failed, ledgerOf, unfinished, type ToolOutcome } from './ledger.js'
+import type { Tool, ToolArguments } from './tool.js'
+
+/**
+ * Runs a tool for a turn, as `openAIAgent` does, for agents that ask a model in another way: the arguments are checked,
+ * the call and its result recorded, and what has been done in this call is not done again. Resolves with what the model
+ * is to be told, be it an error; where an `action` comes with it, yield that.
+ *
+ * @param args what the model wrote, as JSON text or parsed
+ * @param id the model's for this call, unique in the conversation. Default one that is made up
+ * @throws a rejection with `turn.signal.reason` when the turn is aborted: the tool may run on, see `onSupersede`
+ */
+export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newToolCallId()): Promise<ToolOutcome> {
+  turn.signal.throwIfAborted()
+  turn.call.record(toolCall(id, tool.name, argumentsText(args)))
+  return await answerCall(turn, id, tool, tool.read(args))
+}
+
+/** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
+export async function answerCall (turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments<Static<TObject>>): Promise<ToolOutcome> {
+  const { call, signal } = turn
+  const recorded = (outcome: ToolOutcome): ToolOutcome => {
+    call.record(toolResult(id, outcome.content, outcome.successful))
+    return outcome
+  }
+  if (tool === undefined || 'error' in read) return recorded(failed('error' in read ? read.error : 'there is no such tool'))
+
+  const settled = ledgerOf(call).settle(tool, read.args, turn).then(recorded)
+  return await new Promise((resolve, reject) => {
+    const finish = (end: () => void): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', aborted)
+      end()
+    }
+    const aborted = (): void => finish(() => reject(signal.reason))
+    // The tool was told to stop by then. It may not, and this may be a later turn's wait for it.
+    const timer = setTimeout(() => finish(() => resolve(recorded(unfinished(tool, new DeadlineError('tool', tool.timeoutMs))))), tool.timeoutMs)
+    signal.addEventListener('abort', aborted, { once: true })
+    settled.then(outcome => finish(() => resolve(outcome)), reject)
+  })
+}
+
+/** An id for a tool call of a model that gave it none. Models accept up to 40 characters. */
+export function newToolCallId (): string {
+  return `call_${randomUUID().replaceAll('-', '')}`
+}
+
+/** What the model wrote, as JSON: not all servers take their own model's mistakes back. */
+export function argumentsText (args: unknown): string {
+  try {
+    const value: unknown = typeof args === 'string' ? JSON.parse(args) : args
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value)
+  } catch {}
+  return '{}'
+}

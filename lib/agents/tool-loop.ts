@@ -1,0 +1,158 @@
+/**
+ * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
+ */
+import type { Static, TObject } from '@sinclair/typebox'
+import { filler, toolCall, toolResult, type Action, type ChatMessage, type Turn } from '../agent.js'
+import { ModelError } from '../errors.js'
+import { logFailure } from '../telemetry/failure.js'
+import { failed, type ToolOutcome } from './ledger.js'
+import { answerCall, argumentsText, newToolCallId } from './run-tool.js'
+import type { Tool, ToolArguments } from './tool.js'
+
+/** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */
+export type ToolChoice = 'auto' | 'required' | 'none' | { readonly name: string }
+
+/** A tool call as the model wrote it. */
+export interface ModelToolCall {
+  /** `''` where the model gave none. */
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
+  /** Members that only this model knows, and wants to have back. */
+  readonly extra: object
+}
+
+/** One answer of a model, once it is complete. */
+export interface ModelStep {
+  readonly text: string
+  readonly toolCalls: readonly ModelToolCall[]
+}
+
+/** What is sent to a model: like {@link ChatMessage}, but with what it said and called in one message, as it did. */
+export type StepMessage = ChatMessage | {
+  readonly role: 'assistant'
+  readonly content: string | null
+  readonly tool_calls: ReadonlyArray<{ readonly id: string, readonly type: 'function', readonly function: { readonly name: string, readonly arguments: string } }>
+}
+
+/** What one turn needs of its agent. */
+export interface ToolLoopOptions {
+  readonly tools: readonly Tool[]
+  readonly toolChoice: ToolChoice
+  /** How often the model may be asked in one turn; the last time it may call no tools. */
+  readonly maxSteps: number
+  /** Asks the model: yields its words as they come, returns its answer when it is complete, also when the turn was aborted. */
+  ask (messages: readonly StepMessage[], toolChoice: ToolChoice): AsyncGenerator<string, ModelStep, undefined>
+}
+
+/** A tool call that is about to be carried out. */
+interface PendingCall {
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
+  readonly extra: object
+  /** Undefined where there is no such tool. */
+  readonly tool: Tool | undefined
+  readonly read: ToolArguments<Static<TObject>>
+}
+
+// Speech takes some 65 ms a character.
+const MS_PER_CHARACTER = 65
+
+/**
+ * Speaks a model's answer, and runs the tools it calls on the way. An aborted turn ends quietly.
+ * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word; what `ask` throws
+ */
+export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
+  const messages: StepMessage[] = [...turn.messages]
+  const ids = new Set(messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []))
+  let hasSpoken = false
+
+  for (let step = 1; ; step++) {
+    const isLast = step >= maxSteps
+    const { text, toolCalls } = yield * ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
+    hasSpoken ||= text.trim() !== ''
+    if (turn.signal.aborted || toolCalls.length === 0) return
+    if (isLast) {
+      if (hasSpoken) return
+      throw new ModelError('called tools instead of answering')
+    }
+
+    const calls = toolCalls.map(call => pend(call, tools, ids))
+    const line = text.trim() === '' ? holdingLine(calls, turn) : ''
+    if (line !== '') yield filler(line)
+    const entries = calls.map(({ id, name, arguments: args }) => toolCall(id, name, args))
+    yield * entries
+    // Whoever consumes this stops at the last yield, if the turn was aborted meanwhile. An agent that wraps this one may
+    // not, and may have kept the entries for itself.
+    if (turn.signal.aborted) return
+    for (const entry of entries) turn.call.record(entry)
+
+    const running = Promise.all(calls.map(({ id, tool, read }) => answerCall(turn, id, tool, read)))
+    const outcomes = yield * coverSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
+    if (outcomes === undefined) return
+
+    const ending = outcomes.findIndex(({ action }) => action !== undefined)
+    if (ending !== -1) {
+      yield outcomes[ending]!.action!
+      if (turn.signal.aborted) return
+      // Still asked for more: the provider of this call cannot do that.
+      outcomes[ending] = failed('not possible in this call')
+      turn.call.record(toolResult(calls[ending]!.id, outcomes[ending].content, false))
+    }
+    messages.push({
+      role: 'assistant',
+      content: text.trim() === '' ? null : text,
+      tool_calls: calls.map(({ id, name, arguments: args, extra }) => ({ ...extra, id, type: 'function' as const, function: { name, arguments: args } }))
+    })
+    for (const [index, { content }] of outcomes.entries()) messages.push({ role: 'tool', tool_call_id: calls[index]!.id, content })
+  }
+}
+
+// Some servers number calls from 0 in each answer, or give no ids at all; some take no long ones.
+function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: readonly Tool[], ids: Set<string>): PendingCall {
+  const ownId = /^[\w-]{1,40}$/.test(id) && !ids.has(id) ? id : newToolCallId()
+  ids.add(ownId)
+  const tool = tools.find(tool => tool.name === name)
+  const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
+  return { id: ownId, name: name || 'unknown', arguments: argumentsText(written), extra, tool, read }
+}
+
+/** The line of the first tool that has one. */
+function holdingLine (calls: readonly PendingCall[], turn: Turn): string {
+  return firstLine(calls, turn, (tool, read) => tool.say(read))
+}
+
+function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args: Static<TObject>, readonly spoken: string }) => string): string {
+  for (const { tool, read } of calls) {
+    if (tool === undefined || 'error' in read) continue
+    try {
+      const line: unknown = find(tool, read)
+      if (typeof line === 'string' && line.trim() !== '') return line
+    } catch (error) {
+      logFailure(turn.log, error, `the line of tool ${tool.name} could not be found`)
+    }
+  }
+  return ''
+}
+
+/** Waits for the tools, and says one line while they are slow. Returns undefined when the turn is aborted. */
+async function * coverSilence (running: Promise<ToolOutcome[]>, calls: readonly PendingCall[], turn: Turn, spokenMs: number): AsyncGenerator<Action, ToolOutcome[] | undefined, undefined> {
+  const fillerMs = Math.min(...calls.map(({ tool }) => tool?.fillerMs ?? Infinity))
+  let timer: NodeJS.Timeout | undefined
+  const isSlow = new Promise<'slow'>(resolve => {
+    if (fillerMs !== Infinity) timer = setTimeout(() => resolve('slow'), fillerMs + spokenMs)
+  })
+  try {
+    const first = await Promise.race([running, isSlow])
+    if (first !== 'slow') return first
+    const line = firstLine(calls, turn, (tool, { args }) => tool.filler(args))
+    if (line !== '') yield filler(line)
+    return await running
+  } catch (error) {
+    if (turn.signal.aborted) return undefined
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Typed tools: what a model may call, and how. Made once, shared by all calls.
+ */
+import type { Static, TObject } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { Value } from '@sinclair/typebox/value'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, Turn } from '../agent.js'
+import { ConfigError } from '../errors.js'
+
+/** What {@link ToolOptions.execute} is given besides its arguments. */
+export interface ToolContext {
+  readonly call: Call
+  /** The turn that called first. It may be over while the tool still runs. */
+  readonly turn: Turn
+  /** Bound to call, turn and tool. */
+  readonly log: FastifyBaseLogger
+  /**
+   * Aborts when the tool exceeded its `timeoutMs`, and with `onSupersede: 'cancel'` when its turn is aborted. Hand it to
+   * whatever the tool waits for: a tool that is told to stop and never looked at it is complained of in the log.
+   */
+  readonly signal: AbortSignal
+  /**
+   * The same each time this call runs this tool with these arguments, also on another server, until it has succeeded.
+   * Send it along (`Idempotency-Key`): then not even a run whose outcome is unknown can do its work twice.
+   */
+  readonly idempotencyKey: string
+}
+
+/** A parameter that the model fills with what the caller hears while the tool runs. Not among the tool's own arguments. */
+export interface SayParameter {
+  /** Its name, such as `message`. */
+  parameter: string
+  /** What the model is told of it. Default: that it is spoken while the caller waits. */
+  description?: string
+}
+
+/** Options of {@link tool}. */
+export interface ToolOptions<T extends TObject> {
+  /** Letters, digits, `_` and `-`, at most 64. */
+  name: string
+  /** What it does, when to use it, and when not to. */
+  description: string
+  /** `Type.Object({ … })`. What the model writes that is not in it is dropped, what does not fit goes back to it as an error. */
+  parameters: T
+  /**
+   * Does the work. What it returns is given to the model: a string as it is, anything else as JSON. An action that ends
+   * the turn (`endCall()`, `transferCall()`, `pressDigits()`) is carried out. Throw where it failed, so that it may run
+   * again: a ToolError's message is given to the model, of other errors it only learns that the tool failed.
+   */
+  execute (args: Static<T>, context: ToolContext): unknown
+  /** What the caller hears before it runs, unless the model said something itself: a line, a function of the arguments, or a parameter that the model fills. Never history. Default nothing. */
+  say?: string | ((args: Static<T>) => string) | SayParameter
+  /** What the caller hears once, when the tool takes longer than `fillerMs`; `''` is nothing. Never history. Default `One moment, please.`. */
+  filler?: string | ((args: Static<T>) => string)
+  /** Silence before `filler` is said, in ms. Default 2,000. */
+  fillerMs?: number
+  /** When the model is told that there is no result, and the signal aborts, in ms. Default 10,000. */
+  timeoutMs?: number
+  /** Does running it twice do harm? Default true. False: a look-up. */
+  sideEffects?: boolean
+  /** When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish` with side effects, else `cancel`. */
+  onSupersede?: 'finish' | 'cancel'
+  /**
+   * For how long a result stands when the same arguments come again: for the whole `call`, or until the `turn` that asked
+   * was completed, and nothing with side effects ran since. Default `call` with side effects, else `turn`. A tool that may
+   * well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
+   */
+  reuse?: 'call' | 'turn'
+  /** Has the model's server hold the model to the schema, which not all can. Default false. */
+  strict?: boolean
+}
+
+/** Arguments that fit, and what the model wants to have said; or what is wrong with them, for the model. */
+export type ToolArguments<A> =
+  | { readonly args: A, readonly spoken: string }
+  | { readonly error: string }
+
+/** A tool, ready to be called. Immutable. */
+export interface Tool<T extends TObject = TObject> {
+  readonly name: string
+  readonly description: string
+  /** JSON schema of what the model is to write. */
+  readonly parameters: Readonly<Record<string, unknown>>
+  readonly strict: boolean
+  readonly fillerMs: number
+  readonly timeoutMs: number
+  readonly sideEffects: boolean
+  readonly onSupersede: 'finish' | 'cancel'
+  readonly reuse: 'call' | 'turn'
+  execute (args: Static<T>, context: ToolContext): unknown
+  /** Checks what the model wrote: JSON text, or a value that was parsed from it. */
+  read (args: unknown): ToolArguments<Static<T>>
+  /** What is said before it runs, if anything. Throws what the app's function throws. */
+  say (read: { readonly args: Static<T>, readonly spoken: string }): string
+  /** What is said when it is slow, if anything. Throws what the app's function throws. */
+  filler (args: Static<T>): string
+}
+
+/** The line for slow tools that have none. */
+const FILLER = 'One moment, please.'
+
+const SPOKEN_PARAMETER = 'Spoken to the caller while this runs: one short sentence, in the language of the call.'
+
+/** How many mismatches a model is told of at once. */
+const MAX_MISMATCHES = 5
+
+/** More is beyond what a timer can wait, and it would not wait at all. */
+const LONGEST_MS = 2_147_483_647
+
+/**
+ * Makes a tool, to be given to `openAIAgent({ tools })` or `runTool()`.
+ * @throws VOICE_AGENT_ERR_CONFIG when an option is none that is accepted
+ */
+export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
+  check(options)
+  const { name, description, parameters, say = '', filler = FILLER, sideEffects = true } = options
+  const schema = TypeCompiler.Compile(parameters)
+  const spoken = typeof say === 'object' ? say : undefined
+
+  const made = Object.freeze({
+    name,
+    description,
+    parameters: schemaOf(parameters, spoken),
+    strict: options.strict ?? false,
+    fillerMs: options.fillerMs ?? 2_000,
+    timeoutMs: options.timeoutMs ?? 10_000,
+    sideEffects,
+    onSupersede: options.onSupersede ?? (sideEffects ? 'finish' : 'cancel'),
+    reuse: options.reuse ?? (sideEffects ? 'call' : 'turn'),
+    execute: options.execute,
+    read (raw) {
+      const args = parse(raw)
+      if (args === undefined) return { error: 'the arguments are not a JSON object' }
+      const words = spoken === undefined ? '' : args[spoken.parameter]
+      if (spoken !== undefined) delete args[spoken.parameter]
+      // Made-up parameters must not make two calls of one.
+      const clean = Value.Clean(parameters, args)
+      if (!schema.Check(clean)) {
+        const mismatches = Array.from(schema.Errors(clean)).slice(0, MAX_MISMATCHES)
+        return { error: `the arguments do not fit: ${mismatches.map(({ path, message }) => `${path || '/'}: ${message}`).join('; ')}` }
+      }
+      return { args: clean, spoken: typeof words === 'string' ? words : '' }
+    },
+    say ({ args, spoken: words }) {
+      return spoken !== undefined ? words : lineOf(say as string | ((args: Static<T>) => string), args)
+    },
+    filler: args => lineOf(filler, args)
+  } satisfies Tool<T>)
+  tools.add(made)
+  return made
+}
+
+const tools = new WeakSet<object>()
+
+/** Was it made by {@link tool}? */
+export function isTool (value: unknown): value is Tool {
+  return typeof value === 'object' && value !== null && tools.has(value)
+}
+
+function lineOf<A> (line: string | ((args: A) => string), args: A): string {
+  return typeof line === 'string' ? line : line(args)
+}
+
+// What comes out is not shared with whoever wrote it.
+function parse (raw: unknown): Record<string, unknown> | undefined {
+  try {
+    // Models that call a tool without parameters often write nothing.
+    const value: unknown = typeof raw === 'string' ? JSON.parse(raw.trim() === '' ? '{}' : raw) : structuredClone(raw)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : undefined
+  } catch {
+    return undefined
+  }
+}
+
+// As plain JSON: without the symbols by which TypeBox knows its own.
+function schemaOf (parameters: TObject, spoken: SayParameter | undefined): Record<string, unknown> {
+  const { properties, required = [], ...rest } = JSON.parse(JSON.stringify(parameters)) as TObject
+  if (spoken === undefined) return { ...rest, properties, required }
+  const { parameter, description = SPOKEN_PARAMETER } = spoken
+  // First, since models write in order, and think on what they have written.
+  return { ...rest, properties: { [parameter]: { type: 'string', description }, ...properties }, required: [parameter, ...required] }
+}
+
+// Nobody checks what an app in JavaScript says.
+function check (options: object): void {
+  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1, sideEffects, onSupersede, reuse, strict } = options as ToolOptions<TObject>
+  const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
+  const must = (holds: boolean, what: string): void => {
+    if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
+  }
+  must(isName, 'name must be letters, digits, _ and -, at most 64')
+  must(typeof description === 'string' && description.trim() !== '', 'description must be a string with something in it')
+  must(typeof parameters === 'object' && parameters?.type === 'object' && typeof parameters.properties === 'object', 'parameters must be a Type.Object()')
+  must(typeof execute === 'function', 'execute must be a function')
+  must(isLine(say) || isParameter(say), 'say must be a string, a function, or { parameter }')
+  must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
+  must(isLine(filler), 'filler must be a string or a function')
+  must(isDuration(fillerMs, 0), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
+  must(isDuration(timeoutMs, 1), `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
+  must(isOneOf(sideEffects, true, false), 'sideEffects must be true or false')
+  must(isOneOf(onSupersede, 'finish', 'cancel'), 'onSupersede must be finish or cancel')
+  must(isOneOf(reuse, 'call', 'turn'), 'reuse must be call or turn')
+  must(isOneOf(strict, true, false), 'strict must be true or false')
+}
+
+function isLine (line: unknown): boolean {
+  return line === undefined || typeof line === 'string' || typeof line === 'function'
+}
+
+function isParameter (say: unknown): say is SayParameter {
+  return typeof say === 'object' && say !== null && 'parameter' in say && typeof say.parameter === 'string' && say.parameter !== ''
+}
+
+function isDuration (ms: unknown, least: number): boolean {
+  return typeof ms === 'number' && ms >= least && ms <= LONGEST_MS
+}
+
+function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
+  return value === undefined || accepted.includes(value)
+}

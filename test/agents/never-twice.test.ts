@@ -1,0 +1,342 @@
+/**
+ * Tools under random interleavings: a real call and a real protocol, a provider that supersedes, drops, dials again and
+ * reports what was heard as it likes, a model that calls what it likes, tools that take as long as they like, fail, or do
+ * not stop when they are told to.
+ */
+import assert from 'node:assert/strict'
+import t from 'tap'
+import FakeTimers from '@sinonjs/fake-timers'
+import { Type } from '@sinclair/typebox'
+import fc from 'fast-check'
+import type { Provider, Turn } from '../../lib/agent.js'
+import { speakInSteps, type ModelStep, type StepMessage, type ToolChoice } from '../../lib/agents/tool-loop.js'
+import { tool } from '../../lib/agents/tool.js'
+import { deferred } from '../helpers/app.js'
+import { Line, tick } from '../helpers/call.js'
+import { millis, retell, type Frame } from '../helpers/caller.js'
+import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
+
+const TIMEOUT_MS = 10_000
+const GRACE_MS = 60_000
+
+/** What the model answers when it is asked. */
+interface Answer {
+  /** Before its calls; in pieces, between which it waits. */
+  words: string[]
+  calls: Array<{ name: 'book' | 'look', day: string, id: string }>
+}
+
+type Step =
+  | { do: 'ask', extend: boolean, heard: number, books: 'all' | 'late' | 'none' }
+  | { do: 'model' }
+  | { do: 'settle', which: number, how: 'done' | 'failed' }
+  | { do: 'break' | 'redial' | 'tick' | 'hang up' }
+  | { do: 'pass', ms: number }
+
+interface Scenario {
+  provider: Provider
+  onSupersede: 'finish' | 'cancel'
+  obeys: boolean
+  answers: Answer[]
+  steps: Step[]
+}
+
+/** One run of a tool. */
+interface Run {
+  readonly name: string
+  readonly key: string
+  readonly idempotencyKey: string
+  readonly result: string
+  readonly settle: (how: 'done' | 'failed') => void
+  outcome?: 'done' | 'failed'
+  /** Has the event loop turned since it was done? */
+  isKnown?: boolean
+}
+
+/** An entry of the conversation as the provider knows it. */
+type Heard =
+  | { role: 'user' | 'agent', content: string, turn: unknown }
+  | { role: 'tool_call_invocation' | 'tool_call_result', frame: Frame }
+
+class World {
+  readonly faults: string[] = []
+  readonly runs: Run[] = []
+  readonly #scenario: Scenario
+  readonly #heard: Heard[] = []
+  #line: Line
+  #read = 0
+  #turns = 0
+  #dials = 0
+  #answers = 0
+  #isAway = false
+  #isOver = false
+  #held: Array<() => void> = []
+
+  constructor (scenario: Scenario) {
+    this.#scenario = scenario
+    this.#line = this.#dial()
+    this.#line.receive(scenario.provider === 'retell' ? retell.details() : millis.start(0))
+  }
+
+  #dial (calls?: Line['calls']): Line {
+    const { provider } = this.#scenario
+    this.#read = 0
+    return new Line(provider, turn => this.#agent(turn), {
+      id: provider === 'retell' ? 'call_1' : `made up ${++this.#dials}`,
+      reconnectGraceMs: GRACE_MS,
+      ...(calls !== undefined && { calls })
+    })
+  }
+
+  // The agent: a model, and two tools
+
+  #agent (turn: Turn) {
+    if (turn.reason === 'greeting') return 'Hello.'
+    let isFirst = true
+    return speakInSteps(turn, {
+      tools: [this.#tool('book'), this.#tool('look')],
+      toolChoice: 'auto',
+      maxSteps: 4,
+      ask: (messages, choice) => {
+        this.#judge(messages, isFirst)
+        isFirst = false
+        return this.#answer(turn, choice)
+      }
+    })
+  }
+
+  async * #answer (turn: Turn, choice: ToolChoice): AsyncGenerator<string, ModelStep> {
+    const { answers } = this.#scenario
+    const { words, calls } = answers[this.#answers++ % answers.length]!
+    const n = this.#answers
+    let text = ''
+    for (const [index, word] of words.entries()) {
+      await new Promise<void>(resolve => { this.#held.push(resolve) })
+      if (turn.signal.aborted) return { text, toolCalls: [] }
+      // Words that can be told apart, most of them.
+      const said = word === '' ? '' : `${word}${index === 0 ? n : ''} `
+      text += said
+      if (said !== '') yield said
+    }
+    await new Promise<void>(resolve => { this.#held.push(resolve) })
+    if (turn.signal.aborted || choice === 'none') return { text, toolCalls: [] }
+    return { text, toolCalls: calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })) }
+  }
+
+  #tool (name: 'book' | 'look') {
+    const { onSupersede, obeys } = this.#scenario
+    return tool({
+      name,
+      description: name,
+      parameters: Type.Object({ day: Type.String() }),
+      sideEffects: name === 'book',
+      onSupersede,
+      timeoutMs: TIMEOUT_MS,
+      filler: 'Hm.',
+      execute: ({ day }, { signal, idempotencyKey }) => {
+        const { promise, resolve, reject } = deferred<string>()
+        const key = `${name} ${day}`
+        this.#expect(name === 'look' || this.runs.every(run => run.key !== key || run.outcome === 'failed'), `${key} ran twice`)
+        const earlier = this.runs.find(run => run.key === key)
+        this.#expect(name === 'look' || earlier === undefined || earlier.idempotencyKey === idempotencyKey, 'the idempotency key of a second try is another')
+        const run: Run = {
+          name,
+          key,
+          idempotencyKey,
+          result: `${key} is done, run ${this.runs.length}`,
+          settle: how => {
+            if (run.outcome !== undefined) return
+            run.outcome = how
+            if (how === 'done') resolve(run.result)
+            else reject(new Error('told to'))
+          }
+        }
+        this.runs.push(run)
+        if (obeys) signal.addEventListener('abort', () => run.settle('failed'))
+        return promise
+      }
+    })
+  }
+
+  #judge (messages: readonly StepMessage[], isFirst: boolean): void {
+    const faults = messageFaults(messages as unknown as WireMessage[])
+    this.#expect(faults.length === 0, `a model would reject its messages: ${faults.join('; ')}`)
+    this.#expect(['user', 'tool'].includes(messages.at(-1)!.role), 'there is nothing to answer')
+    if (!isFirst) return
+    const told = JSON.stringify(messages)
+    for (const { name, outcome, isKnown, result } of this.runs) {
+      // A look-up that was told to stop has done nothing.
+      if (outcome === 'done' && isKnown && name === 'book') this.#expect(told.includes(result), 'what was done is not in the messages')
+    }
+    // What was said in passing, or never heard, is not in it.
+    this.#expect(!/"assistant","content":"[^"]*Hm\./.test(told), 'a filler is in the messages')
+  }
+
+  // The provider
+
+  run (step: Step): void {
+    if (this.#isOver) return
+    switch (step.do) {
+      case 'ask':
+        return this.#isAway ? undefined : this.#ask(step)
+      case 'model':
+        return this.#held.shift()?.()
+      case 'settle': {
+        const running = this.runs.filter(({ outcome }) => outcome === undefined)
+        return running[step.which % running.length]?.settle(step.how)
+      }
+      case 'break':
+        if (this.#isAway) return
+        this.#hear()
+        this.#isAway = true
+        return this.#line.hangUp(1006)
+      case 'redial':
+        if (!this.#isAway) return
+        this.#isAway = false
+        this.#line = this.#dial(this.#line.calls)
+        if (this.#scenario.provider === 'millis') this.#line.receive(millis.start(`again ${this.#dials}`))
+        return
+      case 'pass':
+        clock.tick(step.ms)
+        return
+      case 'hang up':
+        this.#isOver = true
+        return this.#line.hangUp(1000)
+      case 'tick':
+    }
+  }
+
+  async tick (): Promise<void> {
+    const done = this.runs.filter(({ outcome }) => outcome === 'done')
+    await tick()
+    for (const run of done) run.isKnown = true
+  }
+
+  // Reads what was written since.
+  #hear (): void {
+    for (const frame of this.#line.frames.slice(this.#read)) {
+      if (frame['tool_call_id'] !== undefined) this.#heard.push({ role: frame['response_type'], frame })
+      const content: string = frame['content'] ?? frame['data']?.content ?? ''
+      const turn: unknown = frame['response_id'] ?? frame['data']?.stream_id
+      if (frame['tool_call_id'] !== undefined || content === '') continue
+      const last = this.#heard.at(-1)
+      if (last !== undefined && 'turn' in last && last.role === 'agent' && last.turn === turn) last.content += content
+      else this.#heard.push({ role: 'agent', content, turn })
+    }
+    this.#read = this.#line.frames.length
+  }
+
+  #ask ({ extend, heard, books }: Extract<Step, { do: 'ask' }>): void {
+    this.#hear()
+    this.#cutOff(heard)
+    const caller = this.#heard.findLast(entry => entry.role === 'user')
+    const isNext = caller !== undefined && this.#heard.at(-1) === caller
+    if (extend && isNext) (caller as { content: string }).content += ' and more'
+    else this.#heard.push({ role: 'user', content: `request ${this.#turns + 1}`, turn: undefined })
+    const id = ++this.#turns
+    const transcript = this.#heard.flatMap(entry => 'turn' in entry && entry.content.trim() !== '' ? [{ role: entry.role, content: entry.content }] : [])
+    if (this.#scenario.provider === 'millis') {
+      return this.#line.receive({ type: 'stream_request', data: { stream_id: id, transcript: transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : 'user', content })) } })
+    }
+    // Its books may be a few entries behind, though never behind the caller.
+    const late = books === 'late' ? new Set(this.#heard.filter(entry => 'frame' in entry).slice(-2)) : new Set()
+    const entries = this.#heard.filter(entry => !late.has(entry)).flatMap<object>(entry => {
+      if ('turn' in entry) return entry.content.trim() === '' ? [] : [{ role: entry.role, content: entry.content }]
+      const { tool_call_id: id, name, arguments: args, content, successful } = entry.frame
+      return [entry.role === 'tool_call_invocation' ? { role: entry.role, tool_call_id: id, name, arguments: args } : { role: entry.role, tool_call_id: id, content, successful }]
+    })
+    this.#line.receive({ interaction_type: 'response_required', response_id: id, transcript, ...(books !== 'none' && { transcript_with_tool_calls: entries }) })
+  }
+
+  // The caller speaks over the last words.
+  #cutOff (part: number): void {
+    const last = this.#heard.findLast(entry => 'turn' in entry && entry.role === 'agent')
+    if (last === undefined || !('turn' in last) || this.#heard.findLast(entry => 'turn' in entry) !== last) return
+    const words = last.content.split(' ')
+    last.content = words.slice(0, Math.ceil(words.length * part)).join(' ')
+  }
+
+  #expect (fulfilled: boolean, promise: string): void {
+    if (!fulfilled) this.faults.push(promise)
+  }
+
+  async finish (): Promise<void> {
+    if (!this.#isOver) {
+      this.run({ do: 'redial' })
+      // The caller goes on until everything has come to its end.
+      for (let more = 0; more < 2; more++) {
+        this.run({ do: 'ask', extend: false, heard: 1, books: 'none' })
+        for (let steps = 0; steps < 40; steps++) {
+          this.run({ do: 'model' })
+          this.run({ do: 'settle', which: 0, how: 'done' })
+          await this.tick()
+        }
+      }
+      this.run({ do: 'hang up' })
+    }
+    for (const run of this.runs) run.settle('done')
+    await tick()
+    clock.tick(GRACE_MS)
+    const failures = this.#line.logs.filter(({ level, msg }) => level >= 50 && msg !== 'a tool failed' && msg !== 'agent failed')
+    this.#expect(failures.length === 0, `logged: ${failures.map(({ msg }) => msg).join()}`)
+    this.#expect(this.#line.calls.size === 0, 'the call is still registered')
+    await this.#line.hooks.settled()
+  }
+}
+
+const word = fc.constantFrom('Sure', 'it', 'is', '')
+const answer: fc.Arbitrary<Answer> = fc.record({
+  words: fc.array(word, { maxLength: 3 }),
+  calls: fc.oneof(
+    { weight: 1, arbitrary: fc.constant<Answer['calls']>([]) },
+    {
+      weight: 3,
+      arbitrary: fc.array(fc.record({
+        name: fc.constantFrom('book' as const, 'book' as const, 'look' as const),
+        day: fc.constantFrom('tue', 'tue', 'wed'),
+        // As careless as servers are.
+        id: fc.constantFrom('call_0', 'call_1', '')
+      }), { minLength: 1, maxLength: 3 })
+    }
+  )
+})
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 30, arbitrary: fc.record({ do: fc.constant('ask' as const), extend: fc.boolean(), heard: fc.constantFrom(0, 0.5, 1), books: fc.constantFrom('all' as const, 'late' as const, 'none' as const) }) },
+  { weight: 60, arbitrary: fc.constant<Step>({ do: 'model' }) },
+  { weight: 60, arbitrary: fc.constant<Step>({ do: 'tick' }) },
+  { weight: 25, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(3), how: fc.constantFrom('done' as const, 'done' as const, 'failed' as const) }) },
+  { weight: 5, arbitrary: fc.constantFrom<Step>({ do: 'break' }, { do: 'redial' }, { do: 'redial' }) },
+  { weight: 10, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(2_000, TIMEOUT_MS) }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
+)
+
+const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] })
+t.teardown(() => clock.uninstall())
+
+for (const provider of ['retell', 'millis'] as const) {
+  t.test(`whatever happens on ${provider}, nothing is booked twice, and every model gets messages it accepts`, async t => {
+    const scenario = fc.record({
+      provider: fc.constant(provider),
+      onSupersede: fc.constantFrom('finish' as const, 'cancel' as const),
+      obeys: fc.boolean(),
+      answers: fc.array(answer, { minLength: 1, maxLength: 5 }),
+      steps: fc.array(step, { maxLength: 60 })
+    })
+    let booked = 0
+    let superseded = 0
+    await fc.assert(fc.asyncProperty(scenario, async scenario => {
+      clock.reset()
+      const world = new World(scenario)
+      await tick()
+      for (const step of scenario.steps) {
+        world.run(step)
+        if (step.do === 'tick') await world.tick()
+      }
+      await world.finish()
+      booked += world.runs.filter(({ name, outcome }) => name === 'book' && outcome === 'done').length
+      superseded += scenario.steps.filter(({ do: what }) => what === 'ask').length
+      assert.deepEqual([...new Set(world.faults)], [])
+    }), { numRuns: 1_000 })
+    t.ok(booked > 500 && superseded > 500, 'and enough did happen')
+  })
+}
