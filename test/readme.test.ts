@@ -11,7 +11,7 @@ const snippets = Array.from(readme.matchAll(/^```(ts|js)\n(.*?)^```$/gms), ([, l
 const folder = '.tap/readme'
 mkdirSync(folder, { recursive: true })
 
-t.equal(snippets.length, 4)
+t.equal(snippets.length, 5)
 
 snippets.forEach(({ language, code }, n) => t.test(`snippet ${n + 1} runs as it stands`, async t => {
   const listens = /port: 3000/.test(code)
