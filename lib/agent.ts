@@ -65,7 +65,8 @@ export interface Turn {
   readonly messages: ChatMessage[]
   /**
    * Aborted by the plugin when the turn is superseded, interrupted or hung up; `signal.reason` is a
-   * `TurnAbortedError` whose `reason` says which. Hand it to whatever the agent waits for.
+   * `TurnAbortedError` whose `reason` says which. Hand it to whatever the agent waits for. A turn that ends by itself, be
+   * it by an action, is not aborted: the agent's reply is closed.
    */
   readonly signal: AbortSignal
   /** Bound to call id, provider and turn id. */
@@ -139,10 +140,11 @@ export interface Call {
    * transcript where it keeps one. Yielding it does the same, but a result may come when its turn is over, and what was
    * done was done. Of each call and each result the provider is told once; a later result takes the place of the first
    * in `messages`. What {@link runTool} does is recorded by it.
+   * @returns whether it is news: the first call, or the first result, with its id
    * @throws VOICE_AGENT_ERR_ACTION when it was not made by {@link toolCall} or {@link toolResult}, or is a call and no turn
    * is live
    */
-  record (entry: ToolAction): void
+  record (entry: ToolAction): boolean
   /**
    * Has the app wait for work that goes on after its turn, or after its call: on `app.close()` for at most 5,000 ms,
    * before `onClose` hooks take away what it works with. A rejection is logged.
@@ -173,11 +175,30 @@ export type Action =
   | { readonly action: 'flush' }
   | { readonly action: 'filler', readonly text: string }
   | { readonly action: 'uninterruptible', readonly text: string }
-  | { readonly action: 'tool-call', readonly id: string, readonly name: string, readonly arguments: string }
-  | { readonly action: 'tool-result', readonly id: string, readonly content: string, readonly successful?: boolean }
+  | ToolCallAction
+  | ToolResultAction
+
+/** A tool is called. Made by {@link toolCall}. */
+export interface ToolCallAction {
+  readonly action: 'tool-call'
+  readonly id: string
+  readonly name: string
+  /** JSON. */
+  readonly arguments: string
+  /** Whoever calls it again waits for the same run: so it is with {@link runTool}. */
+  readonly runsOnce?: boolean
+}
+
+/** A tool returned. Made by {@link toolResult}. */
+export interface ToolResultAction {
+  readonly action: 'tool-result'
+  readonly id: string
+  readonly content: string
+  readonly successful?: boolean
+}
 
 /** What is put on a call's record, by {@link Call.record} or yielded. */
-export type ToolAction = Extract<Action, { action: 'tool-call' | 'tool-result' }>
+export type ToolAction = ToolCallAction | ToolResultAction
 
 /** An action after which the turn says nothing more. A provider runs at most one of them a turn. */
 export type TerminalAction = Extract<Action, { action: 'end-call' | 'transfer-call' | 'press-digits' }>
@@ -256,7 +277,7 @@ export function uninterruptible (speech: string): Action {
  * @param args a JSON object, or its text
  * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
-export function toolCall (id: string, name: string, args: string | Record<string, unknown>): Extract<Action, { action: 'tool-call' }> {
+export function toolCall (id: string, name: string, args: string | Record<string, unknown>): ToolCallAction {
   const json: unknown = typeof args === 'string' ? args : JSON.stringify(args)
   return { action: 'tool-call', id: nonEmpty(id, 'toolCall: id'), name: nonEmpty(name, 'toolCall: name'), arguments: text(json as string, 'toolCall: arguments') }
 }
@@ -266,7 +287,7 @@ export function toolCall (id: string, name: string, args: string | Record<string
  * @param id the one given to {@link toolCall}
  * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
  */
-export function toolResult (id: string, content: string, successful?: boolean): Extract<Action, { action: 'tool-result' }> {
+export function toolResult (id: string, content: string, successful?: boolean): ToolResultAction {
   return {
     action: 'tool-result',
     id: nonEmpty(id, 'toolResult: id'),
@@ -285,7 +306,7 @@ const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   flush: TypeCompiler.Compile(Type.Object({})),
   filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
-  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String() })),
+  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()) })),
   'tool-result': TypeCompiler.Compile(Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) }))
 }
 

@@ -13,7 +13,7 @@ export { Type } from '@sinclair/typebox'
 
 export type {
   Action, Agent, AgentConfig, Call, ChatMessage, ChatToolCall, EndCallOptions, InterjectOptions, Provider, Reply, Speech,
-  TerminalAction, ToolAction, TranscriptUpdate, TransferCallOptions, Turn, TurnReason, Utterance
+  TerminalAction, ToolAction, ToolCallAction, ToolResultAction, TranscriptUpdate, TransferCallOptions, Turn, TurnReason, Utterance
 } from './agent.js'
 export type { CallToolOptions, Destination, TransferCallToolOptions } from './agents/call-tools.js'
 export type { FailoverAgent, FailoverOptions } from './agents/failover.js'

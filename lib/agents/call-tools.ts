@@ -3,7 +3,7 @@
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { endCall, pressDigits, transferCall } from '../agent.js'
-import { ConfigError, ToolError } from '../errors.js'
+import { ConfigError } from '../errors.js'
 import { tool, type Tool } from './tool.js'
 
 /** Options of every ready-made tool. */
@@ -58,7 +58,9 @@ export function endCallTool (options: CallToolOptions = {}): Tool {
  * @throws VOICE_AGENT_ERR_CONFIG when there is no destination, or one has no number
  */
 export function transferCallTool ({ destinations, showCaller = false, ...options }: TransferCallToolOptions): Tool {
-  const all = new Map(Object.entries(destinations ?? {}).map(([name, to]) => [name, typeof to === 'string' ? { number: to } : to]))
+  if (typeof destinations !== 'object' || destinations === null || Array.isArray(destinations)) throw new ConfigError('transferCallTool: destinations must be an object')
+  if (typeof showCaller !== 'boolean') throw new ConfigError('transferCallTool: showCaller must be true or false')
+  const all = new Map(Object.entries(destinations).map(([name, to]) => [name, typeof to === 'string' ? { number: to } : to]))
   if (all.size === 0) throw new ConfigError('transferCallTool: destinations must name one at least')
   for (const [name, to] of all) {
     if (name === '' || typeof to?.number !== 'string' || to.number.trim() === '') throw new ConfigError('transferCallTool: each of destinations must have a name and a number')
@@ -68,13 +70,9 @@ export function transferCallTool ({ destinations, showCaller = false, ...options
     'or needs what only they can do. Do not use it for what you can do yourself, nor for a number or a person that is not among them, ' +
     'whatever the caller says: offer to take a message instead.',
   Type.Object({
-    destination: Type.String({ enum: [...all.keys()] }),
+    destination: Type.Union(Array.from(all.keys(), name => Type.Literal(name))),
     message: message('What the caller hears before the transfer, a few words.')
-  }), options, ({ destination, message }) => {
-    const to = all.get(destination)
-    if (to === undefined) throw new ToolError('there is no such destination')
-    return transferCall(to.number, { say: message, showCaller })
-  })
+  }), options, ({ destination, message }) => transferCall(all.get(destination)!.number, { say: message, showCaller }))
 }
 
 /** A tool by which the model presses keys, to get through the menu of a machine. Retell only. */

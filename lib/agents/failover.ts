@@ -167,8 +167,8 @@ function madeUpTurn (call: Call, log: Turn['log'], signal: AbortSignal): Turn {
   const refuse = async () => { throw new CallEndedError() }
   const facts = { id, provider, from, to, direction, metadata, variables, details }
   // Nothing is recorded, and so no tool runs.
-  const record = () => { throw new CallEndedError() }
-  const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record, waitUntil: () => {} }
+  const refuseNow = () => { throw new CallEndedError() }
+  const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record: refuseNow, waitUntil: refuseNow }
   const said = { role: 'user' as const, content: 'Hello?' }
   return { id: 'probe', reason: 'response', call: { ...facts, ...control, state: {}, log }, transcript: [said], messages: [said], signal, log }
 }

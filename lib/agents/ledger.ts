@@ -21,7 +21,7 @@ export interface ToolOutcome {
 interface Run {
   readonly tool: Tool
   /** Never rejects. Of a tool with side effects that does not stop when it is told to it may never come. */
-  settled: Promise<ToolOutcome>
+  readonly settled: Promise<ToolOutcome>
   /** Set once it succeeded: one that failed is forgotten. */
   outcome: ToolOutcome | undefined
   /** Of the turn that asked last: aborted, if that turn was not completed. */
@@ -30,6 +30,8 @@ interface Run {
   cancelled: boolean
   /** What {@link Ledger} had counted when it began. */
   readonly effects: number
+  /** It succeeded when the model had already been told that its outcome is not known. */
+  isUntold: boolean
 }
 
 const ledgers = new WeakMap<Call, Ledger>()
@@ -55,7 +57,12 @@ export class Ledger {
    * before this returns.
    */
   async settle (tool: Tool, args: Static<TObject>, turn: Turn): Promise<ToolOutcome> {
-    const written = canonical(args)
+    let written: string
+    try {
+      written = canonical(args)
+    } catch {
+      return failed('the arguments cannot be written as JSON')
+    }
     const key = `${tool.name} ${written}`
     for (;;) {
       const known = this.#runs.get(key)
@@ -63,8 +70,10 @@ export class Ledger {
         // After a wait nobody may be there to be told.
         return turn.signal.aborted ? failed('cancelled') : this.#begin(tool, args, turn, key, written).settled
       }
-      const wasTold = known.outcome !== undefined && known.askedBy !== turn.signal && !known.askedBy.aborted
+      const isDone = known.outcome !== undefined
+      const wasTold = isDone && known.askedBy !== turn.signal && !known.askedBy.aborted
       known.askedBy = turn.signal
+      if (isDone) known.isUntold = false
       const outcome = known.outcome ?? await known.settled
       if (known.cancelled && !outcome.successful) continue
       return wasTold ? { ...outcome, content: `${outcome.content}\n(Not run again: this was done earlier in the call.)` } : outcome
@@ -72,19 +81,22 @@ export class Ledger {
   }
 
   /** Does a run, or its result, stand for a new one? */
-  #stands ({ tool, outcome, askedBy, cancelled, effects }: Run, turn: Turn): boolean {
-    if (outcome === undefined) return tool.sideEffects || !cancelled
-    if (tool.reuse === 'call') return true
+  #stands ({ tool, outcome, askedBy, cancelled, effects, isUntold }: Run, turn: Turn): boolean {
+    if (outcome === undefined) return tool.sideEffects || (!cancelled && effects === this.#effects)
+    if (isUntold || tool.reuse === 'call') return true
     return askedBy.aborted && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
   }
 
   #begin (tool: Tool, args: Static<TObject>, turn: Turn, key: string, written: string): Run {
     for (const [key, run] of this.#runs) {
-      if (run.outcome !== undefined && !this.#stands(run, turn)) this.#runs.delete(key)
+      if (run.outcome !== undefined && run.askedBy !== turn.signal && !this.#stands(run, turn)) this.#runs.delete(key)
     }
     const { call, signal: askedBy } = turn
     const controller = new AbortController()
-    const run: Run = { tool, settled: undefined!, outcome: undefined, askedBy, cancelled: false, effects: this.#effects }
+    let settle!: (outcome: Promise<ToolOutcome>) => void
+    // Before it begins: a tool may ask for itself at once.
+    const settled = new Promise<ToolOutcome>(resolve => { settle = resolve })
+    const run: Run = { tool, settled, outcome: undefined, askedBy, cancelled: false, effects: this.#effects, isUntold: false }
     const cancel = (): void => {
       run.cancelled = true
       controller.abort(askedBy.reason)
@@ -102,18 +114,19 @@ export class Ledger {
 
     const idempotencyKey = createHash('sha256')
       .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#successes.get(key) ?? 0])).digest('base64url')
-    run.settled = execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal).then(outcome => {
+    settle(execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal).then(outcome => {
       clearTimeout(timer)
       askedBy.removeEventListener('abort', cancel)
       if (tool.sideEffects) this.#effects++
       if (outcome.successful) {
         run.outcome = outcome
+        run.isUntold = tool.sideEffects && controller.signal.reason instanceof DeadlineError
         this.#successes.set(key, (this.#successes.get(key) ?? 0) + 1)
       } else if (this.#runs.get(key) === run) {
         this.#runs.delete(key)
       }
       return outcome
-    })
+    }))
     // One that never comes to its end is not waited for, nor remembered for longer than its call.
     call.waitUntil(Promise.race([run.settled, expired]))
     return run
@@ -142,22 +155,23 @@ async function run (tool: Tool, args: Static<TObject>, context: ToolContext, sig
   try {
     returned = await tool.execute(args, context)
   } catch (error) {
+    if (error instanceof ToolError) return failed(error.message)
     if (signal.aborted) {
       logDetail(context.log, error, 'a tool threw when it was told to stop')
       return unfinished(tool, signal.reason)
     }
-    if (error instanceof ToolError) return failed(error.message)
     logFailure(context.log, error, 'a tool failed')
     return failed('the tool failed')
   }
   // From here on it has done its work, whatever it returned.
-  if (isTerminal(returned)) return { content: REQUESTED, successful: true, action: returned }
-  return { content: contentOf(returned, context), successful: true }
+  return outcomeOf(returned, context)
 }
 
 function stopped (tool: Tool, signal: AbortSignal): Promise<ToolOutcome> {
   return new Promise(resolve => {
-    signal.addEventListener('abort', () => resolve(unfinished(tool, signal.reason)), { once: true })
+    const stop = (): void => resolve(unfinished(tool, signal.reason))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
   })
 }
 
@@ -175,13 +189,14 @@ export function failed (error: string): ToolOutcome {
   return { content: JSON.stringify({ error }), successful: false }
 }
 
-function contentOf (returned: unknown, context: ToolContext): string {
-  if (typeof returned === 'string') return returned.trim() === '' ? DONE : returned
+function outcomeOf (returned: unknown, context: ToolContext): ToolOutcome {
   try {
-    return JSON.stringify(returned) ?? DONE
+    if (isTerminal(returned)) return { content: REQUESTED, successful: true, action: returned }
+    const content = typeof returned === 'string' ? returned : JSON.stringify(returned) ?? ''
+    return { content: content.trim() === '' ? DONE : content, successful: true }
   } catch (error) {
     logFailure(context.log, error, 'what a tool returned cannot be written as JSON')
-    return DONE
+    return { content: DONE, successful: true }
   }
 }
 

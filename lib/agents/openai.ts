@@ -6,7 +6,7 @@ import type { Action, Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
-import { speakInSteps, type ModelStep, type StepMessage, type ToolChoice } from './tool-loop.js'
+import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
 import { isTool, type Tool } from './tool.js'
 import { openTransport, type Transport } from './transport.js'
 
@@ -19,8 +19,8 @@ export const DEFAULT_INSTRUCTIONS = 'You are a friendly assistant on a phone cal
   'Answer in one or two short sentences and ask at most one question at a time. ' +
   'What the caller said comes from speech recognition: where it makes no sense, ask again.'
 
-/** What {@link DEFAULT_INSTRUCTIONS} say more where there are tools. */
-export const TOOL_INSTRUCTIONS = ' Say that something is done only once a tool has said so, and never make up what a tool could tell you.'
+/** And what they say more where there are tools. */
+const TOOL_INSTRUCTIONS = ' Say that something is done only once a tool has said so, and never make up what a tool could tell you.'
 
 /** The newest general version of Azure's chat completions. */
 const AZURE_API_VERSION = '2024-10-21'
@@ -97,52 +97,63 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   checkTools(tools, toolChoice, maxSteps)
   const request = { model, stream: true as const, ...sampling(options), ...declarations(options) }
 
-  async function * speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
-    if (turn.reason === 'greeting') {
-      if (greeting !== '') yield greeting
-      return
-    }
-    let said = false
-
-    async function * ask (messages: readonly StepMessage[], toolChoice: ToolChoice): AsyncGenerator<string, ModelStep, undefined> {
-      const toolCalls = new ToolCalls()
-      let text = ''
-      let finish: unknown
-      try {
-        const chunks = await client.chat.completions.create({
-          ...request,
-          messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
-          ...(tools.length > 0 && toolChoice !== 'auto' && { tool_choice: choiceOf(toolChoice) })
-        }, { signal: turn.signal })
-        for await (const chunk of chunks as AsyncIterable<Chunk>) {
-          // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
-          const choice = chunk?.choices?.[0]
-          if (choice?.finish_reason) finish = choice.finish_reason
-          if (choice?.delta?.tool_calls) toolCalls.add(choice.delta.tool_calls)
-          const token = textOf(choice?.delta?.content) || textOf(choice?.delta?.refusal)
-          text += token
-          // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
-          said ||= token.trim() !== ''
-          if (said && token !== '') yield token
-        }
-      } catch (error) {
-        // The client is silent about an abort in mid-stream, but throws one that comes before the headers.
-        if (!turn.signal.aborted) throw isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
-      }
-      if (turn.signal.aborted) return { text, toolCalls: [] }
-      if (finish === CONTENT_FILTER) throw filtered()
-      const isCutOff = finish === undefined || finish === 'length'
-      const called = tools.length === 0 ? [] : toolCalls.complete(isCutOff)
-      // A reasoning model may spend all its tokens before the first word.
-      if (!said && called.length === 0) throw new ModelError(finish === 'length' ? 'answered nothing within its token limit' : 'answered nothing')
-      if (finish === undefined) turn.log.warn('the model\'s answer ended without a finish_reason')
-      return { text, toolCalls: called }
-    }
-
-    yield * speakInSteps(turn, { tools, toolChoice, maxSteps: tools.length === 0 ? 1 : maxSteps, ask })
+  function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
+    if (turn.reason === 'greeting') return greet(greeting)
+    return speakInSteps(turn, {
+      tools,
+      toolChoice,
+      maxSteps: tools.length === 0 ? 1 : maxSteps,
+      ask: (messages, choice) => new Completion(turn, tools.length > 0, client.chat.completions.create({
+        ...request,
+        messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
+        ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
+      }, { signal: turn.signal }))
+    })
   }
 
   return Object.assign(speak, { close: () => transport.close() })
+}
+
+async function * greet (greeting: string): AsyncGenerator<string, void, undefined> {
+  if (greeting !== '') yield greeting
+}
+
+/** One answer of the model's. */
+class Completion implements ModelAnswer {
+  readonly chunks: Promise<AsyncIterable<unknown>>
+  readonly #turn: Turn
+  readonly #mayCall: boolean
+  readonly #toolCalls = new ToolCalls()
+  #finish: unknown
+
+  constructor (turn: Turn, mayCall: boolean, chunks: Promise<AsyncIterable<unknown>>) {
+    this.#turn = turn
+    this.#mayCall = mayCall
+    this.chunks = chunks
+  }
+
+  read (chunk: Chunk): string {
+    // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
+    const choice = chunk?.choices?.[0]
+    const delta = choice?.delta
+    if (choice?.finish_reason) this.#finish = choice.finish_reason
+    if (delta?.tool_calls && this.#mayCall) this.#toolCalls.add(delta.tool_calls)
+    return textOf(delta?.content) || textOf(delta?.refusal)
+  }
+
+  complete (hasSpoken: boolean): readonly ModelToolCall[] {
+    const finish = this.#finish
+    if (finish === CONTENT_FILTER) throw filtered()
+    const toolCalls = this.#toolCalls.complete(finish === undefined || finish === 'length')
+    // A reasoning model may spend all its tokens before the first word.
+    if (!hasSpoken && toolCalls.length === 0) throw new ModelError(finish === 'length' ? 'answered nothing within its token limit' : 'answered nothing')
+    if (finish === undefined) this.#turn.log.warn('the model\'s answer ended without a finish_reason')
+    return toolCalls
+  }
+
+  explain (error: unknown): unknown {
+    return isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
+  }
 }
 
 /** What is read of a chunk. The client hands on whatever JSON a server sends. */

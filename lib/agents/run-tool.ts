@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
-import { toolCall, toolResult, type Turn } from '../agent.js'
+import { toolCall, toolResult, type ToolCallAction, type Turn } from '../agent.js'
 import { DeadlineError } from '../errors.js'
 import { failed, ledgerOf, unfinished, type ToolOutcome } from './ledger.js'
 import type { Tool, ToolArguments } from './tool.js'
@@ -14,13 +14,15 @@ import type { Tool, ToolArguments } from './tool.js'
  * is to be told, be it an error; where an `action` comes with it, yield that.
  *
  * @param args what the model wrote, as JSON text or parsed
- * @param id the model's for this call, unique in the conversation. Default one that is made up
+ * @param id the model's for this call. Where there is none, or another call of the conversation has it, one is made up
  * @throws a rejection with `turn.signal.reason` when the turn is aborted: the tool may run on, see `onSupersede`
  */
 export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newToolCallId()): Promise<ToolOutcome> {
   turn.signal.throwIfAborted()
-  turn.call.record(toolCall(id, tool.name, argumentsText(args)))
-  return await answerCall(turn, id, tool, tool.read(args))
+  const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)))
+  const ownId = record(id) ? id : newToolCallId()
+  if (ownId !== id) record(ownId)
+  return await answerCall(turn, ownId, tool, tool.read(args))
 }
 
 /** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
@@ -43,8 +45,14 @@ export async function answerCall (turn: Turn, id: string, tool: Tool | undefined
     // The tool was told to stop by then. It may not, and this may be a later turn's wait for it.
     const timer = setTimeout(() => finish(() => resolve(recorded(unfinished(tool, new DeadlineError('tool', tool.timeoutMs))))), tool.timeoutMs)
     signal.addEventListener('abort', aborted, { once: true })
-    settled.then(outcome => finish(() => resolve(outcome)), reject)
+    settled.then(outcome => finish(() => resolve(outcome)), (error: unknown) => finish(() => reject(error)))
+    if (signal.aborted) aborted()
   })
+}
+
+/** The entry of a call that is in the ledger. */
+export function recordedOnce (id: string, name: string, args: string): ToolCallAction {
+  return { ...toolCall(id, name, args), runsOnce: true }
 }
 
 /** An id for a tool call of a model that gave it none. Models accept up to 40 characters. */

@@ -8,7 +8,7 @@ export type ToolCallDelta = {
   function?: { name?: unknown, arguments?: unknown } | null
 } | null
 
-interface Growing { id: string, name: string, arguments: string, extra: object }
+interface Growing { readonly index: unknown, id: string, name: string, arguments: string, extra: object }
 
 /**
  * Puts the tool calls of one answer together: id, name and arguments may come at once or in pieces, repeatedly, and
@@ -16,38 +16,54 @@ interface Growing { id: string, name: string, arguments: string, extra: object }
  */
 export class ToolCalls {
   readonly #calls: Growing[] = []
-  /** The call that a server's number stands for, by now. */
-  readonly #byIndex = new Map<unknown, Growing>()
 
   add (deltas: readonly ToolCallDelta[]): void {
     if (!Array.isArray(deltas)) return
     for (const delta of deltas) {
       if (typeof delta !== 'object' || delta === null) continue
       const { index, id, type, function: called, ...extra } = delta
-      const call = this.#find(index, typeof id === 'string' ? id : '')
-      Object.assign(call.extra, extra)
-      if (typeof called?.name === 'string') call.name ||= called.name
-      const args = called?.arguments
+      const name = textOf(called?.name)
       // Some servers send an object, all of it at once.
-      call.arguments += typeof args === 'string' ? args : args === undefined || args === null ? '' : JSON.stringify(args)
+      const args = isObject(called?.arguments) ? JSON.stringify(called.arguments) : textOf(called?.arguments)
+      if (textOf(id) === '' && name === '' && args === '') continue
+      const call = this.#find(index, textOf(id), name !== '' && args !== '')
+      Object.assign(call.extra, extra)
+      call.id ||= textOf(id)
+      call.name ||= name
+      call.arguments += args
     }
   }
 
   /** @param isCutOff the answer ended before its end, so that no arguments may be missing arguments */
   complete (isCutOff: boolean): ModelToolCall[] {
-    return this.#calls.map(call => isCutOff && call.arguments.trim() === '' ? { ...call, arguments: '{' } : call)
+    return this.#calls.map(({ id, name, arguments: args, extra }) => ({ id, name, arguments: isCutOff && args.trim() === '' ? '{' : args, extra }))
   }
 
-  // Servers that give every call the same number, or none, tell them apart by their ids.
-  #find (index: unknown, id: string): Growing {
-    const known = this.#byIndex.get(index)
-    if (known !== undefined && (id === '' || known.id === '' || known.id === id)) {
-      known.id ||= id
-      return known
-    }
-    const call = { id, name: '', arguments: '', extra: {} }
+  // Servers that give every call the same number, or none, tell them apart by their ids; without ids, only one that is
+  // complete is followed by another with a name.
+  #find (index: unknown, id: string, mayBeNew: boolean): Growing {
+    const sameId = id === '' ? undefined : this.#calls.find(call => call.id === id && call.index === index)
+    const last = this.#calls.findLast(call => call.index === index)
+    if (sameId !== undefined) return sameId
+    if (last !== undefined && (id === '' || last.id === '') && !(mayBeNew && id === '' && isComplete(last.arguments))) return last
+    const call = { index, id, name: '', arguments: '', extra: {} }
     this.#calls.push(call)
-    this.#byIndex.set(index, call)
     return call
+  }
+}
+
+function textOf (value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function isComplete (args: string): boolean {
+  try {
+    return isObject(JSON.parse(args))
+  } catch {
+    return false
   }
 }

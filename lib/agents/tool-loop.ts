@@ -2,11 +2,11 @@
  * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
  */
 import type { Static, TObject } from '@sinclair/typebox'
-import { filler, toolCall, toolResult, type Action, type ChatMessage, type Turn } from '../agent.js'
+import { filler, toolResult, type Action, type ChatMessage, type Turn } from '../agent.js'
 import { ModelError } from '../errors.js'
 import { logFailure } from '../telemetry/failure.js'
 import { failed, type ToolOutcome } from './ledger.js'
-import { answerCall, argumentsText, newToolCallId } from './run-tool.js'
+import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import type { Tool, ToolArguments } from './tool.js'
 
 /** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */
@@ -22,10 +22,21 @@ export interface ModelToolCall {
   readonly extra: object
 }
 
-/** One answer of a model, once it is complete. */
-export interface ModelStep {
-  readonly text: string
-  readonly toolCalls: readonly ModelToolCall[]
+/** One answer of a model. Read as it comes and not handed from generator to generator, which costs more than a token does. */
+export interface ModelAnswer {
+  /** What is streamed. Ends, or throws, when the turn is aborted. */
+  readonly chunks: AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>
+  /** The words in a chunk; `''` where there are none. */
+  read (chunk: unknown): string
+  /**
+   * To be called when all chunks are read.
+   * @param hasSpoken whether the caller has heard a word in this turn
+   * @returns the tools it calls
+   * @throws when that is no answer
+   */
+  complete (hasSpoken: boolean): readonly ModelToolCall[]
+  /** What to throw where reading it has thrown. */
+  explain (error: unknown): unknown
 }
 
 /** What is sent to a model: like {@link ChatMessage}, but with what it said and called in one message, as it did. */
@@ -41,8 +52,8 @@ export interface ToolLoopOptions {
   readonly toolChoice: ToolChoice
   /** How often the model may be asked in one turn; the last time it may call no tools. */
   readonly maxSteps: number
-  /** Asks the model: yields its words as they come, returns its answer when it is complete, also when the turn was aborted. */
-  ask (messages: readonly StepMessage[], toolChoice: ToolChoice): AsyncGenerator<string, ModelStep, undefined>
+  /** Asks the model. */
+  ask (messages: readonly StepMessage[], toolChoice: ToolChoice): ModelAnswer
 }
 
 /** A tool call that is about to be carried out. */
@@ -70,9 +81,22 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
 
   for (let step = 1; ; step++) {
     const isLast = step >= maxSteps
-    const { text, toolCalls } = yield * ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
-    hasSpoken ||= text.trim() !== ''
-    if (turn.signal.aborted || toolCalls.length === 0) return
+    const answer = ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
+    let text = ''
+    try {
+      for await (const chunk of await answer.chunks) {
+        const token = answer.read(chunk)
+        text += token
+        // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
+        hasSpoken ||= token.trim() !== ''
+        if (hasSpoken && token !== '') yield token
+      }
+    } catch (error) {
+      if (!turn.signal.aborted) throw answer.explain(error)
+    }
+    if (turn.signal.aborted) return
+    const toolCalls = answer.complete(hasSpoken)
+    if (toolCalls.length === 0) return
     if (isLast) {
       if (hasSpoken) return
       throw new ModelError('called tools instead of answering')
@@ -81,12 +105,7 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     const calls = toolCalls.map(call => pend(call, tools, ids))
     const line = text.trim() === '' ? holdingLine(calls, turn) : ''
     if (line !== '') yield filler(line)
-    const entries = calls.map(({ id, name, arguments: args }) => toolCall(id, name, args))
-    yield * entries
-    // Whoever consumes this stops at the last yield, if the turn was aborted meanwhile. An agent that wraps this one may
-    // not, and may have kept the entries for itself.
-    if (turn.signal.aborted) return
-    for (const entry of entries) turn.call.record(entry)
+    if (!(yield * announce(turn, calls))) return
 
     const running = Promise.all(calls.map(({ id, tool, read }) => answerCall(turn, id, tool, read)))
     const outcomes = yield * coverSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
@@ -116,6 +135,26 @@ function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: re
   const tool = tools.find(tool => tool.name === name)
   const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
   return { id: ownId, name: name || 'unknown', arguments: argumentsText(written), extra, tool, read }
+}
+
+/** Puts the calls on the record, ahead of whatever they do. Returns whether they are still wanted then. */
+async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGenerator<Action, boolean, undefined> {
+  const announced: Array<ReturnType<typeof recordedOnce>> = []
+  let isWanted = false
+  try {
+    for (const { id, name, arguments: args } of calls) {
+      const entry = recordedOnce(id, name, args)
+      announced.push(entry)
+      yield entry
+    }
+    // Whoever consumes this stops at a yield, if the turn is aborted meanwhile. An agent that wraps this one may not, and
+    // may have kept the entries for itself.
+    isWanted = !turn.signal.aborted
+    if (isWanted) for (const entry of announced) turn.call.record(entry)
+  } finally {
+    if (!isWanted) for (const { id } of announced) turn.call.record(toolResult(id, failed('cancelled').content, false))
+  }
+  return isWanted
 }
 
 /** The line of the first tool that has one. */

@@ -1,9 +1,8 @@
 /**
  * Typed tools: what a model may call, and how. Made once, shared by all calls.
  */
-import type { Static, TObject } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { Value } from '@sinclair/typebox/value'
+import { FormatRegistry, Kind, type Static, type TObject, type TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../agent.js'
 import { ConfigError } from '../errors.js'
@@ -62,9 +61,9 @@ export interface ToolOptions<T extends TObject> {
   /** When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish` with side effects, else `cancel`. */
   onSupersede?: 'finish' | 'cancel'
   /**
-   * For how long a result stands when the same arguments come again: for the whole `call`, or until the `turn` that asked
-   * was completed, and nothing with side effects ran since. Default `call` with side effects, else `turn`. A tool that may
-   * well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
+   * When a result stands for the same arguments: in the whole `call`, or only where the `turn` that asked for it was
+   * aborted (a look-up's, too, only as long as nothing with side effects runs). Default `call` with side effects, else
+   * `turn`. A tool that may well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
    */
   reuse?: 'call' | 'turn'
   /** Has the model's server hold the model to the schema, which not all can. Default false. */
@@ -115,7 +114,7 @@ const LONGEST_MS = 2_147_483_647
 export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
   check(options)
   const { name, description, parameters, say = '', filler = FILLER, sideEffects = true } = options
-  const schema = TypeCompiler.Compile(parameters)
+  const schema = compile(name, parameters)
   const spoken = typeof say === 'object' ? say : undefined
 
   const made = Object.freeze({
@@ -135,12 +134,9 @@ export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
       const words = spoken === undefined ? '' : args[spoken.parameter]
       if (spoken !== undefined) delete args[spoken.parameter]
       // Made-up parameters must not make two calls of one.
-      const clean = Value.Clean(parameters, args)
-      if (!schema.Check(clean)) {
-        const mismatches = Array.from(schema.Errors(clean)).slice(0, MAX_MISMATCHES)
-        return { error: `the arguments do not fit: ${mismatches.map(({ path, message }) => `${path || '/'}: ${message}`).join('; ')}` }
-      }
-      return { args: clean, spoken: typeof words === 'string' ? words : '' }
+      const known = withoutUnknown([parameters], args)
+      if (!schema.Check(known)) return { error: `the arguments do not fit: ${mismatches(schema.Errors(known))}` }
+      return { args: known, spoken: typeof words === 'string' ? words : '' }
     },
     say ({ args, spoken: words }) {
       return spoken !== undefined ? words : lineOf(say as string | ((args: Static<T>) => string), args)
@@ -162,36 +158,103 @@ function lineOf<A> (line: string | ((args: A) => string), args: A): string {
   return typeof line === 'string' ? line : line(args)
 }
 
-// What comes out is not shared with whoever wrote it.
+// What comes out is not shared with whoever wrote it, and is JSON.
 function parse (raw: unknown): Record<string, unknown> | undefined {
   try {
     // Models that call a tool without parameters often write nothing.
-    const value: unknown = typeof raw === 'string' ? JSON.parse(raw.trim() === '' ? '{}' : raw) : structuredClone(raw)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : undefined
+    const text = typeof raw === 'string' ? raw.trim() || '{}' : JSON.stringify(raw)
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }
 }
 
-// As plain JSON: without the symbols by which TypeBox knows its own.
+function isObject (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Kinds of schema in which no unknown member can stand. */
+const PLAIN: ReadonlySet<string> = new Set(['String', 'Number', 'Integer', 'Boolean', 'Null', 'Literal', 'TemplateLiteral', 'Undefined'])
+
+// TypeBox's own Value.Clean() takes a union's first type that fits, and drops what another one has; and it knows members
+// by the names that all objects have.
+function withoutUnknown (anyOf: readonly TSchema[], value: unknown): unknown {
+  const schemas = anyOf.flatMap(alternatives)
+  if (Array.isArray(value)) {
+    const items = schemas.flatMap(schema => schema[Kind] === 'Array' ? schema['items'] as TSchema : [])
+    return items.length === 0 ? value : value.map(item => withoutUnknown(items, item))
+  }
+  const objects = schemas.filter(schema => schema[Kind] === 'Object' && !schema['additionalProperties'])
+  const isOpen = schemas.some(schema => !objects.includes(schema) && !PLAIN.has(schema[Kind]) && schema[Kind] !== 'Array')
+  if (!isObject(value) || isOpen) return value
+  return Object.fromEntries(Object.entries(value).flatMap(([name, member]) => {
+    const inner = objects.flatMap(({ properties }) => Object.hasOwn(properties, name) ? properties[name] as TSchema : [])
+    return inner.length === 0 ? [] : [[name, withoutUnknown(inner, member)]]
+  }))
+}
+
+function alternatives (schema: TSchema): TSchema[] {
+  const several = (schema[Kind] === 'Union' && schema['anyOf']) || (schema[Kind] === 'Intersect' && schema['allOf'])
+  return several ? (several as TSchema[]).flatMap(alternatives) : [schema]
+}
+
+// Paths and what is expected there, and nothing of what was written.
+function mismatches (errors: Iterable<ValueError>): string {
+  const byPath = new Map<string, string>()
+  for (const { path, message } of errors) if (!byPath.has(path)) byPath.set(path, message)
+  return Array.from(byPath, ([path, message]) => `${path || '/'}: ${message}`).slice(0, MAX_MISMATCHES).join('; ')
+}
+
+// What is not checked would reach the tool, and what can never fit would keep it from running, both in mid-call.
+function compile<T extends TObject> (name: string, parameters: T): TypeCheck<T> {
+  for (const { enum: values, format } of schemasIn(parameters)) {
+    if (values !== undefined) throw new ConfigError(`tool ${name}: parameters has an enum, which is not checked: use Type.Union() of Type.Literal()`)
+    if (format !== undefined && !FormatRegistry.Has(format)) throw new ConfigError(`tool ${name}: parameters has the format ${format}, which is not known: use a pattern`)
+  }
+  try {
+    return TypeCompiler.Compile(parameters)
+  } catch (error) {
+    throw new ConfigError(`tool ${name}: parameters cannot be checked: ${(error as Error).message}`)
+  }
+}
+
+function * schemasIn (value: object): Generator<TSchema> {
+  if (Kind in value) yield value as TSchema
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null) yield * schemasIn(inner)
+  }
+}
+
+// As plain JSON: without the symbols by which TypeBox knows its own, and with one of several strings written in the way
+// that most models have learnt.
 function schemaOf (parameters: TObject, spoken: SayParameter | undefined): Record<string, unknown> {
-  const { properties, required = [], ...rest } = JSON.parse(JSON.stringify(parameters)) as TObject
+  const { properties, required = [], ...rest } = JSON.parse(JSON.stringify(parameters), (_key, value) => {
+    const { anyOf, ...schema } = value ?? {}
+    if (!Array.isArray(anyOf) || !anyOf.every(isStringLiteral)) return value
+    return { ...schema, type: 'string', enum: anyOf.map(({ const: word }) => word) }
+  }) as TObject
   if (spoken === undefined) return { ...rest, properties, required }
   const { parameter, description = SPOKEN_PARAMETER } = spoken
   // First, since models write in order, and think on what they have written.
   return { ...rest, properties: { [parameter]: { type: 'string', description }, ...properties }, required: [parameter, ...required] }
 }
 
+function isStringLiteral (schema: object): boolean {
+  return 'const' in schema && typeof schema.const === 'string' && Object.keys(schema).length === 2
+}
+
 // Nobody checks what an app in JavaScript says.
 function check (options: object): void {
-  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1, sideEffects, onSupersede, reuse, strict } = options as ToolOptions<TObject>
+  if (!isObject(options)) throw new ConfigError('tool: options must be an object')
+  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1, sideEffects, onSupersede, reuse, strict } = options as object as ToolOptions<TObject>
   const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
   const must = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
   }
   must(isName, 'name must be letters, digits, _ and -, at most 64')
   must(typeof description === 'string' && description.trim() !== '', 'description must be a string with something in it')
-  must(typeof parameters === 'object' && parameters?.type === 'object' && typeof parameters.properties === 'object', 'parameters must be a Type.Object()')
+  must(isObject(parameters) && parameters[Kind] === 'Object', 'parameters must be a Type.Object()')
   must(typeof execute === 'function', 'execute must be a function')
   must(isLine(say) || isParameter(say), 'say must be a string, a function, or { parameter }')
   must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
@@ -209,7 +272,9 @@ function isLine (line: unknown): boolean {
 }
 
 function isParameter (say: unknown): say is SayParameter {
-  return typeof say === 'object' && say !== null && 'parameter' in say && typeof say.parameter === 'string' && say.parameter !== ''
+  if (!isObject(say)) return false
+  const { parameter, description = '' } = say
+  return typeof parameter === 'string' && parameter !== '' && typeof description === 'string'
 }
 
 function isDuration (ms: unknown, least: number): boolean {

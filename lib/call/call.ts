@@ -230,7 +230,7 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#speaker.send(this.#supported(this.#protocol.agentConfig, 'update-agent').call(this.#protocol, config))
   }
 
-  record (entry: ToolAction): void {
+  record (entry: ToolAction): boolean {
     if (!isAction(entry) || (entry.action !== 'tool-call' && entry.action !== 'tool-result')) {
       throw new ActionError('record: entry must be made by toolCall or toolResult')
     }
@@ -238,7 +238,8 @@ export class LiveCall implements Call, ConnectionOwner {
     if (entry.action === 'tool-call' && turn === undefined) throw new ActionError('record: no turn is live that could call a tool')
     const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
     if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
-    turn?.recorded(entry)
+    if (isNews) turn?.recorded(entry)
+    return isNews
   }
 
   waitUntil (work: Promise<unknown>): void {

@@ -25,10 +25,10 @@ export interface MessagesOptions {
 /** Never promoted to instructions (system), never told without the call they answer (tool, function). */
 const UNSPOKEN_ROLES: ReadonlySet<string> = new Set(['system', 'tool', 'function'])
 
-/** For a call without a result, which models reject: its server is gone. */
+/** For a call without a result, which models reject: its server is gone, or its agent was stopped meanwhile. */
 const NO_RESULT = '{"error":"no result was recorded: whether it took effect is not known"}'
 
-/** For a tool that still runs when its turn was superseded. Asking again waits for that same run. */
+/** For a tool that still runs when its turn was superseded, where asking again waits for that same run. */
 const STILL_RUNNING = '{"status":"still running: call it again with the same arguments to get its result"}'
 
 /** For a tool that returned nothing: some model servers reject blank text anywhere. */
@@ -56,7 +56,7 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
     if (seen.has(piece.id)) return
     seen.add(piece.id)
     const record = own.get(piece.id)
-    const result = record?.result ?? results.get(piece.id) ?? (record === undefined ? NO_RESULT : STILL_RUNNING)
+    const result = record?.result ?? results.get(piece.id) ?? (record?.runsOnce ? STILL_RUNNING : NO_RESULT)
     messages.push(call(piece), { role: 'tool', tool_call_id: piece.id, content: result.trim() === '' ? NO_OUTPUT : result })
   }
 

@@ -11,6 +11,8 @@ export interface ToolRecord {
   readonly arguments: string
   /** How many characters of its turn had been said before. */
   readonly at: number
+  /** Would calling it again wait for the same run? */
+  readonly runsOnce: boolean
   /** Undefined while the tool runs. */
   result: string | undefined
 }

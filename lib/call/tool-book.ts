@@ -1,8 +1,5 @@
-import type { Action } from '../agent.js'
+import type { ToolCallAction, ToolResultAction } from '../agent.js'
 import type { Spoken, ToolRecord } from './spoken.js'
-
-type ToolCallAction = Extract<Action, { action: 'tool-call' }>
-type ToolResultAction = Extract<Action, { action: 'tool-result' }>
 
 /** A turn's, while it is live. */
 interface OpenSpoken extends Spoken {
@@ -26,9 +23,9 @@ export class ToolBook {
   }
 
   /** A turn calls a tool. @returns whether that is news */
-  called ({ id, name, arguments: args }: ToolCallAction, turn: OpenSpoken): boolean {
+  called ({ id, name, arguments: args, runsOnce = false }: ToolCallAction, turn: OpenSpoken): boolean {
     if (this.#records.has(id)) return false
-    const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, result: undefined }
+    const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, runsOnce, result: undefined }
     this.#records.set(id, record)
     turn.tools.push(record)
     return true

@@ -190,7 +190,8 @@ export class LiveTurn implements Turn {
         return speaker.sayWith(this.floor, '', { flush: true })
       case 'tool-call':
       case 'tool-result':
-        return this.call.record(value)
+        this.call.record(value)
+        return
       case 'transfer-call':
         if (value.showCaller && protocol.lacks.has('show-caller')) this.#host.lacks('show-caller')
         this.#complete('completed', value.say, value)

@@ -2,7 +2,7 @@
  * The seam: what a provider must be able to translate. One {@link Protocol} is made per socket; it knows the wire and
  * nothing of calls, turns or Fastify.
  */
-import type { Action, AgentConfig, Provider, TerminalAction, TranscriptUpdate, TurnReason, Utterance } from '../agent.js'
+import type { Action, AgentConfig, Provider, TerminalAction, ToolAction, TranscriptUpdate, TurnReason, Utterance } from '../agent.js'
 
 /** A turn's id as the provider gave it. Opaque: echoed verbatim, compared with `===`. */
 export type TurnId = string | number
@@ -95,7 +95,7 @@ export interface Protocol {
    */
   completion (id: TurnId, text: string, spoken: boolean, action?: TerminalAction): ActionFrames
   /** A book-keeping frame for a tool call, where the provider keeps books. */
-  toolRecord? (action: Extract<Action, { action: 'tool-call' | 'tool-result' }>): string
+  toolRecord? (action: ToolAction): string
   /** Speech from outside a turn. `n` counts up from 1 in each call. */
   interjection? (n: number, text: string, uninterruptible: boolean): string
   /** An action from outside a turn. `last` is the id of the last turn, if there was one. */

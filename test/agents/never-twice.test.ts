@@ -9,7 +9,7 @@ import FakeTimers from '@sinonjs/fake-timers'
 import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import type { Provider, Turn } from '../../lib/agent.js'
-import { speakInSteps, type ModelStep, type StepMessage, type ToolChoice } from '../../lib/agents/tool-loop.js'
+import { speakInSteps, type ModelAnswer, type StepMessage, type ToolChoice } from '../../lib/agents/tool-loop.js'
 import { tool } from '../../lib/agents/tool.js'
 import { deferred } from '../helpers/app.js'
 import { Line, tick } from '../helpers/call.js'
@@ -105,22 +105,25 @@ class World {
     })
   }
 
-  async * #answer (turn: Turn, choice: ToolChoice): AsyncGenerator<string, ModelStep> {
+  #answer (turn: Turn, choice: ToolChoice): ModelAnswer {
     const { answers } = this.#scenario
     const { words, calls } = answers[this.#answers++ % answers.length]!
-    const n = this.#answers
-    let text = ''
+    return {
+      chunks: this.#chunks(turn, words, this.#answers),
+      read: String,
+      complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
+      explain: error => error
+    }
+  }
+
+  async * #chunks (turn: Turn, words: string[], n: number): AsyncGenerator<string> {
     for (const [index, word] of words.entries()) {
       await new Promise<void>(resolve => { this.#held.push(resolve) })
-      if (turn.signal.aborted) return { text, toolCalls: [] }
+      if (turn.signal.aborted) return
       // Words that can be told apart, most of them.
-      const said = word === '' ? '' : `${word}${index === 0 ? n : ''} `
-      text += said
-      if (said !== '') yield said
+      yield word === '' ? '' : `${word}${index === 0 ? n : ''} `
     }
     await new Promise<void>(resolve => { this.#held.push(resolve) })
-    if (turn.signal.aborted || choice === 'none') return { text, toolCalls: [] }
-    return { text, toolCalls: calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })) }
   }
 
   #tool (name: 'book' | 'look') {

@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import type { Provider, Speech, Turn } from '../../lib/agent.js'
+import type { Provider, Speech, ToolAction, Turn } from '../../lib/agent.js'
 import { endCallTool, pressDigitsTool } from '../../lib/agents/call-tools.js'
 import { failover } from '../../lib/agents/failover.js'
 import { openAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
@@ -736,9 +736,15 @@ t.test('an agent that wraps it and does not stop when it should runs no tool', a
 
 t.test('what a tool needs of its call goes wrong loudly', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()] })
-  server.next(calling('look({"day":"tue"})'))
-  const call = { record: () => { throw new Error('no such call') } } as unknown as Turn['call']
-  await t.rejects(say(agent, fakeTurn({ call })), { message: 'no such call' })
+  for (const broken of ['tool-call', 'tool-result']) {
+    server.next(calling('look({"day":"tue"})'))
+    const record = ({ action }: ToolAction): boolean => {
+      if (action === broken) throw new Error('no such call')
+      return true
+    }
+    const call = { record, waitUntil: () => {} } as unknown as Turn['call']
+    await t.rejects(say(agent, fakeTurn({ call })), { message: 'no such call' })
+  }
 })
 
 t.test('options that are none stop the start', async t => {
@@ -753,6 +759,25 @@ t.test('options that are none stop the start', async t => {
   ] as Array<[OpenAIAgentOptions, string]>) {
     t.throws(() => openAIAgent({ apiKey: 'sk-test', ...options }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
   }
+})
+
+t.test('a call that is on the record and was never begun says so', async t => {
+  const { tool: book, runs } = heldTool()
+  const { server, line, ask } = await openLine(t, 'retell', [book])
+  server.next(calling(TUESDAY, 'book({"day":"wed"})'), ['Fine.'])
+  // The first frame fills what the provider takes, so that nothing more is asked of the agent.
+  line.bufferedAmount = 1024 * 1024
+  ask(1, 'Tuesday')
+  await line.wrote(frame => frame['response_type'] === 'tool_call_invocation')
+  ask(2, 'Wait')
+  line.take()
+  await line.completed(2)
+  t.strictSame(runs, [])
+  t.strictSame(line.frames.filter(frame => frame['tool_call_id']).map(frame => frame['content']), [undefined, '{"error":"cancelled"}'])
+  server.next(['Yes?'])
+  ask(3, 'Wait', 'Fine.', 'Well?')
+  await line.completed(3)
+  t.strictSame(messagesOf(server.requests[2]!).map(({ content }) => content), ['Wait', null, '{"error":"cancelled"}', 'Fine.', 'Well?'])
 })
 
 // Keeps a model that stalls from being taken for one that answers nothing.

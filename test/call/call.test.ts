@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { endCall, transferCall } from '../../lib/agent.js'
+import { endCall, toolCall, toolResult, transferCall } from '../../lib/agent.js'
 import type { Call, Reply, TranscriptUpdate, Turn } from '../../lib/agent.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import { CallRegistry } from '../../lib/call/registry.js'
@@ -1029,4 +1029,58 @@ t.test('a report tells of no frame that its turn did not write', async t => {
   await tick()
   t.match(reports, [{ outcome: 'completed', characters: 3 }])
   t.equal(reports.length, 1)
+})
+
+t.test('the record of a call', async t => {
+  t.test('takes tool calls while a turn is live and results at any time, and tells Retell of each once', async t => {
+    const answered = deferred<string>()
+    const line = openCall(t, 'retell', turn => turn.id === 1 ? answered.promise : `${turn.messages.length}`)
+    line.receive(ongoing, retell.request(1, 'Hi'))
+    line.frames.length = 0
+    const book = toolCall('1', 'book', {})
+    t.strictSame([line.call.record(book), line.call.record(book), line.call.record(toolResult('1', 'soon')), line.call.record(toolResult('1', 'done', true))], [true, false, true, false])
+    t.strictSame(line.frames, [
+      { response_type: 'tool_call_invocation', tool_call_id: '1', name: 'book', arguments: '{}' },
+      { response_type: 'tool_call_result', tool_call_id: '1', content: 'soon' }
+    ])
+    answered.resolve('Yes')
+    await line.completed(1)
+    t.throws(() => line.call.record(toolCall('2', 'book', {})), { code: 'VOICE_AGENT_ERR_ACTION', message: 'record: no turn is live that could call a tool' })
+    t.ok(line.call.record(toolResult('3', 'of a call on another server')))
+    line.receive(retell.request(2, 'Hi', 'Yes', 'So?'))
+    await line.completed(2)
+    t.strictSame(line.frames.at(-1), toRetell.complete(2, '5'))
+  })
+
+  t.test('takes nothing else', async t => {
+    const line = openCall(t, 'retell', never)
+    line.receive(retell.request(1, 'Hi'))
+    for (const entry of ['word', undefined, {}, endCall(), { action: 'tool-result', id: '', content: 'x' }]) {
+      t.throws(() => line.call.record(entry as never), { code: 'VOICE_AGENT_ERR_ACTION', message: 'record: entry must be made by toolCall or toolResult' })
+    }
+  })
+
+  t.test('is kept when nobody is connected, or nothing of it can be sent', async t => {
+    const line = openCall(t, 'millis', never)
+    line.receive(millis.start(0))
+    line.call.record(toolCall('1', 'book', {}))
+    line.hangUp(1000)
+    t.ok(line.call.record(toolResult('1', 'done')))
+    t.strictSame(line.frames, [])
+  })
+})
+
+t.test('work that outlasts its turn is waited for, and its failure logged without what was said', async t => {
+  const line = openCall(t, 'retell', never)
+  line.receive(retell.request(1, 'Hi'))
+  const work = deferred()
+  line.call.waitUntil(work.promise)
+  let isSettled = false
+  const settled = line.hooks.settled().then(() => { isSettled = true })
+  await tick()
+  t.notOk(isSettled)
+  work.reject(new Error('Noor'))
+  await settled
+  t.match(line.complaints, [{ level: 50, msg: 'work after a turn failed', err: { type: 'Error' } }])
+  t.notMatch(JSON.stringify(line.complaints), /Noor/)
 })

@@ -33,7 +33,7 @@ const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a
 ]
 
 /** A tool on the call's own record, called when so many characters had been said. */
-const used = (id: string, at = 0, result: string | undefined = `result ${id}`): ToolRecord => ({ id, name: 'lookup', arguments: '{"a":1}', at, result })
+const used = (id: string, at = 0, result: string | undefined = `result ${id}`): ToolRecord => ({ id, name: 'lookup', arguments: '{"a":1}', at, runsOnce: true, result })
 /** What a turn said, in answer to so many utterances, and which tools it called. */
 const did = (text: string, utterances: number, tools: ToolRecord[], more: Partial<Spoken> = {}): Spoken => ({ text, inPassing: [], tools, place: { utterances, more: 0 }, ...more })
 
@@ -260,6 +260,12 @@ const cases: Case[] = [
     entries: [caller('Book it'), caller('Well?')],
     messages: [user('Book it'), ...pair('1', STILL_RUNNING), user('Well?')],
     options: { spoken: [did('', 1, [{ ...used('1'), result: undefined }])] }
+  },
+  {
+    behaviour: 'unless nobody knows whether calling it again would not run it again',
+    entries: [caller('Book it'), caller('Well?')],
+    messages: [user('Book it'), ...pair('1', NO_RESULT), user('Well?')],
+    options: { spoken: [did('', 1, [{ ...used('1'), runsOnce: false, result: undefined }])] }
   },
   {
     behaviour: 'one of a greeting stands at the beginning',

@@ -3,12 +3,12 @@ import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, {
-  endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible,
+  endCall, filler, flush, pause, pressDigits, tool, toolCall, ToolError, toolResult, transferCall, transferCallTool, Type, uninterruptible,
   type Agent, type Turn, type VoiceAgentOptions
 } from '../../lib/index.js'
 import { AT_ONCE, createApp, deferred, type LogLine } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
-import { CUT, startModelServer } from '../helpers/model-server.js'
+import { CUT, startModelServer, toolCallChunk } from '../helpers/model-server.js'
 
 // Whatever must not be in the log holds one of these.
 
@@ -230,6 +230,52 @@ t.test('a whole Millis call leaves nothing in the log that anybody said', async 
 
   t.strictSame(logs.flatMap(line => leaks(line)), [])
   t.ok(['agent failed', 'onTranscript failed', 'action ignored', 'call ended'].every(msg => messages(logs).includes(msg)), 'all that could have told')
+})
+
+t.test('tools, their arguments, results and failures leave nothing in the log either', async t => {
+  const server = await startModelServer()
+  t.teardown(() => server.close())
+  const { app, logs, dial, hangUp } = await listen(t, {
+    openai: {
+      apiKey: API_KEY,
+      baseURL: server.url,
+      tools: [
+        tool({
+          name: 'book',
+          description: 'Books.',
+          parameters: Type.Object({ name: Type.String(), how: Type.String() }),
+          say: ({ name, how }) => {
+            if (how === 'silent') throw new Error(`no line for ${name}`)
+            return `I am booking, ${name}. `
+          },
+          execute ({ name, how }) {
+            if (how === 'broken') throw Object.assign(new TypeError(`cannot book ${name}`), { name, request: { body: name } })
+            if (how === 'refused') throw new ToolError(`not for ${name}`)
+            return how === 'odd' ? { name, n: 1n } : { name }
+          }
+        }),
+        transferCallTool({ destinations: { [`desk ${CANARY}`]: DESTINATION } })
+      ]
+    }
+  })
+  const caller = await dial(`/llm-websocket/${SECRET}/call_1${QUERY}`)
+  caller.send(retell.details({ from_number: FROM }))
+  await caller.response(0)
+  const calls = [
+    ...['', 'silent', 'broken', 'refused', 'odd'].map(how => ['book', { name: CANARY, how }]),
+    ['book', { [CANARY]: CANARY }], [CANARY, { name: CANARY }], ['transfer_call', { destination: DESTINATION, message: CANARY }],
+    ['transfer_call', { destination: `desk ${CANARY}`, message: CANARY }]
+  ] as const
+  for (const [index, [name, args]] of calls.entries()) {
+    server.next({ steps: [toolCallChunk({ index: 0, id: `call_${index}`, function: { name: String(name), arguments: JSON.stringify(args) } })] }, [`So, ${CANARY}.`])
+    caller.send(retell.request(index + 1, CANARY))
+    await caller.response(index + 1)
+  }
+  t.equal(caller.frames.at(-1)?.['transfer_number'], DESTINATION)
+  await hangUp(caller)
+  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.ok(['a tool failed', 'the line of tool book could not be found', 'what a tool returned cannot be written as JSON'].every(msg => messages(logs).includes(msg)), 'all that could have told')
+  t.equal(app.calls.size, 0)
 })
 
 t.test('a model that fails, and quotes the key and the caller, is not quoted in the log', async t => {

@@ -4,9 +4,9 @@
 import { ReadableStream } from 'node:stream/web'
 import Fastify from 'fastify'
 import voiceAgentPlugin, {
-  endCall, envSchema, filler, flush, openAIAgent, pause, pressDigits, scriptedAgent, toolCall, toolResult, transferCall,
-  TurnAbortedError, uninterruptible, voiceAgentPlugin as named,
-  type Agent, type Call, type Calls, type ChatMessage, type Turn, type VoiceAgentOptions
+  endCall, endCallTool, envSchema, filler, flush, openAIAgent, pause, pressDigits, pressDigitsTool, runTool, scriptedAgent, tool,
+  toolCall, ToolError, toolResult, transferCall, transferCallTool, TurnAbortedError, Type, uninterruptible, voiceAgentPlugin as named,
+  type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions
 } from 'fastify-voice-agent'
 
 const app = Fastify()
@@ -78,6 +78,48 @@ endCall({ say: 7 })
 endCall({ text: 'Bye' })
 // @ts-expect-error milliseconds are a number
 pause('500')
+
+// Tools
+
+const order = tool({
+  name: 'order',
+  description: 'Orders cakes.',
+  parameters: Type.Object({ cake: Type.Union([Type.Literal('apple'), Type.Literal('plum')]), count: Type.Integer(), note: Type.Optional(Type.String()) }),
+  say: ({ cake }) => `One ${cake} cake.`,
+  reuse: 'turn',
+  async execute ({ cake, count, note }, { call, turn, log, signal, idempotencyKey }) {
+    const which: 'apple' | 'plum' = cake
+    log.info({ count: count.toFixed(), note: note?.length, call: call.id, turn: turn.id, idempotencyKey })
+    signal.throwIfAborted()
+    if (count > 9) throw new ToolError('not so many')
+    // @ts-expect-error it may not be there
+    note.trim()
+    // @ts-expect-error it is a number
+    count.trim()
+    return { which }
+  }
+})
+export const tools: readonly Tool[] = [order, endCallTool(), pressDigitsTool({ name: 'press' }), transferCallTool({ destinations: { desk: '+14155550100', boss: { number: '+14155550101', description: 'when the caller is angry' } } })]
+// @ts-expect-error a tool does something
+tool({ name: 'nothing', description: 'Nothing.', parameters: Type.Object({}) })
+// @ts-expect-error arguments are an object
+tool({ name: 'text', description: 'Text.', parameters: Type.String(), execute: () => {} })
+// @ts-expect-error there are two policies
+tool({ name: 'a', description: 'A.', parameters: Type.Object({}), onSupersede: 'maybe', execute: () => {} })
+// @ts-expect-error a number is no destination
+transferCallTool({ destinations: { desk: 14155550100 } })
+// @ts-expect-error somebody must be there
+transferCallTool({})
+
+export const own: Agent = async function * (turn) {
+  const outcome: ToolOutcome = await runTool(turn, order, '{"cake":"plum","count":1}')
+  yield outcome.action ?? outcome.content
+  turn.call.record(toolCall('1', 'order', {}))
+  // @ts-expect-error words are not recorded
+  turn.call.record('word')
+  turn.call.waitUntil(Promise.resolve())
+}
+app.register(voiceAgentPlugin, { openai: { tools, toolChoice: { name: 'order' }, maxSteps: 4, parallelToolCalls: false } })
 
 // Calls
 

@@ -2,7 +2,7 @@
  * Retell's words to ours and back.
  */
 import { ActionError, UnsupportedError } from '../../errors.js'
-import type { Action, AgentConfig, TerminalAction, TranscriptUpdate, TurnReason } from '../../agent.js'
+import type { AgentConfig, TerminalAction, ToolAction, TranscriptUpdate, TurnReason } from '../../agent.js'
 import { ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
 import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
@@ -100,7 +100,7 @@ export class RetellProtocol implements Protocol {
     }))
   }
 
-  toolRecord (action: Extract<Action, { action: 'tool-call' | 'tool-result' }>): string {
+  toolRecord (action: ToolAction): string {
     if (action.action === 'tool-call') {
       return encode({ response_type: 'tool_call_invocation', tool_call_id: action.id, name: action.name, arguments: action.arguments })
     }
