@@ -145,6 +145,14 @@ t.test('while tools run nobody waits for words, only for the end', async t => {
   t.match(reports, [{ error: { deadline: 'first-token' } }])
 })
 
+t.test('a call that was recorded before keeps nobody waiting', async t => {
+  const { agent, say } = puppet()
+  const { reports, pass } = ask(t, agent)
+  await say(toolCall('1', 'look', {}), toolResult('1', 'free'), toolCall('1', 'look', {}))
+  await pass(5_000)
+  t.match(reports, [{ error: { deadline: 'first-token' } }])
+})
+
 t.test('an agent that speaks while its tools run may pause for as long as they take, up to the end of the turn', async t => {
   const { agent, say } = puppet()
   const { reports, pass } = ask(t, agent)
