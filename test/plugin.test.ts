@@ -3,8 +3,8 @@ import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
-import voiceAgentPlugin, { scriptedAgent, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
-import { AT_ONCE, build, createApp, deferred } from './helpers/app.js'
+import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
+import { AT_ONCE, build, createApp, deferred, type LogLine } from './helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
 import { hold, startModelServer } from './helpers/model-server.js'
@@ -216,11 +216,21 @@ t.test('a model in Azure is asked by its deployment, version and key', async t =
   }
 })
 
+t.test('tools that nobody will call are warned of', async t => {
+  const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), execute: () => {} })
+  const warnings = (logs: LogLine[]): string[] => logs.filter(({ level, msg }) => level === 40 && msg.startsWith('openai.tools')).map(({ msg }) => msg)
+  const server = await startModel(t)
+  const expected = ['openai.tools are not used: the built-in OpenAI agent does not serve']
+  t.strictSame(warnings((await build(t, () => 'Hi', { openai: { baseURL: server.url, tools: [look] } })).logs), expected)
+  t.strictSame(warnings((await build(t, undefined, { openai: { tools: [look] } })).logs), expected)
+  t.strictSame(warnings((await build(t, undefined, { openai: { baseURL: server.url, tools: [look] } })).logs), [])
+})
+
 t.test('closing the app closes the connections to the model', async t => {
   const server = await startModel(t)
   const { app } = await build(t, undefined, { openai: { baseURL: server.url } })
   await answer(await dialRetell(t, app), 1, 'Hi')
-  t.equal(server.open, 1)
+  t.equal(server.open, 2, 'one is a spare')
   const disconnected = once(server.events, 'disconnected')
   await app.close()
   await disconnected

@@ -4,6 +4,7 @@
 import { APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
 import type { Action, Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
+import { EventStream } from './event-stream.js'
 import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
@@ -98,7 +99,11 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   const request = { model, stream: true as const, ...sampling(options), ...declarations(options) }
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
-    if (turn.reason === 'greeting') return greet(greeting)
+    if (turn.reason === 'greeting') {
+      // While the caller listens.
+      transport.warm()
+      return greet(greeting)
+    }
     return speakInSteps(turn, {
       tools,
       toolChoice,
@@ -107,7 +112,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
         ...request,
         messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
         ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
-      }, { signal: turn.signal }))
+      }, { signal: turn.signal }).asResponse())
     })
   }
 
@@ -118,30 +123,61 @@ async function * greet (greeting: string): AsyncGenerator<string, void, undefine
   if (greeting !== '') yield greeting
 }
 
-/** One answer of the model's. */
+/** One answer of the model's: server-sent events, read by ourselves, which costs a fraction of what the client's own reader does. */
 class Completion implements ModelAnswer {
   readonly chunks: Promise<AsyncIterable<unknown>>
+  isCalling = false
+  hasFailed = false
   readonly #turn: Turn
   readonly #mayCall: boolean
+  readonly #events = new EventStream()
   readonly #toolCalls = new ToolCalls()
+  #headers: Headers | undefined
   #finish: unknown
+  #isDone = false
+  #failure: unknown
 
-  constructor (turn: Turn, mayCall: boolean, chunks: Promise<AsyncIterable<unknown>>) {
+  constructor (turn: Turn, mayCall: boolean, response: Promise<Response>) {
     this.#turn = turn
     this.#mayCall = mayCall
-    this.chunks = chunks
+    this.chunks = response.then(({ headers, body }) => {
+      this.#headers = headers
+      return body as AsyncIterable<unknown>
+    })
   }
 
-  read (chunk: Chunk): string {
+  /** The words of all events that are complete with these bytes. */
+  read (bytes: Buffer): string {
+    let words = ''
+    this.isCalling = false
+    try {
+      for (const data of this.#events.read(bytes)) {
+        this.#isDone ||= data.startsWith('[DONE]')
+        if (!this.#isDone && data !== '') words += this.#readChunk(JSON.parse(data))
+      }
+    } catch (error) {
+      if (words === '') throw error
+      this.hasFailed = true
+      this.#failure = error
+    }
+    return words
+  }
+
+  #readChunk (chunk: Chunk): string {
+    if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#headers)
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
     const choice = chunk?.choices?.[0]
     const delta = choice?.delta
     if (choice?.finish_reason) this.#finish = choice.finish_reason
-    if (delta?.tool_calls && this.#mayCall) this.#toolCalls.add(delta.tool_calls)
+    if (delta?.tool_calls && this.#mayCall) {
+      this.isCalling = true
+      this.#toolCalls.add(delta.tool_calls)
+    }
     return textOf(delta?.content) || textOf(delta?.refusal)
   }
 
   complete (hasSpoken: boolean): readonly ModelToolCall[] {
+    if (this.hasFailed) throw this.explain(this.#failure)
     const finish = this.#finish
     if (finish === CONTENT_FILTER) throw filtered()
     const toolCalls = this.#toolCalls.complete(finish === undefined || finish === 'length')
@@ -156,8 +192,9 @@ class Completion implements ModelAnswer {
   }
 }
 
-/** What is read of a chunk. The client hands on whatever JSON a server sends. */
+/** What is read of a chunk. A server may send any JSON. */
 type Chunk = {
+  error?: object
   choices?: Array<{ delta?: { content?: unknown, refusal?: unknown, tool_calls?: ToolCallDelta[] | null } | null, finish_reason?: unknown } | null> | null
 } | null
 

@@ -11,8 +11,8 @@ export type ToolCallDelta = {
 interface Growing { readonly index: unknown, id: string, name: string, arguments: string, extra: object }
 
 /**
- * Puts the tool calls of one answer together: id, name and arguments may come at once or in pieces, repeatedly, and
- * several calls in turns.
+ * Puts the tool calls of one answer together: they may come at once or in pieces, the arguments cut anywhere, id and name
+ * repeatedly, and several calls in turns.
  */
 export class ToolCalls {
   readonly #calls: Growing[] = []
@@ -26,7 +26,7 @@ export class ToolCalls {
       // Some servers send an object, all of it at once.
       const args = isObject(called?.arguments) ? JSON.stringify(called.arguments) : textOf(called?.arguments)
       if (textOf(id) === '' && name === '' && args === '') continue
-      const call = this.#find(index, textOf(id), name !== '' && args !== '')
+      const call = this.#find(index, textOf(id), name, args)
       Object.assign(call.extra, extra)
       call.id ||= textOf(id)
       call.name ||= name
@@ -39,17 +39,24 @@ export class ToolCalls {
     return this.#calls.map(({ id, name, arguments: args, extra }) => ({ id, name, arguments: isCutOff && args.trim() === '' ? '{' : args, extra }))
   }
 
-  // Servers that give every call the same number, or none, tell them apart by their ids; without ids, only one that is
-  // complete is followed by another with a name.
-  #find (index: unknown, id: string, mayBeNew: boolean): Growing {
+  // Servers that give every call the same number, or none, tell them apart by their ids, or by nothing at all. Some give
+  // each piece an id of its own.
+  #find (index: unknown, id: string, name: string, args: string): Growing {
     const sameId = id === '' ? undefined : this.#calls.find(call => call.id === id && call.index === index)
-    const last = this.#calls.findLast(call => call.index === index)
     if (sameId !== undefined) return sameId
-    if (last !== undefined && (id === '' || last.id === '') && !(mayBeNew && id === '' && isComplete(last.arguments))) return last
+    const last = this.#calls.findLast(call => call.index === index)
+    if (last !== undefined && (name === '' || !isAnother(last, id, name, args))) return last
     const call = { index, id, name: '', arguments: '', extra: {} }
     this.#calls.push(call)
     return call
   }
+}
+
+/** Does a piece with a name begin another call? Some servers repeat it in each piece. */
+function isAnother (last: Growing, id: string, name: string, args: string): boolean {
+  if (last.name === '') return false
+  if (last.name !== name) return true
+  return id !== '' && last.id !== '' ? last.arguments === '' || isComplete(last.arguments) : args !== '' && isComplete(last.arguments)
 }
 
 function textOf (value: unknown): string {

@@ -2,9 +2,9 @@
  * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
  */
 import type { Static, TObject } from '@sinclair/typebox'
-import { filler, toolResult, type Action, type ChatMessage, type Turn } from '../agent.js'
+import { filler, toolResult, working, type Action, type ChatMessage, type Turn } from '../agent.js'
 import { ModelError } from '../errors.js'
-import { logFailure } from '../telemetry/failure.js'
+import { findLine } from '../line.js'
 import { failed, type ToolOutcome } from './ledger.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import type { Tool, ToolArguments } from './tool.js'
@@ -28,9 +28,13 @@ export interface ModelAnswer {
   readonly chunks: AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>
   /** The words in a chunk; `''` where there are none. */
   read (chunk: unknown): string
+  /** Was there a piece of a tool call in it? */
+  readonly isCalling: boolean
+  /** Was there something behind the words that is no answer? Then `complete` throws it, once they are said. */
+  readonly hasFailed: boolean
   /**
    * To be called when all chunks are read.
-   * @param hasSpoken whether the caller has heard a word in this turn
+   * @param hasSpoken whether there was a word in them
    * @returns the tools it calls
    * @throws when that is no answer
    */
@@ -77,12 +81,12 @@ const MS_PER_CHARACTER = 65
 export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
   const messages: StepMessage[] = [...turn.messages]
   const ids = new Set(messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []))
-  let hasSpoken = false
 
   for (let step = 1; ; step++) {
     const isLast = step >= maxSteps
     const answer = ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
     let text = ''
+    let hasSpoken = false
     try {
       for await (const chunk of await answer.chunks) {
         const token = answer.read(chunk)
@@ -90,6 +94,8 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
         // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
         hasSpoken ||= token.trim() !== ''
         if (hasSpoken && token !== '') yield token
+        else if (answer.isCalling) yield working()
+        if (answer.hasFailed) break
       }
     } catch (error) {
       if (!turn.signal.aborted) throw answer.explain(error)
@@ -97,13 +103,10 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     if (turn.signal.aborted) return
     const toolCalls = answer.complete(hasSpoken)
     if (toolCalls.length === 0) return
-    if (isLast) {
-      if (hasSpoken) return
-      throw new ModelError('called tools instead of answering')
-    }
+    if (isLast) throw new ModelError('called tools instead of answering')
 
     const calls = toolCalls.map(call => pend(call, tools, ids))
-    const line = text.trim() === '' ? holdingLine(calls, turn) : ''
+    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, read) => tool.say(read))
     if (line !== '') yield filler(line)
     if (!(yield * announce(turn, calls))) return
 
@@ -111,13 +114,21 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     const outcomes = yield * coverSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
     if (outcomes === undefined) return
 
-    const ending = outcomes.findIndex(({ action }) => action !== undefined)
+    // One action a turn, and none whose last words were written before another tool failed.
+    const takeBack = (index: number, why: string): void => {
+      outcomes[index] = failed(`not done: ${why}`)
+      turn.call.record(toolResult(calls[index]!.id, outcomes[index].content, false))
+    }
+    const isDoubtful = outcomes.some(({ successful }) => !successful)
+    const ending = isDoubtful ? -1 : outcomes.findIndex(({ action }) => action !== undefined)
+    for (const [index, { action }] of outcomes.entries()) {
+      if (action !== undefined && index !== ending) takeBack(index, isDoubtful ? 'another tool failed, and the caller does not know of it' : 'another action ends the turn')
+    }
     if (ending !== -1) {
       yield outcomes[ending]!.action!
       if (turn.signal.aborted) return
-      // Still asked for more: the provider of this call cannot do that.
-      outcomes[ending] = failed('not possible in this call')
-      turn.call.record(toolResult(calls[ending]!.id, outcomes[ending].content, false))
+      // Still asked for more.
+      takeBack(ending, 'not possible in this call')
     }
     messages.push({
       role: 'assistant',
@@ -134,7 +145,8 @@ function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: re
   ids.add(ownId)
   const tool = tools.find(tool => tool.name === name)
   const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
-  return { id: ownId, name: name || 'unknown', arguments: argumentsText(written), extra, tool, read }
+  // It stays in the messages of the whole call, and servers refuse them all for one bad character.
+  return { id: ownId, name: name.replace(/[^\w-]/g, '_').slice(0, 64) || 'unknown', arguments: argumentsText(written), extra, tool, read }
 }
 
 /** Puts the calls on the record, ahead of whatever they do. Returns whether they are still wanted then. */
@@ -142,15 +154,15 @@ async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGene
   const announced: Array<ReturnType<typeof recordedOnce>> = []
   let isWanted = false
   try {
-    for (const { id, name, arguments: args } of calls) {
-      const entry = recordedOnce(id, name, args)
+    for (const { id, name, arguments: args, extra } of calls) {
+      const entry = recordedOnce(id, name, args, extra)
       announced.push(entry)
       yield entry
     }
     // Whoever consumes this stops at a yield, if the turn is aborted meanwhile. An agent that wraps this one may not, and
     // may have kept the entries for itself.
     isWanted = !turn.signal.aborted
-    if (isWanted) for (const entry of announced) turn.call.record(entry)
+    if (isWanted) for (const entry of announced) turn.call.record(entry, turn)
   } finally {
     if (!isWanted) for (const { id } of announced) turn.call.record(toolResult(id, failed('cancelled').content, false))
   }
@@ -158,19 +170,11 @@ async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGene
 }
 
 /** The line of the first tool that has one. */
-function holdingLine (calls: readonly PendingCall[], turn: Turn): string {
-  return firstLine(calls, turn, (tool, read) => tool.say(read))
-}
-
 function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args: Static<TObject>, readonly spoken: string }) => string): string {
   for (const { tool, read } of calls) {
     if (tool === undefined || 'error' in read) continue
-    try {
-      const line: unknown = find(tool, read)
-      if (typeof line === 'string' && line.trim() !== '') return line
-    } catch (error) {
-      logFailure(turn.log, error, `the line of tool ${tool.name} could not be found`)
-    }
+    const line = findLine(turn.log, `line of tool ${tool.name}`, () => find(tool, read))
+    if (line !== undefined && line.trim() !== '') return line
   }
   return ''
 }

@@ -1,50 +1,152 @@
 /**
  * The connections to a model's server.
  */
-import { fetch, Pool, type RequestInit, type Response } from 'undici'
+import { Client, type buildConnector } from 'undici'
+import { Exchange, type ResponseHead } from './exchange.js'
+import { SpareConnection } from './spare-connection.js'
 
 /** Callers pause for longer than the 4 s undici keeps a connection, and a new one costs two to three round trips before the first token. */
 const IDLE_CONNECTION_MS = 120_000
 
-/** How undici and the system say that a connection broke under a request. */
-const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
+/** How undici and the system say that a connection broke under a request, or before it was sent: its client is destroyed then. */
+const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'UND_ERR_DESTROYED', 'ECONNRESET', 'EPIPE'])
+
+const REQUEST_TIMEOUT = 408
+
+/** What is used of what the client asks for. */
+interface RequestInit {
+  readonly method?: string
+  readonly headers?: Headers
+  readonly body?: string
+  readonly signal?: AbortSignal
+}
 
 /** Whoever opened it closes it. */
 export interface Transport {
   /**
-   * Follows no redirect, since a key would go with it. A request that is lost with a connection that had been kept is
-   * sent once more, at once; its body must be one that can be read twice.
+   * A `fetch` as far as the openai client needs one: without the web streams under the real one, which cost more than all
+   * the rest of a token. The body is an {@link Exchange}. Follows no redirect, since a key would go with it. A request that
+   * is lost with a connection that had been kept is sent once more, at once.
    */
   fetch (url: string, init: RequestInit): Promise<Response>
+  /** Opens a connection ahead of the next request. */
+  warm (): void
   /** Cuts every connection. Later requests are rejected. Never rejects itself. */
   close (): Promise<void>
 }
 
 /** Opens no connection yet. */
 export function openTransport (origin: string): Transport {
-  // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
-  // that fewer requests meet the server's hang-up. A Pool and not undici's Agent, which gives up on an origin's
-  // connections when one is lost, and so on the next turn's with that of a superseded one.
-  const pool = new Pool(origin, { keepAliveTimeout: IDLE_CONNECTION_MS })
+  const spare = new SpareConnection(new URL(origin))
+  const connections = new Connections(origin, spare.connect)
 
-  // The fetch of the pool's own undici: the one built into Node is an older one.
-  const send = (url: string, init: RequestInit) => fetch(url, { ...init, dispatcher: pool, redirect: 'error' })
+  function send (url: string, { method = 'GET', headers, body, signal }: RequestInit, connection: Client): Exchange {
+    const { pathname, search } = new URL(url)
+    const exchange = new Exchange(() => connections.release(connection))
+    signal?.addEventListener('abort', () => exchange.abort(signal.reason), { once: true })
+    connection.dispatch({ path: pathname + search, method: method as 'POST', headers: { ...Object.fromEntries(headers ?? []), 'accept-encoding': 'identity' }, body: body ?? null }, exchange)
+    return exchange
+  }
+
+  /** Did the connection break while the request was under way? */
+  function isLost ({ code, socket }: { code?: unknown, socket?: { bytesRead?: number, localPort?: number } }): boolean {
+    // A connection that nothing was ever read from is a new one: that server is not tired of waiting, but in trouble. The
+    // system's errors do not tell.
+    return BROKEN.has(code) && (socket?.bytesRead !== 0 || spare.wasKept(socket.localPort))
+  }
 
   return {
-    // Asking a model has no side effects. The pool gives a request to the first of its connections that is free: the
-    // second time to the one just lost, opened anew, and not to another that has been idle for as long. undici's own
-    // RetryAgent would also go on with a stream that broke. A signal that has aborted by now lets nothing be sent.
-    fetch: (url, init) => send(url, init).catch(error => {
-      if (!isLost(error)) throw error
-      return send(url, init)
-    }),
-    close: () => pool.destroy()
+    async fetch (url, init) {
+      init.signal?.throwIfAborted()
+      let exchange = send(url, init, connections.take())
+      // The caller may interrupt at any moment, and with the answer its connection is lost.
+      spare.open()
+      // Asking a model has no side effects. The second time not over another connection that has been idle for as long.
+      // undici's own RetryAgent would also go on with a stream that broke.
+      let head = await exchange.head.catch(error => {
+        if (!isLost(error) || init.signal?.aborted) throw error
+        exchange = send(url, init, connections.open())
+        return exchange.head
+      })
+      // What servers say to a connection that asked nothing for too long may cross with the request on its way.
+      if (head.status === REQUEST_TIMEOUT && head.headers.get('connection') === 'close' && !init.signal?.aborted) {
+        exchange.abort(undefined)
+        exchange = send(url, init, connections.open())
+        head = await exchange.head
+      }
+      return respond(url, head, exchange)
+    },
+    warm: () => spare.open(),
+    async close () {
+      spare.close()
+      await connections.close()
+    }
   }
 }
 
-/** Did the connection break while the request was under way? fetch rejects before the response's headers only. */
-function isLost (error: { cause?: { code?: unknown, socket?: { bytesRead?: number } } }): boolean {
-  // A connection that nothing was ever read from is a new one: that server is not tired of waiting, but in trouble. The
-  // system's errors do not tell.
-  return BROKEN.has(error.cause?.code) && error.cause?.socket?.bytesRead !== 0
+/**
+ * Connections of one request at a time. The one that was used last is used first, and a lost one not at all: undici's Pool
+ * gives a request to its first client that is free, and has that one dial again while others are idle.
+ */
+class Connections {
+  readonly #origin: string
+  readonly #options: Client.Options
+  readonly #all = new Set<Client>()
+  readonly #idle: Client[] = []
+  #isClosed = false
+
+  constructor (origin: string, connect: buildConnector.connector) {
+    this.#origin = origin
+    // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
+    // that fewer requests meet the server's hang-up.
+    this.#options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect }
+  }
+
+  /** One that is idle, or a new one. */
+  take (): Client {
+    return this.#idle.pop() ?? this.open()
+  }
+
+  /** A new one. */
+  open (): Client {
+    const client = new Client(this.#origin, this.#options)
+    this.#all.add(client)
+    client.on('disconnect', () => this.#drop(client)).on('connectionError', () => this.#drop(client))
+    if (this.#isClosed) this.#drop(client)
+    return client
+  }
+
+  /** The request is over. */
+  release (client: Client): void {
+    if (this.#all.has(client) && !client.closed) this.#idle.push(client)
+  }
+
+  async close (): Promise<void> {
+    this.#isClosed = true
+    await Promise.all(Array.from(this.#all, client => client.destroy()))
+  }
+
+  // A client could dial again, but nobody asks it.
+  #drop (client: Client): void {
+    this.#all.delete(client)
+    const index = this.#idle.indexOf(client)
+    if (index !== -1) this.#idle.splice(index, 1)
+    client.destroy().catch(() => {})
+  }
+}
+
+function respond (url: string, { status, headers }: ResponseHead, body: Exchange): Response {
+  const response = {
+    url,
+    status,
+    ok: status >= 200 && status < 300,
+    headers,
+    body,
+    async text () {
+      const chunks: Buffer[] = []
+      for await (const chunk of body) chunks.push(chunk)
+      return Buffer.concat(chunks).toString()
+    }
+  }
+  return response as unknown as Response
 }

@@ -2,7 +2,7 @@
  * What is said in the agent's stead, when it failed or keeps the caller waiting.
  */
 import type { Turn } from '../agent.js'
-import { logFailure } from '../telemetry/failure.js'
+import { findLine } from '../line.js'
 
 /** What the caller hears when the agent failed: a line, or a function that finds one. `''` is silence. */
 export type Fallback = string | ((turn: Turn, error: unknown) => string)
@@ -15,26 +15,13 @@ export function createFallback (fallback: Fallback | undefined, greeting: string
   const lineOf = (turn: Turn): string => turn.reason === 'greeting' ? greeting : apology
   if (fallback === undefined) return lineOf
   if (typeof fallback === 'string') return () => fallback
-  return (turn, error) => guarded(turn, 'fallback', () => fallback(turn, error)) ?? lineOf(turn)
+  return (turn, error) => findLine(turn.log, 'fallback', () => fallback(turn, error)) ?? lineOf(turn)
 }
 
 /** Makes a function that has a line where a caller waits for an answer, and none where the app's own function fails. */
 export function createFiller (filler: Filler): (turn: Turn) => string {
   return turn => {
     if (turn.reason !== 'response') return ''
-    return typeof filler === 'string' ? filler : guarded(turn, 'filler', () => filler(turn)) ?? ''
+    return typeof filler === 'string' ? filler : findLine(turn.log, 'filler', () => filler(turn)) ?? ''
   }
-}
-
-function guarded (turn: Turn, name: string, find: () => unknown): string | undefined {
-  try {
-    const line = find()
-    if (typeof line === 'string') return line
-    // An async function, which nobody waits for, may still fail.
-    Promise.resolve(line).catch(error => logFailure(turn.log, error, `the ${name} function failed`))
-    turn.log.error(`the ${name} function returned no string`)
-  } catch (error) {
-    logFailure(turn.log, error, `the ${name} function failed`)
-  }
-  return undefined
 }

@@ -84,10 +84,10 @@ t.test('every token is spoken when the model has written it', async t => {
   t.strictSame(await reply.next(), { done: true, value: undefined })
 })
 
-t.test('tokens that arrive in one piece stay apart', async t => {
+t.test('tokens that arrive in one piece are said in one piece', async t => {
   const { server, agent } = await setup(t)
   server.next({ steps: ['Grüß ', 'dich', ' 👋'], atOnce: true })
-  t.strictSame(await say(agent), ['Grüß ', 'dich', ' 👋'])
+  t.strictSame(await say(agent), ['Grüß dich 👋'])
 })
 
 t.test('blanks ahead of the first word are not spoken, those behind it are', async t => {
@@ -392,8 +392,8 @@ t.test('closing the agent closes its idle connections and cuts its live ones', a
   await asked
   gate.release()
   await idle
-  t.equal(server.open, 2)
-  const cut = t.rejects(live.next(), { name: 'TypeError' })
+  while (server.open < 3) await once(server.events, 'connected') // one is a spare
+  const cut = t.rejects(live.next(), { code: 'UND_ERR_DESTROYED' })
   await agent.close()
   await cut
   while (server.open > 0) await once(server.events, 'disconnected')

@@ -98,7 +98,7 @@ export interface ModelServer {
   readonly connections: number
   /** How many of them are open. */
   readonly open: number
-  readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], disconnected: [] }>
+  readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], connected: [], disconnected: [] }>
   /** Scripts the next requests, one each. */
   next (...scripts: Script[]): void
   /** Decides on requests that nothing was scripted for. Default {@link echo}. */
@@ -150,6 +150,7 @@ export async function startModelServer ({ keepAliveTimeout = 0 }: ModelServerOpt
   server.on('connection', socket => {
     numbers.set(socket, ++connections)
     open++
+    model.events.emit('connected')
     socket.on('close', () => {
       open--
       model.events.emit('disconnected')

@@ -1,0 +1,118 @@
+import type { Dispatcher } from 'undici'
+
+/** Bytes that wait to be read before the server is asked to pause. A reply is a few KiB. */
+const HIGH_WATER_BYTES = 256 * 1024
+
+/** The head of a response. */
+export interface ResponseHead {
+  readonly status: number
+  readonly headers: Headers
+}
+
+/**
+ * One request and its response, read as it comes. Made for one reader; handed to a dispatcher once, or once more while
+ * nothing of a response has come. Leaving the iteration, or {@link Exchange.abort}, cancels the request.
+ */
+export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterator<Buffer> {
+  /** Resolves with the first bytes, rejects when there are none. */
+  readonly head: Promise<ResponseHead>
+  #controller: Dispatcher.DispatchController | undefined
+  #began!: (head: ResponseHead) => void
+  #failed!: (error: unknown) => void
+  readonly #chunks: Buffer[] = []
+  #waiting = 0
+  #reader: { resolve (step: IteratorResult<Buffer>): void, reject (error: unknown): void } | undefined
+  readonly #onEnd: () => void
+  /** How it ended: `error` is undefined where it ended well. */
+  #end: { readonly error: unknown } | undefined
+
+  /** @param onEnd called when a response has come to its end, and its connection may be used again */
+  constructor (onEnd = () => {}) {
+    this.#onEnd = onEnd
+    this.head = new Promise((resolve, reject) => {
+      this.#began = resolve
+      this.#failed = reject
+    })
+    // Whoever only reads is told there.
+    this.head.catch(() => {})
+  }
+
+  /** Ends it, with this error for whoever waits. */
+  abort (error: unknown): void {
+    if (this.#end !== undefined) return
+    this.#finish(error ?? new Error('aborted'))
+    // The dispatcher wants an Error, and tells us of it, which is no news.
+    this.#controller?.abort(error instanceof Error ? error : new Error('aborted'))
+  }
+
+  // What the dispatcher tells
+
+  onRequestStart (controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#end !== undefined) controller.abort(new Error('aborted'))
+  }
+
+  onResponseStart (_controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+    if (status < 200) return // informational: the response follows
+    this.#began({ status, headers: headersOf(headers) })
+  }
+
+  onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#reader !== undefined) return this.#give({ done: false, value: chunk })
+    this.#chunks.push(chunk)
+    this.#waiting += chunk.length
+    if (this.#waiting > HIGH_WATER_BYTES) controller.pause()
+  }
+
+  onResponseEnd (): void {
+    this.#onEnd()
+    this.#finish(undefined)
+  }
+
+  onResponseError (_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#finish(error)
+  }
+
+  // What the reader asks
+
+  [Symbol.asyncIterator] (): this {
+    return this
+  }
+
+  next (): Promise<IteratorResult<Buffer>> {
+    const chunk = this.#chunks.shift()
+    if (chunk !== undefined) {
+      this.#waiting -= chunk.length
+      if (this.#controller?.paused === true && this.#waiting === 0) this.#controller.resume()
+      return Promise.resolve({ done: false, value: chunk })
+    }
+    if (this.#end === undefined) return new Promise((resolve, reject) => { this.#reader = { resolve, reject } })
+    return this.#end.error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(this.#end.error)
+  }
+
+  return (): Promise<IteratorResult<Buffer>> {
+    this.abort(new Error('the reader left'))
+    return Promise.resolve({ done: true, value: undefined })
+  }
+
+  #give (step: IteratorResult<Buffer>): void {
+    const reader = this.#reader
+    this.#reader = undefined
+    reader?.resolve(step)
+  }
+
+  #finish (error: unknown): void {
+    if (this.#end !== undefined) return
+    this.#end = { error }
+    if (error === undefined) return this.#give({ done: true, value: undefined })
+    this.#failed(error)
+    this.#reader?.reject(error)
+    this.#reader = undefined
+  }
+}
+
+function headersOf (raw: Record<string, string | string[] | undefined>): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(raw)) headers.set(name, String(value))
+  return headers
+}
