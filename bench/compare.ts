@@ -1,85 +1,125 @@
 /**
- * Runs scenarios on two servers in turn, and puts their figures side by side. A soak is compared with nothing.
+ * Runs scenarios on several servers in turn, and puts their figures side by side. Some are compared with nothing.
  */
+import { join } from 'node:path'
 import { watchForeignCpu } from './foreign-cpu.js'
 import type { Options } from './options.js'
 import { type Model, type ServerName, startModel, startServer } from './processes.js'
 import { type Figure, note, type Scenario } from './scenarios/scenario.js'
 import { median } from './statistics.js'
 
-/** One figure of both servers. */
+/** One figure of one server. */
+interface Measured {
+  readonly server: ServerName
+  readonly median: number
+  readonly runs: readonly number[]
+}
+
+/** The same figure of what the subject is compared with. */
+interface Baseline extends Measured {
+  /** The subject's median divided by this one. */
+  readonly ratio: number
+}
+
+/** One figure of all servers that a scenario runs on. */
 export interface Row {
   readonly scenario: string
   readonly label: string
   readonly unit: string
   readonly better: Figure['better']
-  /** Median of {@link Row.subjectRuns}. */
-  readonly subject: number
-  /** Median of {@link Row.baselineRuns}; NaN, like the ratio, of what is compared with nothing. */
-  readonly baseline: number
-  /** {@link Row.subject} divided by {@link Row.baseline}. */
-  readonly ratio: number
-  readonly subjectRuns: readonly number[]
-  readonly baselineRuns: readonly number[]
+  readonly subject: Measured
+  readonly baselines: readonly Baseline[]
+}
+
+/** What a comparison came to. */
+export interface Comparison {
+  readonly rows: readonly Row[]
+  /** Files of the CPU profiles that were taken. */
+  readonly profiles: readonly string[]
+}
+
+/** What one server did in one run. */
+interface Run {
+  readonly figures: readonly Figure[]
+  readonly profiles: readonly string[]
 }
 
 /**
  * Runs what the options ask for. Each measurement has a fresh server; the servers take turns, so that a machine that
- * slows down slows both down.
+ * slows down slows all of them down.
  * @throws on the first wrong, missing or stale word
  */
-export async function compare (options: Options, progress: (text: string) => void): Promise<Row[]> {
+export async function compare (options: Options, progress: (text: string) => void): Promise<Comparison> {
   const model = await startModel()
   try {
     const rows: Row[] = []
-    for (const scenario of options.scenarios) rows.push(...await compareOne(scenario, options, model, progress))
-    return rows
+    const profiles: string[] = []
+    for (const scenario of options.scenarios) {
+      const runs = await runAll(scenario, options, model, progress)
+      rows.push(...rowsOf(scenario, options.subject, runs.map(run => run.map(({ figures }) => figures))))
+      profiles.push(...runs.flat().flatMap(run => run.profiles))
+    }
+    return { rows, profiles }
   } finally {
     await model.stop()
   }
 }
 
-async function compareOne (scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Row[]> {
-  const subject: Figure[][] = []
-  const baseline: Figure[][] = []
-  const runs = scenario.slow === true || scenario.alone === true ? 1 : options.runs
-  for (let run = 1; run <= runs; run++) {
-    progress(`${scenario.name}, run ${run} of ${runs}\n`)
-    const onSubject = (): Promise<Figure[]> => runOn(options.subject, scenario, options, model, progress)
-    const onBaseline = (): Promise<Figure[]> => runOn('baseline', scenario, options, model, progress)
-    if (scenario.alone === true) {
-      subject.push(await onSubject())
-      continue
+/** @returns for each run what each server did, the subject first */
+async function runAll (scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Run[][]> {
+  const runs: Run[][] = []
+  const count = scenario.once === true ? 1 : options.runs
+  for (let run = 1; run <= count; run++) {
+    progress(`${scenario.name}, run ${run} of ${count}\n`)
+    const names = [options.subject, ...scenario.baselines ?? []]
+    const on = (name: ServerName, index: number): Promise<Run> => {
+      // A server may be compared with itself.
+      const file = [scenario.name, name, ...(index > 0 && name === options.subject ? ['again'] : []), ...(count > 1 ? [run] : [])].join('-')
+      const profile = options.profile === undefined ? undefined : join(options.profile, file)
+      return runOn(name, scenario, options, model, progress, profile)
     }
     // A smoke run saves time and compares nothing.
-    const [ours, theirs] = options.size.quick ? await Promise.all([onSubject(), onBaseline()]) : [await onSubject(), await onBaseline()]
-    subject.push(ours)
-    baseline.push(theirs)
+    if (options.size.quick) runs.push(await Promise.all(names.map(on)))
+    else runs.push(await inTurn(names, on))
   }
-  return (subject[0] ?? []).map(({ label, unit, better }, index) => {
-    const subjectRuns = subject.map(figures => figures[index]?.value ?? NaN)
-    const baselineRuns = baseline.map(figures => figures[index]?.value ?? NaN)
+  return runs
+}
+
+async function inTurn<T, R> (values: readonly T[], work: (value: T, index: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (const [index, value] of values.entries()) results.push(await work(value, index))
+  return results
+}
+
+function rowsOf ({ name, baselines = [] }: Scenario, subject: ServerName, runs: readonly (readonly (readonly Figure[])[])[]): Row[] {
+  return (runs[0]?.[0] ?? []).map(({ label, unit, better }, figure) => {
+    const measured = (server: ServerName, index: number): Measured => {
+      const values = runs.map(run => run[index]?.[figure]?.value ?? NaN)
+      return { server, median: median(values), runs: values }
+    }
+    const ours = measured(subject, 0)
     return {
-      scenario: scenario.name,
+      scenario: name,
       label,
       unit,
       better,
-      subject: median(subjectRuns),
-      baseline: median(baselineRuns),
-      ratio: median(subjectRuns) / median(baselineRuns),
-      subjectRuns,
-      baselineRuns
+      subject: ours,
+      baselines: baselines.map((server, index) => {
+        const theirs = measured(server, index + 1)
+        return { ...theirs, ratio: ours.median / theirs.median }
+      })
     }
   })
 }
 
-async function runOn (name: ServerName, scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Figure[]> {
-  // In a smoke run both servers share machine and model, and their times cannot be told apart.
+async function runOn (name: ServerName, scenario: Scenario, options: Options, model: Model, progress: (text: string) => void, profile: string | undefined): Promise<Run> {
+  // In a smoke run all servers share machine and model, and their times cannot be told apart.
   const foreignCpu = options.size.quick ? undefined : await watchForeignCpu(model)
-  const server = await startServer(name, model, scenario.model, scenario.env)
+  const server = await startServer(name, model, scenario.model, { env: scenario.env, profile })
   try {
     const figures = await scenario.run({ server, model, size: options.size, progress })
-    return [...figures, note('share of the machine taken by other work', '%', await foreignCpu?.(server).then(share => share * 100) ?? NaN)]
+    const foreign = await foreignCpu?.(server).then(share => share * 100) ?? NaN
+    return { figures: [...figures, note('share of the machine taken by other work', '%', foreign)], profiles: server.profiles }
   } catch (error) {
     throw new Error(`${scenario.name} on ${name}: ${(error as Error).message}`, { cause: error })
   } finally {

@@ -7,7 +7,7 @@ import type { Counts, Tally } from './callers/tally.js'
 import type { Server } from './processes.js'
 
 /** What happened between two probes of the server. */
-interface Stretch {
+export interface Stretch {
   readonly counts: Counts
   readonly seconds: number
   /** The server's own CPU time, user and system. */
@@ -18,8 +18,12 @@ interface Stretch {
 /** How many calls are set up at the same time; a provider's calls do not all begin in one instant. */
 const DIAL_AT_ONCE = 50
 
+let called = 0
+
 /** Calls are numbered through, because a server may remember a call for a while after its socket closed. */
-let nextCall = 0
+export function nextCall (): number {
+  return called++
+}
 
 /** Callers of one kind, on one server. Fails as soon as one of them does. */
 export class Crowd<C extends Caller> {
@@ -74,17 +78,7 @@ export class Crowd<C extends Caller> {
 
   /** Measures so many milliseconds of it. */
   async measure (ms: number): Promise<Stretch> {
-    const before = await this.#orBroken(this.#server.probe())
-    this.#tally.take()
-    const startedAt = performance.now()
-    await this.wait(ms)
-    const after = await this.#orBroken(this.#server.probe())
-    return {
-      counts: this.#tally.take(),
-      seconds: (performance.now() - startedAt) / 1000,
-      cpuMs: (after.cpuUs - before.cpuUs) / 1000,
-      loopDelayP99Ms: after.loopDelayP99Ms
-    }
+    return await this.#orBroken(measured(this.#server, this.#tally, () => this.wait(ms)))
   }
 
   hangUp (): void {
@@ -92,7 +86,7 @@ export class Crowd<C extends Caller> {
   }
 
   #dialOne (): C {
-    const caller = this.#make({ url: this.#server.url, call: nextCall++, tokens: this.#tokens, tally: this.#tally })
+    const caller = this.#make({ url: this.#server.url, call: nextCall(), tokens: this.#tokens, tally: this.#tally })
     this.callers.push(caller)
     return caller
   }
@@ -100,6 +94,23 @@ export class Crowd<C extends Caller> {
   async #orBroken<T> (work: Promise<T>): Promise<T> {
     return await Promise.race([work, ...this.callers.map(caller => caller.broken)])
   }
+}
+
+/** Measures a stretch, which lasts as long as `wait` does. */
+export async function measured (server: Server, tally: Tally, wait: () => Promise<void>): Promise<Stretch> {
+  return await server.profiled(async () => {
+    const before = await server.probe()
+    tally.take()
+    const startedAt = performance.now()
+    await wait()
+    const after = await server.probe()
+    return {
+      counts: tally.take(),
+      seconds: (performance.now() - startedAt) / 1000,
+      cpuMs: (after.cpuUs - before.cpuUs) / 1000,
+      loopDelayP99Ms: after.loopDelayP99Ms
+    }
+  })
 }
 
 /** Rejects when the work does, and never resolves. */

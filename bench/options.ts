@@ -2,7 +2,7 @@
  * The command line.
  */
 import { parseArgs } from 'node:util'
-import type { ServerName } from './processes.js'
+import { SERVERS, type ServerName } from './processes.js'
 import { scenarios } from './scenarios/index.js'
 import type { Scenario, Size } from './scenarios/scenario.js'
 
@@ -11,20 +11,25 @@ export interface Options {
   readonly runs: number
   readonly size: Size
   readonly scenarios: readonly Scenario[]
-  /** What is compared with the baseline. */
+  /** What is compared with the baselines. */
   readonly subject: ServerName
+  /** Folder for CPU profiles, if any are to be taken. */
+  readonly profile: string | undefined
   readonly json: boolean
 }
+
+const names = new Set(scenarios.map(({ name, group = name }) => group))
 
 export const USAGE = `npm run bench -- [options]
 
   --runs N        runs of each scenario on each server; medians are shown (3)
   --seconds S     length of each measured stretch (6), of the soak at least 20
-  --only NAMES    scenarios, comma-separated: ${scenarios.map(scenario => scenario.name).join(', ')}
-                  (all but soak, which is compared with nothing)
-  --calls N       calls of the idle scenario (2000), and of the soak at any one time (500)
-  --quick         smoke run of some 20 s: everything is checked, no figure means anything
-  --subject NAME  plugin, or baseline to see what the machine's noise alone does to the ratios (plugin)
+  --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
+                  (all but scale and soak, which are compared with nothing)
+  --calls N       calls of the idle scenario (5000), and of the soak at any one time (500)
+  --quick         smoke run of less than a minute: everything is checked, no figure means anything
+  --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)
+  --profile DIR   write CPU profiles of the measured stretches into this folder, and where the time went; one run
   --json          print JSON instead of a table
   --help          print this
 `
@@ -43,15 +48,17 @@ export function parseOptions (args: readonly string[]): Options | undefined {
       calls: { type: 'string' },
       quick: { type: 'boolean', default: false },
       subject: { type: 'string', default: 'plugin' },
+      profile: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
   })
   if (values.help) return undefined
-  const { quick, subject } = values
-  if (subject !== 'plugin' && subject !== 'baseline') throw new Error('--subject is plugin or baseline')
+  const { quick, profile } = values
+  const subject = SERVERS.find(name => name === values.subject)
+  if (subject === undefined) throw new Error(`--subject is one of ${SERVERS.join(', ')}`)
   return {
-    runs: number('runs', values.runs ?? (quick ? '1' : '3'), 1, 99),
+    runs: number('runs', values.runs ?? (quick || profile !== undefined ? '1' : '3'), 1, 99),
     size: {
       quick,
       seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 86_400),
@@ -59,18 +66,25 @@ export function parseOptions (args: readonly string[]): Options | undefined {
     },
     scenarios: chosen(values.only, quick, subject),
     subject,
+    profile,
     json: values.json
   }
 }
 
 function chosen (only: string | undefined, quick: boolean, subject: ServerName): Scenario[] {
-  if (only === undefined) return scenarios.filter(({ alone, slow }) => alone !== true && !(quick && slow === true))
-  return only.split(',').map(name => {
-    const found = scenarios.find(scenario => scenario.name === name)
-    if (found === undefined) throw new Error(`--only: no scenario ${JSON.stringify(name)}`)
-    if (found.alone === true && subject !== 'plugin') throw new Error(`--subject: ${name} runs on the plugin only`)
+  if (only === undefined) return scenarios.filter(scenario => scenario.alone !== true && !(quick && scenario.slow === true) && canRun(subject, scenario))
+  return only.split(',').flatMap(name => {
+    const found = scenarios.filter(scenario => scenario.name === name || scenario.group === name)
+    if (found.length === 0) throw new Error(`--only: no scenario ${JSON.stringify(name)}`)
+    if (!found.every(scenario => canRun(subject, scenario))) throw new Error(`--subject: ${name} does not run on ${subject}`)
     return found
   })
+}
+
+/** The bare route has nothing to say, and what is compared with nothing is about the plugin. */
+function canRun (subject: ServerName, { alone, baselines = [] }: Scenario): boolean {
+  if (alone === true) return subject === 'plugin'
+  return subject !== 'route' || baselines.includes('route')
 }
 
 function number (name: string, text: string, min: number, max: number): number {

@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url'
 import type { ModelStats } from './model-server.js'
 import type { ProbeReport, ProbeRequest } from './servers/probe.js'
 
-/** A server that can be measured. */
-export type ServerName = 'plugin' | 'baseline'
+/** The servers that can be measured; `servers/` has a file of each. */
+export const SERVERS = ['plugin', 'baseline', 'undici', 'route'] as const
+
+export type ServerName = typeof SERVERS[number]
 
 /** The model all servers talk to. */
 export interface Model {
@@ -22,8 +24,20 @@ export interface Model {
 export interface Server {
   /** Base URL of its WebSocket routes. */
   readonly url: string
-  probe (options?: Partial<ProbeRequest>): Promise<ProbeReport>
+  /** Files of the CPU profiles taken so far. */
+  readonly profiles: readonly string[]
+  probe (options?: { readonly gc: boolean }): Promise<ProbeReport>
+  /** What is done meanwhile goes into a CPU profile, if the server was started with one. */
+  profiled<T> (work: () => Promise<T>): Promise<T>
   stop (): Promise<void>
+}
+
+/** How a server is started. */
+interface ServerOptions {
+  /** What is to be set in its environment, apart from what all need. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Path of its CPU profiles, without the ending. */
+  readonly profile?: string | undefined
 }
 
 /** What the agent says first in every call, on every server. */
@@ -37,7 +51,9 @@ const PROBE_TIMEOUT_MS = 20_000
 const FILES = {
   model: new URL('./model-server.ts', import.meta.url),
   plugin: new URL('./servers/plugin.ts', import.meta.url),
-  baseline: new URL('./servers/baseline.ts', import.meta.url)
+  baseline: new URL('./servers/baseline.ts', import.meta.url),
+  undici: new URL('./servers/undici.ts', import.meta.url),
+  route: new URL('./servers/route.ts', import.meta.url)
 }
 
 const live = new Set<ChildProcess>()
@@ -60,11 +76,8 @@ export async function startModel (): Promise<Model> {
   }
 }
 
-/**
- * Starts a server whose agent asks `modelName` of `model`.
- * @param env what else is to be set
- */
-export async function startServer (name: ServerName, model: Model, modelName: string, env: Readonly<Record<string, string>> = {}): Promise<Server> {
+/** Starts a server whose agent asks `modelName` of `model`. */
+export async function startServer (name: ServerName, model: Model, modelName: string, { env, profile }: ServerOptions = {}): Promise<Server> {
   const { child, port } = await start(name, {
     OPENAI_API_KEY: 'bench',
     OPENAI_BASE_URL: model.baseUrl,
@@ -75,9 +88,20 @@ export async function startServer (name: ServerName, model: Model, modelName: st
     MILLIS_ALLOWLIST: '127.0.0.1,::1',
     ...env
   })
+  const profiles: string[] = []
   return {
     url: `ws://127.0.0.1:${port}`,
+    profiles,
     probe: options => probe(child, options),
+    async profiled (work) {
+      if (profile === undefined) return await work()
+      await probe(child, { profile: 'start' })
+      const result = await work()
+      const file = `${profile}${profiles.length === 0 ? '' : `-${profiles.length + 1}`}.cpuprofile`
+      await probe(child, { profile: { file } })
+      profiles.push(file)
+      return result
+    },
     stop: () => stop(child)
   }
 }

@@ -1,10 +1,11 @@
 /**
- * `npm run bench`: the plugin and what a careful user writes by hand, under the same load, side by side. Exits with 1
- * when any word of any reply was wrong, missing or stale, or a soak left something behind, and with 2 when it was called
- * wrongly.
+ * `npm run bench`: the plugin and what users write by hand, under the same load, side by side. Exits with 1 when any word
+ * of any reply was wrong, missing or stale, or a soak left something behind, and with 2 when it was called wrongly.
  */
+import { mkdirSync } from 'node:fs'
 import { compare } from './compare.js'
 import { type Options, parseOptions, USAGE } from './options.js'
+import { describeProfile } from './profile.js'
 import { table } from './table.js'
 
 function readOptions (): Options | undefined {
@@ -16,14 +17,25 @@ function readOptions (): Options | undefined {
   }
 }
 
+async function run (options: Options): Promise<void> {
+  const { json, profile, runs, size, subject } = options
+  if (profile !== undefined) mkdirSync(profile, { recursive: true })
+  const { rows, profiles } = await compare(options, text => process.stderr.write(text))
+  if (size.quick) process.stderr.write('A smoke run: every word was right, and no figure means anything.\n')
+  process.stdout.write(json ? `${JSON.stringify({ subject, runs, size, rows, profiles }, null, 2)}\n` : table(rows, subject))
+  if (profile === undefined) return
+  process.stderr.write('The profiler was on: no figure can be compared with those of other runs.\n')
+  const described = profiles.map(file => `\n${describeProfile(file)}`).join('')
+  if (json) process.stderr.write(described)
+  else process.stdout.write(described)
+}
+
 const options = readOptions()
 if (options === undefined) {
   process.stdout.write(USAGE)
 } else {
   try {
-    const rows = await compare(options, text => process.stderr.write(text))
-    if (options.size.quick) process.stderr.write('A smoke run: every word was right, and no figure means anything.\n')
-    process.stdout.write(options.json ? `${JSON.stringify({ subject: options.subject, runs: options.runs, size: options.size, rows }, null, 2)}\n` : table(rows, options.subject))
+    await run(options)
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n`)
     process.exitCode = 1

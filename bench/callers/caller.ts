@@ -23,6 +23,7 @@ export interface CallerOptions {
 }
 
 const TIMEOUT_MS = 30_000
+const NORMAL_CLOSURE = 1000
 
 /** A provider's end of one call. Any frame it may not get, and any early end of the socket, fails the run. */
 export abstract class Caller {
@@ -38,6 +39,7 @@ export abstract class Caller {
   #greeted!: () => void
   #greeting!: Promise<void>
   #greetingText = ''
+  #openedAt = NaN
   #wasGreeted = false
   #newest = 0
   #live: Reply | undefined
@@ -99,7 +101,7 @@ export abstract class Caller {
   hangUp (): void {
     this.#cutOff()
     this.#closing = true
-    this.socket.close()
+    this.socket.close(NORMAL_CLOSURE)
   }
 
   /** The connection breaks. What was being said is lost, and the socket's end is no failure. */
@@ -187,7 +189,10 @@ export abstract class Caller {
     const socket = new WebSocket(this.#url, { perMessageDeflate: false })
     // What becomes of a connection that was replaced is of no interest.
     const when = <A extends unknown[]>(act: (...args: A) => void) => (...args: A): void => { if (socket === this.#socket) act(...args) }
-    socket.on('open', when(() => this.opened()))
+    socket.on('open', when(() => {
+      this.#openedAt = performance.now()
+      this.opened()
+    }))
     socket.on('error', when(error => this.#closing || this.fail(`socket: ${error.message}`)))
     socket.on('close', when(code => {
       this.closed()
@@ -217,6 +222,7 @@ export abstract class Caller {
   }
 
   #heardGreeting (content: string, complete: boolean): void {
+    if (this.#greetingText === '' && content !== '' && !this.isRedialled) this.options.tally.counts.greetingMs.push(performance.now() - this.#openedAt)
     this.#greetingText += content
     if (!complete) return
     // A greeting that was on its way when the connection broke may count as heard, one that was heard does.

@@ -24,6 +24,8 @@ export interface Counts {
   updates: number
   /** What the server added to the wait for each first token, in ms: the whole wait less the model's own share. */
   addedMs: number[]
+  /** From the open socket of a new call to the first frame of its greeting, in ms. */
+  greetingMs: number[]
   /** How long each keep-alive waited for its answer, in ms. */
   keepaliveMs: number[]
 }
@@ -41,5 +43,5 @@ export class Tally {
 }
 
 function noCounts (): Counts {
-  return { tokens: 0, replies: 0, fallbacks: 0, superseded: 0, lateFrames: 0, keepalives: 0, redials: 0, malformed: 0, updates: 0, addedMs: [], keepaliveMs: [] }
+  return { tokens: 0, replies: 0, fallbacks: 0, superseded: 0, lateFrames: 0, keepalives: 0, redials: 0, malformed: 0, updates: 0, addedMs: [], greetingMs: [], keepaliveMs: [] }
 }

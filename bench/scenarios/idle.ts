@@ -4,15 +4,19 @@
 import { RetellCaller } from '../callers/retell.js'
 import { Tally } from '../callers/tally.js'
 import { Crowd } from '../crowd.js'
-import { lower, type Scenario } from './scenario.js'
+import { affordable } from '../open-files.js'
+import { lower, note, type Scenario } from './scenario.js'
 
+const CALLS = 5_000
 const KEEPALIVE_ROUND_MS = 2000
 
 export const idle: Scenario = {
   name: 'idle',
   model: 'bunch-50',
-  async run ({ server, size }) {
-    const count = size.calls ?? (size.quick ? 100 : 2000)
+  baselines: ['baseline', 'route'],
+  async run (bench) {
+    const { server, size } = bench
+    const count = affordable(size.calls ?? (size.quick ? 100 : CALLS), bench)
     const crowd = new Crowd(options => new RetellCaller(options), server, 50, new Tally())
     // The first calls compile code and fill pools that all later ones share.
     await crowd.dial(Math.ceil(count / 10))
@@ -25,6 +29,8 @@ export const idle: Scenario = {
     const after = await server.probe({ gc: true })
     crowd.hangUp()
     return [
+      note('calls', '', count),
+      lower('resident memory of the process', 'MiB', after.rssBytes / 2 ** 20),
       lower('resident memory per call', 'KiB', (after.rssBytes - before.rssBytes) / 1024 / count),
       lower('heap and buffers held per call', 'KiB', (after.heldBytes - before.heldBytes) / 1024 / count),
       lower('server CPU per 1,000 keep-alives', 'ms', cpuMs / counts.keepalives * 1000)

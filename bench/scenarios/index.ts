@@ -1,12 +1,14 @@
 /** Every scenario, in the order in which they are run. */
+import { greetings } from './greetings.js'
 import { idle } from './idle.js'
 import { longCall } from './long-call.js'
 import { paced } from './paced.js'
 import { reconnects } from './reconnects.js'
+import { scale } from './scale.js'
 import type { Scenario } from './scenario.js'
 import { soak } from './soak.js'
 import { supersede } from './supersede.js'
 import { bunch, millis, stream } from './throughput.js'
 import { updates } from './updates.js'
 
-export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, idle, reconnects, soak]
+export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak]

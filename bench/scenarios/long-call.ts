@@ -15,6 +15,7 @@ const TOKENS = 20
 export const longCall: Scenario = {
   name: 'long-call',
   model: `paced-100-10-${TOKENS}`,
+  baselines: ['baseline'],
   async run ({ server, size }) {
     const [frame] = updateFrames(BYTES, 1)
     if (frame === undefined) throw new Error('no frame')

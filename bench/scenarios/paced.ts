@@ -14,6 +14,7 @@ const RESOLUTION_MS = 10
 export const paced: Scenario = {
   name: 'paced',
   model: 'paced-200-20-40',
+  baselines: ['baseline', 'undici'],
   async run ({ server, size }) {
     const crowd = new Crowd(options => new RetellCaller(options), server, 40, new Tally())
     await crowd.dial(calls(size, 200))

@@ -3,7 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Caller } from '../callers/caller.js'
-import type { Model, Server } from '../processes.js'
+import type { Model, Server, ServerName } from '../processes.js'
 
 /** How much of everything. */
 export interface Size {
@@ -36,11 +36,17 @@ export interface Figure {
 /** One kind of load. */
 export interface Scenario {
   readonly name: string
+  /** Names several scenarios at once. */
+  readonly group?: string
   /** Name of the model, which sets its pace. */
   readonly model: string
-  /** Left out of the smoke run, and run once instead of several times, as it takes a minute and counts whole things. */
+  /** What the subject is compared with. */
+  readonly baselines?: readonly ServerName[]
+  /** Left out of the smoke run, as it takes a minute. */
   readonly slow?: boolean
-  /** Compared with nothing: runs on the plugin only, once, and only when it is named. */
+  /** Run once instead of several times, as it counts whole things, or takes long. */
+  readonly once?: boolean
+  /** Compared with nothing: runs on the plugin only, and only when it is named. */
   readonly alone?: boolean
   /** How the server is configured, apart from what all scenarios need. */
   readonly env?: Readonly<Record<string, string>>

@@ -50,6 +50,7 @@ export const soak: Scenario = {
   name: 'soak',
   model: `paced-150-40-${TOKENS}`,
   alone: true,
+  once: true,
   env: {
     FIRST_TOKEN_TIMEOUT_MS: String(DEADLINE_MS),
     TOKEN_GAP_TIMEOUT_MS: String(DEADLINE_MS),

@@ -16,6 +16,7 @@ const TOKENS = 20
 export const supersede: Scenario = {
   name: 'supersede',
   model: `paced-${FIRST_MS}-10-${TOKENS}`,
+  baselines: ['baseline'],
   async run ({ server, model, size }) {
     const tally = new Tally()
     const crowd = new Crowd(options => new RetellCaller(options), server, TOKENS, tally)
@@ -39,7 +40,8 @@ export const supersede: Scenario = {
     crowd.hangUp()
     return [
       lower('frames wasted per 1,000 barge-ins', '', counts.lateFrames / counts.superseded * 1000),
-      lower('model replies not cancelled per 1,000 barge-ins', '', unheard / superseded * 1000),
+      lower('model requests not cancelled', '', unheard),
+      lower('model requests not cancelled per 1,000 barge-ins', '', unheard / superseded * 1000),
       lower('new model connections per 1,000 requests', '', (after.connections - before.connections) / (after.requests - before.requests) * 1000),
       lower('added to the first token, p99', 'ms', percentile(counts.addedMs, 0.99)),
       lower('server CPU per 1,000 barge-ins', 'ms', cpuMs / counts.superseded * 1000)

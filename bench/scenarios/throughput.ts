@@ -7,14 +7,16 @@ import { MillisCaller } from '../callers/millis.js'
 import { RetellCaller } from '../callers/retell.js'
 import { Tally } from '../callers/tally.js'
 import { Crowd } from '../crowd.js'
+import type { ServerName } from '../processes.js'
 import { calls, higher, lower, type Scenario, turn, warmUpMs } from './scenario.js'
 
 const TOKENS = 50
 
-function throughput (name: string, model: string, make: (options: CallerOptions) => Caller): Scenario {
+function throughput (name: string, model: string, baselines: readonly ServerName[], make: (options: CallerOptions) => Caller): Scenario {
   return {
     name,
     model: `${model}-${TOKENS}`,
+    baselines,
     async run ({ server, size }) {
       const crowd = new Crowd(make, server, TOKENS, new Tally())
       await crowd.dial(calls(size, 50))
@@ -32,10 +34,10 @@ function throughput (name: string, model: string, make: (options: CallerOptions)
 }
 
 /** The model writes each reply at once. */
-export const bunch = throughput('bunch', 'bunch', options => new RetellCaller(options))
+export const bunch = throughput('bunch', 'bunch', ['baseline', 'undici'], options => new RetellCaller(options))
 
 /** The model writes token by token, without a pause. */
-export const stream = throughput('stream', 'stream', options => new RetellCaller(options))
+export const stream = throughput('stream', 'stream', ['baseline', 'undici'], options => new RetellCaller(options))
 
 /** The same as `bunch`, spoken in Millis' protocol. */
-export const millis = throughput('millis', 'bunch', options => new MillisCaller(options))
+export const millis = throughput('millis', 'bunch', ['baseline'], options => new MillisCaller(options))

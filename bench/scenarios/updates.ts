@@ -15,6 +15,7 @@ const TOKENS = 50
 export const updates: Scenario = {
   name: 'updates',
   model: `bunch-${TOKENS}`,
+  baselines: ['baseline'],
   async run ({ server, size }) {
     const frames = updateFrames(BYTES, UPDATES_A_TURN)
     const mib = frames.reduce((sum, frame) => sum + frame.length, 0) / 2 ** 20 / frames.length

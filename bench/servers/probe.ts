@@ -3,11 +3,14 @@
  * what it serves.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { startProfile, writeProfile } from './profiler.js'
 
 /** The harness' question. */
 export interface ProbeRequest {
   /** Collect garbage first, so that memory shows what is held, not what is left over. */
   readonly gc: boolean
+  /** Begin a CPU profile, or end it and write it to a file. */
+  readonly profile?: 'start' | { readonly file: string }
 }
 
 /** The server's answer. */
@@ -35,8 +38,10 @@ export function answerProbes (countCalls?: () => number): void {
   if (process.send === undefined) return
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()
-  process.on('message', (request: ProbeRequest) => {
-    if (request.gc) globalThis.gc?.()
+  process.on('message', async ({ gc, profile }: ProbeRequest) => {
+    if (profile === 'start') await startProfile()
+    else if (profile !== undefined) await writeProfile(profile.file)
+    if (gc) globalThis.gc?.()
     const cpu = process.cpuUsage()
     const memory = process.memoryUsage()
     const report: ProbeReport = {
