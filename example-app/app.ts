@@ -22,11 +22,11 @@ export function createApp (options: FastifyServerOptions = {}): FastifyInstance 
   //   else yield * myModel.stream(turn.messages, { signal: turn.signal })
   // })
 
-  // Options win over the environment, which is to have the last word on the instructions.
-  app.register(voiceAgentPlugin, { openai: { tools, instructions: AGENT_INSTRUCTIONS } })
-
   const isModelNamed = Boolean(OPENAI_API_KEY || OPENAI_BASE_URL || AZURE_OPENAI_ENDPOINT)
   if (!isModelNamed && !app.hasDecorator('agent')) app.register(scriptedDesk, { tools })
+
+  // Options win over the environment, which is to have the last word on the instructions.
+  app.register(voiceAgentPlugin, isModelNamed ? { openai: { tools, instructions: AGENT_INSTRUCTIONS } } : {})
   return app
 }
 

@@ -43,7 +43,7 @@ export interface ChatToolCall {
 export type ChatMessage =
   | { readonly role: 'user', readonly content: string }
   | { readonly role: 'assistant', readonly content: string }
-  | { readonly role: 'assistant', readonly content: null, readonly tool_calls: ChatToolCall[] }
+  | { readonly role: 'assistant', readonly content: string | null, readonly tool_calls: ChatToolCall[] }
   | { readonly role: 'tool', readonly tool_call_id: string, readonly content: string }
 
 /**
@@ -107,6 +107,8 @@ export interface Call {
   readonly variables: Readonly<Record<string, string>>
   /** The provider's own object (Retell `call_details.call`, Millis `start_call.data`), untouched; undefined until it is in. */
   readonly details: unknown
+  /** How many turns came to their end by themselves: not aborted, not failed. */
+  readonly completedTurns: number
   /** The user's, JSON-serialisable. */
   readonly state: Record<string, unknown>
   /** Bound to call id and provider. */
@@ -140,11 +142,12 @@ export interface Call {
    * transcript where it keeps one. Yielding it does the same, but a result may come when its turn is over, and what was
    * done was done. Of each call and each result the provider is told once; a later result takes the place of the first
    * in `messages`. What {@link runTool} does is recorded by it.
-   * @returns whether it is news: the first call, or the first result, with its id
-   * @throws VOICE_AGENT_ERR_ACTION when it was not made by {@link toolCall} or {@link toolResult}, or is a call and no turn
-   * is live
+   * @param turn whose call it is: where that is over, it is refused
+   * @returns whether it is news: the first call with its id, or its first result
+   * @throws VOICE_AGENT_ERR_ACTION when it was not made by {@link toolCall} or {@link toolResult}, or is a call of no turn
+   * that is live
    */
-  record (entry: ToolAction): boolean
+  record (entry: ToolAction, turn?: Turn): boolean
   /**
    * Has the app wait for work that goes on after its turn, or after its call: on `app.close()` for at most 5,000 ms,
    * before `onClose` hooks take away what it works with. A rejection is logged.
@@ -175,6 +178,7 @@ export type Action =
   | { readonly action: 'flush' }
   | { readonly action: 'filler', readonly text: string }
   | { readonly action: 'uninterruptible', readonly text: string }
+  | { readonly action: 'working' }
   | ToolCallAction
   | ToolResultAction
 
@@ -187,6 +191,8 @@ export interface ToolCallAction {
   readonly arguments: string
   /** Whoever calls it again waits for the same run: so it is with {@link runTool}. */
   readonly runsOnce?: boolean
+  /** Members of the model's own, which it wants to have back with the call in `messages`. */
+  readonly extra?: object
 }
 
 /** A tool returned. Made by {@link toolResult}. */
@@ -270,6 +276,11 @@ export function uninterruptible (speech: string): Action {
   return { action: 'uninterruptible', text: text(speech, 'uninterruptible') }
 }
 
+/** Says nothing, and lets the wait for the next word begin anew: the agent is at work, such as on a long tool call. */
+export function working (): Action {
+  return { action: 'working' }
+}
+
 /**
  * Records that a tool is being called: in the `messages` of later turns, and in Retell's transcript
  * (`tool_call_invocation`). Until its result is recorded, silence is bounded by `deadlines.turnMs` alone.
@@ -304,9 +315,10 @@ const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   'press-digits': TypeCompiler.Compile(Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$' }) })),
   pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
   flush: TypeCompiler.Compile(Type.Object({})),
+  working: TypeCompiler.Compile(Type.Object({})),
   filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
-  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()) })),
+  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({})) })),
   'tool-result': TypeCompiler.Compile(Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) }))
 }
 

@@ -1,6 +1,6 @@
 export { voiceAgentPlugin, voiceAgentPlugin as default } from './plugin.js'
 export { envSchema } from './options.js'
-export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible } from './agent.js'
+export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible, working } from './agent.js'
 export { endCallTool, pressDigitsTool, transferCallTool } from './agents/call-tools.js'
 export { failover } from './agents/failover.js'
 export { openAIAgent } from './agents/openai.js'

@@ -64,6 +64,8 @@ export interface VoiceAgentOptions extends CallHooks {
   messages?: {
     /** Default false: a message `(The call has connected.)` stands before the agent's greeting, since many models want the user to come first. */
     leadingAssistant?: boolean
+    /** What the assistant says between a tool's result and the caller's next words. Mistral's servers, among others, refuse them side by side. Default none. */
+    afterTool?: string
   }
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
@@ -159,7 +161,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   fallback: Line,
   filler: Line,
   deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
-  messages: members({ leadingAssistant: Type.Boolean() }),
+  messages: members({ leadingAssistant: Type.Boolean(), afterTool: Type.String() }),
   onCallStart: Hook,
   onTranscript: Hook,
   onTurnEnd: Hook,

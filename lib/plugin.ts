@@ -73,6 +73,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       calls,
       hooks,
       leadingAssistant: options.messages?.leadingAssistant ?? false,
+      afterTool: options.messages?.afterTool ?? '',
       deadlines: {
         firstTokenMs: config.FIRST_TOKEN_TIMEOUT_MS,
         tokenGapMs: config.TOKEN_GAP_TIMEOUT_MS,
@@ -180,6 +181,9 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
       fastify.decorate('agent', agent)
     }
     if (typeof fastify.agent !== 'function') throw new AgentError(typeof fastify.agent)
+    if (options.openai?.tools !== undefined && (fastify.agent === scriptedAgent || !builtInAgents.has(fastify.agent))) {
+      fastify.log.warn('openai.tools are not used: the built-in OpenAI agent does not serve')
+    }
   })
   fastify.addHook('onClose', async function closeBuiltInAgent () { await close() })
 }

@@ -1,6 +1,7 @@
 /**
  * One agent, asked one turn: it can be taken off the turn at any moment, and then nothing it does is heard.
  */
+import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { isAction, type Agent, type ChatMessage, type Reply, type Turn } from '../agent.js'
 import { DeadlineError, SpeechError, TurnAbortedError } from '../errors.js'
@@ -24,6 +25,7 @@ export class Attempt {
   constructor (app: FastifyInstance, agent: Agent, turn: Turn, firstTokenMs?: number) {
     this.#turn = turn
     this.#ask = () => agent.call(app, viewOf(turn, this.#controller.signal))
+    setMaxListeners(0, this.#controller.signal) // each tool that runs has two
     turn.signal.addEventListener('abort', this.#onTurnAborted)
     if (firstTokenMs === undefined) return
     this.#deadline = setTimeout(() => {

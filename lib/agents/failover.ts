@@ -163,9 +163,9 @@ async function sayHello (app: FastifyInstance, agent: Agent, { call, log }: Turn
 
 // A probe has the facts of a real call, as agents may look them up, and no way to reach its caller.
 function madeUpTurn (call: Call, log: Turn['log'], signal: AbortSignal): Turn {
-  const { id, provider, from, to, direction, metadata, variables, details } = call
+  const { id, provider, from, to, direction, metadata, variables, details, completedTurns } = call
   const refuse = async () => { throw new CallEndedError() }
-  const facts = { id, provider, from, to, direction, metadata, variables, details }
+  const facts = { id, provider, from, to, direction, metadata, variables, details, completedTurns }
   // Nothing is recorded, and so no tool runs.
   const refuseNow = () => { throw new CallEndedError() }
   const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record: refuseNow, waitUntil: refuseNow }

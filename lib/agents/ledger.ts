@@ -13,6 +13,8 @@ export interface ToolOutcome {
   /** For the model; never blank. */
   readonly content: string
   readonly successful: boolean
+  /** The tool refused, by a ToolError: nothing was done. */
+  readonly refused?: boolean
   /** What the tool returned, where that ends the turn: to be yielded. */
   readonly action?: TerminalAction
 }
@@ -24,14 +26,16 @@ interface Run {
   readonly settled: Promise<ToolOutcome>
   /** Set once it succeeded: one that failed is forgotten. */
   outcome: ToolOutcome | undefined
-  /** Of the turn that asked last: aborted, if that turn was not completed. */
+  /** Of the turn that asked last. */
   askedBy: AbortSignal
+  /** How many turns of the call had been completed when it was asked for last, or came to its end: until one more is, nobody was told of it. */
+  turns: number
   /** It was told to stop because its turn was aborted. */
   cancelled: boolean
   /** What {@link Ledger} had counted when it began. */
   readonly effects: number
-  /** It succeeded when the model had already been told that its outcome is not known. */
-  isUntold: boolean
+  /** Was a model told how it ended, rather than that it does not know yet? */
+  isTold: boolean
 }
 
 const ledgers = new WeakMap<Call, Ledger>()
@@ -46,8 +50,8 @@ export function ledgerOf (call: Call): Ledger {
 /** The runs of one call's tools, by tool and arguments. */
 export class Ledger {
   readonly #runs = new Map<string, Run>()
-  /** How often each has succeeded. */
-  readonly #successes = new Map<string, number>()
+  /** How often each has come to an end that is known. */
+  readonly #ends = new Map<string, number>()
   /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
   #effects = 0
 
@@ -55,8 +59,9 @@ export class Ledger {
    * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
    * under way is waited for, unless it was cancelled and is about to fail. Never rejects. Whether it begins is decided
    * before this returns.
+   * @param isAwaited is anybody still there to be told, when it has come to its end?
    */
-  async settle (tool: Tool, args: Static<TObject>, turn: Turn): Promise<ToolOutcome> {
+  async settle (tool: Tool, args: Static<TObject>, turn: Turn, isAwaited = () => true): Promise<ToolOutcome> {
     let written: string
     try {
       written = canonical(args)
@@ -66,25 +71,28 @@ export class Ledger {
     const key = `${tool.name} ${written}`
     for (;;) {
       const known = this.#runs.get(key)
-      if (known === undefined || !this.#stands(known, turn)) {
-        // After a wait nobody may be there to be told.
-        return turn.signal.aborted ? failed('cancelled') : this.#begin(tool, args, turn, key, written).settled
-      }
-      const isDone = known.outcome !== undefined
-      const wasTold = isDone && known.askedBy !== turn.signal && !known.askedBy.aborted
-      known.askedBy = turn.signal
-      if (isDone) known.isUntold = false
-      const outcome = known.outcome ?? await known.settled
-      if (known.cancelled && !outcome.successful) continue
-      return wasTold ? { ...outcome, content: `${outcome.content}\n(Not run again: this was done earlier in the call.)` } : outcome
+      const isNew = known === undefined || !this.#stands(known, turn)
+      // After a wait nobody may be there to be told.
+      if (isNew && turn.signal.aborted) return failed('cancelled')
+      const isSameTurn = known?.askedBy === turn.signal
+      const isOld = known?.outcome !== undefined && known.turns !== turn.call.completedTurns
+      const run = isNew ? this.#begin(tool, args, turn, key, written) : known
+      run.askedBy = turn.signal
+      run.turns = turn.call.completedTurns
+      const outcome = run.outcome ?? await run.settled
+      if (!isNew && run.cancelled && !outcome.successful) continue
+      run.isTold ||= isAwaited()
+      if (isNew) return outcome
+      if (isSameTurn) return noted(outcome, 'Run only once: this is the same call as before.')
+      return isOld ? noted(outcome, 'Not run again: this was done earlier in the call.') : outcome
     }
   }
 
   /** Does a run, or its result, stand for a new one? */
-  #stands ({ tool, outcome, askedBy, cancelled, effects, isUntold }: Run, turn: Turn): boolean {
+  #stands ({ tool, outcome, askedBy, turns, cancelled, effects, isTold }: Run, turn: Turn): boolean {
     if (outcome === undefined) return tool.sideEffects || (!cancelled && effects === this.#effects)
-    if (isUntold || tool.reuse === 'call') return true
-    return askedBy.aborted && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
+    if (tool.reuse === 'call' || (tool.sideEffects && !isTold)) return true
+    return turns === turn.call.completedTurns && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
   }
 
   #begin (tool: Tool, args: Static<TObject>, turn: Turn, key: string, written: string): Run {
@@ -96,7 +104,7 @@ export class Ledger {
     let settle!: (outcome: Promise<ToolOutcome>) => void
     // Before it begins: a tool may ask for itself at once.
     const settled = new Promise<ToolOutcome>(resolve => { settle = resolve })
-    const run: Run = { tool, settled, outcome: undefined, askedBy, cancelled: false, effects: this.#effects, isUntold: false }
+    const run: Run = { tool, settled, outcome: undefined, askedBy, turns: call.completedTurns, cancelled: false, effects: this.#effects, isTold: false }
     const cancel = (): void => {
       run.cancelled = true
       controller.abort(askedBy.reason)
@@ -107,21 +115,22 @@ export class Ledger {
       timer = setTimeout(() => {
         controller.abort(new DeadlineError('tool', tool.timeoutMs))
         resolve()
-      }, tool.timeoutMs)
+      }, tool.timeoutMs).unref()
     })
     if (tool.sideEffects) this.#effects++
     this.#runs.set(key, run)
 
     const idempotencyKey = createHash('sha256')
-      .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#successes.get(key) ?? 0])).digest('base64url')
+      .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#ends.get(key) ?? 0])).digest('base64url')
     settle(execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal).then(outcome => {
       clearTimeout(timer)
       askedBy.removeEventListener('abort', cancel)
       if (tool.sideEffects) this.#effects++
+      // An interface that knows the key would go on answering with the refusal.
+      if (outcome.successful || outcome.refused) this.#ends.set(key, (this.#ends.get(key) ?? 0) + 1)
       if (outcome.successful) {
         run.outcome = outcome
-        run.isUntold = tool.sideEffects && controller.signal.reason instanceof DeadlineError
-        this.#successes.set(key, (this.#successes.get(key) ?? 0) + 1)
+        run.turns = call.completedTurns
       } else if (this.#runs.get(key) === run) {
         this.#runs.delete(key)
       }
@@ -155,7 +164,7 @@ async function run (tool: Tool, args: Static<TObject>, context: ToolContext, sig
   try {
     returned = await tool.execute(args, context)
   } catch (error) {
-    if (error instanceof ToolError) return failed(error.message)
+    if (error instanceof ToolError) return { ...failed(error.message), refused: true }
     if (signal.aborted) {
       logDetail(context.log, error, 'a tool threw when it was told to stop')
       return unfinished(tool, signal.reason)
@@ -187,6 +196,11 @@ export function unfinished ({ sideEffects }: Tool, reason: unknown): ToolOutcome
 /** What the model is told of a call that came to nothing. */
 export function failed (error: string): ToolOutcome {
   return { content: JSON.stringify({ error }), successful: false }
+}
+
+/** A result that was there before, for a model that may think it asked for it once more. */
+function noted (outcome: ToolOutcome, note: string): ToolOutcome {
+  return outcome.successful ? { ...outcome, content: `${outcome.content}\n(${note})` } : outcome
 }
 
 function outcomeOf (returned: unknown, context: ToolContext): ToolOutcome {

@@ -1,7 +1,7 @@
 /**
  * One tool call of one turn: checked, put on the record, run at most once, and waited for no longer than is allowed.
  */
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
 import { toolCall, toolResult, type ToolCallAction, type Turn } from '../agent.js'
 import { DeadlineError } from '../errors.js'
@@ -19,7 +19,7 @@ import type { Tool, ToolArguments } from './tool.js'
  */
 export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newToolCallId()): Promise<ToolOutcome> {
   turn.signal.throwIfAborted()
-  const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)))
+  const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)), turn)
   const ownId = record(id) ? id : newToolCallId()
   if (ownId !== id) record(ownId)
   return await answerCall(turn, ownId, tool, tool.read(args))
@@ -34,9 +34,11 @@ export async function answerCall (turn: Turn, id: string, tool: Tool | undefined
   }
   if (tool === undefined || 'error' in read) return recorded(failed('error' in read ? read.error : 'there is no such tool'))
 
-  const settled = ledgerOf(call).settle(tool, read.args, turn).then(recorded)
+  let isAwaited = true
+  const settled = ledgerOf(call).settle(tool, read.args, turn, () => isAwaited).then(recorded)
   return await new Promise((resolve, reject) => {
     const finish = (end: () => void): void => {
+      isAwaited = false
       clearTimeout(timer)
       signal.removeEventListener('abort', aborted)
       end()
@@ -51,14 +53,16 @@ export async function answerCall (turn: Turn, id: string, tool: Tool | undefined
 }
 
 /** The entry of a call that is in the ledger. */
-export function recordedOnce (id: string, name: string, args: string): ToolCallAction {
-  return { ...toolCall(id, name, args), runsOnce: true }
+export function recordedOnce (id: string, name: string, args: string, extra?: object): ToolCallAction {
+  return { ...toolCall(id, name, args), runsOnce: true, ...(extra !== undefined && { extra }) }
 }
 
-/** An id for a tool call of a model that gave it none. Models accept up to 40 characters. */
+/** An id for a tool call of a model that gave it none: nine letters and digits, which is all that some servers accept. */
 export function newToolCallId (): string {
-  return `call_${randomUUID().replaceAll('-', '')}`
+  return Array.from(randomBytes(9), byte => LETTERS_AND_DIGITS[byte % LETTERS_AND_DIGITS.length]).join('')
 }
+
+const LETTERS_AND_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 /** What the model wrote, as JSON: not all servers take their own model's mistakes back. */
 export function argumentsText (args: unknown): string {

@@ -1,7 +1,7 @@
 /**
  * Typed tools: what a model may call, and how. Made once, shared by all calls.
  */
-import { FormatRegistry, Kind, type Static, type TObject, type TSchema } from '@sinclair/typebox'
+import { FormatRegistry, Kind, TransformKind, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../agent.js'
@@ -61,12 +61,12 @@ export interface ToolOptions<T extends TObject> {
   /** When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish` with side effects, else `cancel`. */
   onSupersede?: 'finish' | 'cancel'
   /**
-   * When a result stands for the same arguments: in the whole `call`, or only where the `turn` that asked for it was
-   * aborted (a look-up's, too, only as long as nothing with side effects runs). Default `call` with side effects, else
+   * How long a result stands for the same arguments, to the letter: for the whole `call`, or until a `turn` was completed
+   * after it, which is to have told of it (a look-up's also only as long as nothing with side effects runs). Default `call` with side effects, else
    * `turn`. A tool that may well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
    */
   reuse?: 'call' | 'turn'
-  /** Has the model's server hold the model to the schema, which not all can. Default false. */
+  /** Has the model's server hold the model to the schema, which not all can. Then no member may be optional. Default false. */
   strict?: boolean
 }
 
@@ -113,15 +113,15 @@ const LONGEST_MS = 2_147_483_647
  */
 export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
   check(options)
-  const { name, description, parameters, say = '', filler = FILLER, sideEffects = true } = options
-  const schema = compile(name, parameters)
+  const { name, description, parameters, say = '', filler = FILLER, sideEffects = true, strict = false } = options
+  const schema = compile(name, parameters, strict)
   const spoken = typeof say === 'object' ? say : undefined
 
   const made = Object.freeze({
     name,
     description,
-    parameters: schemaOf(parameters, spoken),
-    strict: options.strict ?? false,
+    parameters: schemaOf(parameters, spoken, strict),
+    strict,
     fillerMs: options.fillerMs ?? 2_000,
     timeoutMs: options.timeoutMs ?? 10_000,
     sideEffects,
@@ -162,8 +162,8 @@ function lineOf<A> (line: string | ((args: A) => string), args: A): string {
 function parse (raw: unknown): Record<string, unknown> | undefined {
   try {
     // Models that call a tool without parameters often write nothing.
-    const text = typeof raw === 'string' ? raw.trim() || '{}' : JSON.stringify(raw)
-    const value: unknown = JSON.parse(text)
+    const text = typeof raw === 'string' ? raw.trim() || '{}' : JSON.stringify(raw ?? {})
+    const value: unknown = JSON.parse(text) ?? {}
     return isObject(value) ? value : undefined
   } catch {
     return undefined
@@ -206,16 +206,25 @@ function mismatches (errors: Iterable<ValueError>): string {
   return Array.from(byPath, ([path, message]) => `${path || '/'}: ${message}`).slice(0, MAX_MISMATCHES).join('; ')
 }
 
+/** Kinds of values that no JSON holds. */
+const NO_JSON: ReadonlySet<string> = new Set(['AsyncIterator', 'BigInt', 'Constructor', 'Date', 'Function', 'Iterator', 'Promise', 'RegExp', 'Symbol', 'Uint8Array', 'Undefined', 'Void'])
+
 // What is not checked would reach the tool, and what can never fit would keep it from running, both in mid-call.
-function compile<T extends TObject> (name: string, parameters: T): TypeCheck<T> {
-  for (const { enum: values, format } of schemasIn(parameters)) {
-    if (values !== undefined) throw new ConfigError(`tool ${name}: parameters has an enum, which is not checked: use Type.Union() of Type.Literal()`)
-    if (format !== undefined && !FormatRegistry.Has(format)) throw new ConfigError(`tool ${name}: parameters has the format ${format}, which is not known: use a pattern`)
+function compile<T extends TObject> (name: string, parameters: T, strict: boolean): TypeCheck<T> {
+  const refuse = (why: string): never => { throw new ConfigError(`tool ${name}: parameters ${why}`) }
+  for (const schema of schemasIn(parameters)) {
+    const { enum: values, format } = schema
+    if (values !== undefined) refuse('has an enum, which is not checked: use Type.Union() of Type.Literal()')
+    if (format !== undefined && !FormatRegistry.Has(format)) refuse(`has the format ${format}, which is not known: use a pattern`)
+    if (NO_JSON.has(schema[Kind]) || TransformKind in schema) refuse(`has a ${TransformKind in schema ? 'Transform' : schema[Kind]}, which no model can write: take a string and convert it in execute`)
+    if (strict && schema[Kind] === 'Object' && Object.keys(schema['properties']).length > (schema['required']?.length ?? 0)) {
+      refuse('has optional members, which a model that is held to them strictly must not have: use Type.Union([…, Type.Null()])')
+    }
   }
   try {
     return TypeCompiler.Compile(parameters)
   } catch (error) {
-    throw new ConfigError(`tool ${name}: parameters cannot be checked: ${(error as Error).message}`)
+    return refuse(`cannot be checked: ${(error as Error).message}`)
   }
 }
 
@@ -226,13 +235,15 @@ function * schemasIn (value: object): Generator<TSchema> {
   }
 }
 
-// As plain JSON: without the symbols by which TypeBox knows its own, and with one of several strings written in the way
-// that most models have learnt.
-function schemaOf (parameters: TObject, spoken: SayParameter | undefined): Record<string, unknown> {
+// As plain JSON: without the symbols by which TypeBox knows its own, and with literals in the way that all servers know.
+function schemaOf (parameters: TObject, spoken: SayParameter | undefined, strict: boolean): Record<string, unknown> {
   const { properties, required = [], ...rest } = JSON.parse(JSON.stringify(parameters), (_key, value) => {
-    const { anyOf, ...schema } = value ?? {}
-    if (!Array.isArray(anyOf) || !anyOf.every(isStringLiteral)) return value
-    return { ...schema, type: 'string', enum: anyOf.map(({ const: word }) => word) }
+    if (!isObject(value)) return value
+    const { const: literal, anyOf, ...schema } = value
+    if (literal !== undefined && typeof literal !== 'object') return { ...schema, enum: [literal] }
+    if (strict && schema['type'] === 'object' && isObject(schema['properties'])) return { ...schema, additionalProperties: false }
+    if (!Array.isArray(anyOf) || !anyOf.every(isWord)) return value
+    return { ...schema, type: 'string', enum: anyOf.flatMap(one => one.enum) }
   }) as TObject
   if (spoken === undefined) return { ...rest, properties, required }
   const { parameter, description = SPOKEN_PARAMETER } = spoken
@@ -240,8 +251,9 @@ function schemaOf (parameters: TObject, spoken: SayParameter | undefined): Recor
   return { ...rest, properties: { [parameter]: { type: 'string', description }, ...properties }, required: [parameter, ...required] }
 }
 
-function isStringLiteral (schema: object): boolean {
-  return 'const' in schema && typeof schema.const === 'string' && Object.keys(schema).length === 2
+/** A literal of which there is no more to say. */
+function isWord (schema: Record<string, unknown>): boolean {
+  return schema['type'] === 'string' && Array.isArray(schema['enum']) && Object.keys(schema).length === 2
 }
 
 // Nobody checks what an app in JavaScript says.

@@ -34,6 +34,7 @@ export interface CallHost {
   readonly calls: CallRegistry<LiveCall>
   readonly hooks: HookRunner
   readonly leadingAssistant: boolean
+  readonly afterTool: string
   readonly deadlines: DeadlineSettings
   /** How long a call waits for its provider to dial again, in ms. */
   readonly reconnectGraceMs: number
@@ -89,6 +90,7 @@ export class LiveCall implements Call, ConnectionOwner {
   #leaving: LeavingAction | undefined
   #dropsAfterTurn = false
   #turns = 0
+  #completedTurns = 0
   #controls = 0
   #malformed = 0
   #reconnects = 0
@@ -112,6 +114,7 @@ export class LiveCall implements Call, ConnectionOwner {
   get variables (): Readonly<Record<string, string>> { return this.#facts.variables ?? {} }
   get details (): unknown { return this.#facts.details }
   get log (): FastifyBaseLogger { return this.#log }
+  get completedTurns (): number { return this.#completedTurns }
   get hasBegun (): boolean { return this.#phase !== 'opening' }
 
   get #protocol (): Protocol { return this.#connection.protocol }
@@ -230,12 +233,14 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#speaker.send(this.#supported(this.#protocol.agentConfig, 'update-agent').call(this.#protocol, config))
   }
 
-  record (entry: ToolAction): boolean {
+  record (entry: ToolAction, by?: Turn): boolean {
     if (!isAction(entry) || (entry.action !== 'tool-call' && entry.action !== 'tool-result')) {
       throw new ActionError('record: entry must be made by toolCall or toolResult')
     }
     const turn = this.#turn
-    if (entry.action === 'tool-call' && turn === undefined) throw new ActionError('record: no turn is live that could call a tool')
+    if (entry.action === 'tool-call' && (turn === undefined || (by !== undefined && by.id !== turn.id))) {
+      throw new ActionError('record: no turn is live that could call a tool')
+    }
     const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
     if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
     if (isNews) turn?.recorded(entry)
@@ -405,6 +410,7 @@ export class LiveCall implements Call, ConnectionOwner {
   #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
     this.#book.add(turn.floor)
+    if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     const { error, ...figures } = report

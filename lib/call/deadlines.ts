@@ -62,8 +62,10 @@ export class Deadlines {
   /** Tools begin to run, which have deadlines of their own, or have all come to their end. */
   working (isWorking: boolean): void {
     this.#working = isWorking
-    if (isWorking) this.hold()
-    else this.alive()
+    if (isWorking) return this.hold()
+    this.alive()
+    // Tools have fillers of their own; now the agent is waited for once more.
+    if (!this.#answering) this.#filler?.refresh()
   }
 
   /** The agent is not waited for, but kept waiting, until the next piece. */

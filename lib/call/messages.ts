@@ -18,6 +18,8 @@ export const CALLER_UNHEARD = '(The caller said nothing that could be understood
 export interface MessagesOptions {
   /** May the list start with the assistant? Many models want a user message first. */
   readonly leadingAssistant: boolean
+  /** What the assistant says between a tool's result and the user, for servers that refuse them side by side; `''` is nothing. */
+  readonly afterTool: string
   /** What the agent's turns said and did so far: what they said in passing is left out, the tools they called are put in. */
   readonly spoken: readonly Spoken[]
 }
@@ -45,19 +47,30 @@ const NO_OUTPUT = '(no output)'
 export function toMessages (entries: readonly Entry[], reason: TurnReason, options: MessagesOptions): ChatMessage[] {
   const messages: ChatMessage[] = []
   const results = firstResults(entries)
-  const reported = new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))
-  const own = new Map(options.spoken.flatMap(({ tools }) => tools.map(tool => [tool.id, tool] as const)))
+  const own = new Map<string, ToolRecord>()
+  for (const { tools } of options.spoken) for (const tool of tools) own.set(tool.id, tool)
   const seen = new Set<string>()
-  const unreported = options.spoken.map(spoken => ({ ...spoken, tools: spoken.tools.filter(({ id }) => !reported.has(id)) }))
-  const { pieces, leftOver } = place(entries, unreported)
+  const { pieces, leftOver } = place(entries, own.size === 0 ? options.spoken : withoutReported(options.spoken, entries))
 
   const add = (piece: Piece | Extract<Entry, { kind: 'tool-call' }>): void => {
-    if (typeof piece === 'string') return say(messages, 'assistant', piece)
+    if (typeof piece === 'string') return say('assistant', piece)
     if (seen.has(piece.id)) return
     seen.add(piece.id)
     const record = own.get(piece.id)
     const result = record?.result ?? results.get(piece.id) ?? (record?.runsOnce ? STILL_RUNNING : NO_RESULT)
-    messages.push(call(piece), { role: 'tool', tool_call_id: piece.id, content: result.trim() === '' ? NO_OUTPUT : result })
+    // Models write them in one message, and some want texts of the assistant and the user to alternate.
+    const text = messages.at(-1)?.role === 'assistant' ? messages.pop() : undefined
+    messages.push(call(record ?? piece, text?.content ?? null), { role: 'tool', tool_call_id: piece.id, content: result.trim() === '' ? NO_OUTPUT : result })
+  }
+
+  // Models that insist on alternation reject two messages of one role in a row.
+  const say = (role: 'user' | 'assistant', speech: string): void => {
+    const content = speech.trim()
+    if (content === '') return
+    if (role === 'user' && messages.at(-1)?.role === 'tool') say('assistant', options.afterTool)
+    // An assistant that is last is always text: a call is pushed together with its result.
+    const before = messages.at(-1)?.role === role ? `${messages.pop()!.content} ` : ''
+    messages.push({ role, content: before + content } as ChatMessage)
   }
 
   for (const [index, entry] of entries.entries()) {
@@ -65,10 +78,10 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
     switch (entry.kind) {
       case 'speech':
         if (entry.role === 'agent') pieces[index]!.forEach(add)
-        else if (!UNSPOKEN_ROLES.has(entry.role)) say(messages, 'user', entry.content)
+        else if (!UNSPOKEN_ROLES.has(entry.role)) say('user', entry.content)
         break
       case 'note':
-        say(messages, 'user', entry.content)
+        say('user', entry.content)
         break
       case 'tool-call':
         add(entry)
@@ -81,12 +94,18 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
   leftOver.get(entries.length)?.forEach(add)
 
   const last = messages.at(-1)
-  if (reason === 'reminder') say(messages, 'user', CALLER_SILENT)
-  else if (last === undefined || (reason === 'greeting' && last.role !== 'user')) say(messages, 'user', CALL_CONNECTED)
-  else if (last.role === 'assistant') say(messages, 'user', CALLER_UNHEARD)
+  if (reason === 'reminder') say('user', CALLER_SILENT)
+  else if (last === undefined || (reason === 'greeting' && last.role !== 'user')) say('user', CALL_CONNECTED)
+  else if (last.role === 'assistant') say('user', CALLER_UNHEARD)
 
   if (!options.leadingAssistant && messages[0]?.role !== 'user') messages.unshift({ role: 'user', content: CALL_CONNECTED })
   return messages
+}
+
+/** Tools that the provider keeps books of have their place there. */
+function withoutReported (spoken: readonly Spoken[], entries: readonly Entry[]): Spoken[] {
+  const reported = new Set(entries.map(entry => entry.kind === 'tool-call' ? entry.id : undefined))
+  return spoken.map(turn => ({ ...turn, tools: turn.tools.filter(({ id }) => !reported.has(id)) }))
 }
 
 /** Where a turn that heard these entries stands in the conversation, as it will grow. */
@@ -103,14 +122,26 @@ function isHeard (entry: Entry): boolean {
 /** The agent's utterances with the tools that were called in them, and those that belong to none, by the index of the entry they come before. */
 function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][], leftOver: Map<number, ToolRecord[]> } {
   const alignment = new Alignment(spoken)
-  const pieces = entries.map(entry => entry.kind === 'speech' && entry.role === 'agent' ? alignment.read(entry.content) : [])
+  const turns: Array<number | undefined> = []
+  let heard = 0
+  const pieces = entries.map((entry, index) => {
+    if (isHeard(entry)) heard++
+    if (entry.kind !== 'speech' || entry.role !== 'agent') return []
+    const read = alignment.read(entry.content, heard)
+    turns[index] = alignment.lastRead
+    return read
+  })
   const behind = [0, ...entries.flatMap((entry, index) => isHeard(entry) ? [index + 1] : [])]
   const leftOver = new Map<number, ToolRecord[]>()
-  for (const { tools, place } of spoken) {
+  for (const [turn, { tools, place }] of spoken.entries()) {
+    if (tools.length === 0) continue
     const unplaced = tools.filter(tool => !alignment.isPlaced(tool))
     if (unplaced.length === 0) continue
     let index = behind[place!.utterances] ?? entries.length
     for (let more = place!.more; more > 0 && index < entries.length && !isHeard(entries[index]!); more--) index++
+    // The caller's utterances may have been joined since: never behind what was said in a later turn.
+    const next = turns.findIndex(other => other !== undefined && other > turn)
+    if (next !== -1 && next < index) index = next
     leftOver.set(index, [...leftOver.get(index) ?? [], ...unplaced])
   }
   return { pieces, leftOver }
@@ -125,17 +156,7 @@ function firstResults (entries: readonly Entry[]): Map<string, string> {
   return results
 }
 
-/** Adds speech; models that insist on alternation reject two messages of one role in a row. */
-function say (messages: ChatMessage[], role: 'user' | 'assistant', speech: string): void {
-  const content = speech.trim()
-  if (content === '') return
-  const last = messages.at(-1)
-  // An assistant that is last is always text: a call is pushed together with its result.
-  if (last?.role === role) messages[messages.length - 1] = { role, content: `${last.content} ${content}` }
-  else messages.push({ role, content })
-}
-
-function call ({ id, name, arguments: args }: Pick<ToolRecord, 'id' | 'name' | 'arguments'>): ChatMessage {
+function call ({ id, name, arguments: args, extra }: Pick<ToolRecord, 'id' | 'name' | 'arguments' | 'extra'>, content: string | null): ChatMessage {
   // Models that call a tool without parameters often write nothing, and then cannot read that nothing as JSON.
-  return { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name, arguments: args.trim() === '' ? '{}' : args } }] }
+  return { role: 'assistant', content, tool_calls: [{ ...extra, id, type: 'function', function: { name, arguments: args.trim() === '' ? '{}' : args } }] }
 }

@@ -13,6 +13,8 @@ export interface ToolRecord {
   readonly at: number
   /** Would calling it again wait for the same run? */
   readonly runsOnce: boolean
+  /** Members that only the model knows, and wants to have back. */
+  readonly extra?: object | undefined
   /** Undefined while the tool runs. */
   result: string | undefined
 }
@@ -30,7 +32,7 @@ export interface Spoken {
   readonly inPassing: ReadonlyArray<readonly [from: number, to: number]>
   /** In the order in which they were called. */
   readonly tools: readonly ToolRecord[]
-  /** What had been heard when it began; undefined as long as no tool was called. */
+  /** What had been heard when it began; undefined outside of turns. */
   readonly place?: Place | undefined
 }
 
@@ -40,6 +42,10 @@ export type Piece = string | ToolRecord
 /** The same in letters alone, as providers write spaces and punctuation as they like. */
 interface Letters {
   readonly letters: string
+  /** Of its turn, in the order of the conversation. */
+  readonly index: number
+  /** How many utterances had been heard before: it is hardly in one that came earlier. */
+  readonly after: number
   /** What was said in passing, and the tools, in order: each stands `at` a letter, and ends before another. */
   readonly marks: ReadonlyArray<{ readonly at: number, readonly end: number, readonly tool?: ToolRecord }>
 }
@@ -65,10 +71,14 @@ const LETTER_AND_MORE = /([\p{L}\p{N}])([^\p{L}\p{N}\s]*\s*)/gu
 export class Alignment {
   readonly #said: readonly Letters[]
   readonly #placed = new Set<ToolRecord>()
+  /** Of which turn the utterance that was read last had something. */
+  lastRead: number | undefined
+  /** How many utterances of others stand before the one that is read. */
+  #heard = Infinity
   /** Which turn can be found next. */
   #next = 0
   /** A turn of which the beginning was found. */
-  #begun: { readonly turn: Letters, readonly letters: number } | undefined
+  #begun: { readonly turn: Letters, readonly letters: number, readonly heard: number } | undefined
 
   constructor (turns: readonly Spoken[]) {
     const isPlain = turns.every(({ inPassing, tools }) => inPassing.length === 0 && tools.length === 0)
@@ -81,13 +91,16 @@ export class Alignment {
   }
 
   /** An utterance without what was said in passing, and with the tools that were called in it or right behind it. */
-  read (utterance: string): Piece[] {
+  read (utterance: string, heard = Infinity): Piece[] {
     if (this.#said.length === 0) return [utterance]
+    this.#heard = heard
+    this.lastRead = undefined
     const { letters, ends, isWordEnd } = read(utterance)
     const pieces: Piece[] = []
     let kept = ''
     let from = 0
     for (const { turn, from: first, to: last, at } of this.#find(letters, isWordEnd)) {
+      this.lastRead = turn.index
       const place = (mark: number): number => {
         const letter = at + Math.min(Math.max(mark, first), last) - first
         return letter === 0 ? 0 : ends[letter - 1]!
@@ -109,20 +122,22 @@ export class Alignment {
     if (letters === '') return []
     const begun = this.#begun
     this.#begun = undefined
-    if (begun?.turn.letters.startsWith(letters, begun.letters)) return [this.#goOn(begun.turn, begun.letters, letters.length)]
-    const later = this.#said.findIndex((turn, index) => index >= this.#next && turn.letters === letters)
+    const goesOn = begun?.turn.letters.startsWith(letters, begun.letters) ? begun : undefined
+    if (goesOn?.heard === this.#heard) return [this.#goOn(goesOn.turn, goesOn.letters, letters.length)]
+    // The last one that can have been said by then: those before it that begin in the same way were superseded.
+    const cutOff = this.#said.findLastIndex((turn, index) => index >= this.#next && turn.after <= this.#heard && turn.letters.startsWith(letters))
     // Or out of order, after something was taken for the beginning of it.
-    const turn = this.#said[later] ?? this.#said.find(turn => turn.letters === letters)
-    if (later !== -1) this.#next = later + 1
+    const turn = cutOff === -1 ? this.#said.find(turn => turn.after <= this.#heard && turn.letters === letters) : undefined
     if (turn !== undefined) return [whole(turn, 0)]
-    const cutOff = this.#said.findIndex((turn, index) => index >= this.#next && turn.letters.startsWith(letters))
+    // Somebody has spoken in between, but no other turn begins like that.
+    if (cutOff === -1 && goesOn !== undefined) return [this.#goOn(goesOn.turn, goesOn.letters, letters.length)]
     if (cutOff === -1) return this.#findSeveral(letters, isWordEnd)
     this.#next = cutOff + 1
     return [this.#goOn(this.#said[cutOff]!, 0, letters.length)]
   }
 
   #goOn (turn: Letters, from: number, length: number): Stretch {
-    this.#begun = { turn, letters: from + length }
+    this.#begun = { turn, letters: from + length, heard: this.#heard }
     return { turn, from, to: from + length, at: 0 }
   }
 
@@ -148,13 +163,13 @@ function whole (turn: Letters, at: number): Stretch {
   return { turn, from: 0, to: turn.letters.length, at }
 }
 
-function inLetters ({ text, inPassing, tools }: Spoken): Letters {
+function inLetters ({ text, inPassing, tools, place }: Spoken, index: number): Letters {
   const count = (end: number): number => lettersOf(text.slice(0, end)).length
   const marks = [
     ...inPassing.map(([from, to]) => ({ at: count(from), end: count(to) })),
     ...tools.map(tool => ({ at: count(tool.at), end: count(tool.at), tool }))
   ]
-  return { letters: lettersOf(text), marks: marks.sort((a, b) => a.at - b.at) }
+  return { letters: lettersOf(text), index, after: place?.utterances ?? 0, marks: marks.sort((a, b) => a.at - b.at) }
 }
 
 function lettersOf (text: string): string {

@@ -19,13 +19,13 @@ export class ToolBook {
 
   /** Something was said outside of turns. */
   said (text: string): void {
-    this.spoken.push({ text, inPassing: [], tools: [] })
+    if (text !== '') this.spoken.push({ text, inPassing: [], tools: [] })
   }
 
   /** A turn calls a tool. @returns whether that is news */
-  called ({ id, name, arguments: args, runsOnce = false }: ToolCallAction, turn: OpenSpoken): boolean {
+  called ({ id, name, arguments: args, runsOnce = false, extra }: ToolCallAction, turn: OpenSpoken): boolean {
     if (this.#records.has(id)) return false
-    const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, runsOnce, result: undefined }
+    const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, runsOnce, extra, result: undefined }
     this.#records.set(id, record)
     turn.tools.push(record)
     return true
@@ -34,8 +34,10 @@ export class ToolBook {
   /** A tool returned, be it long after its turn. @returns whether it is the first result of that call */
   returned ({ id, content }: ToolResultAction): boolean {
     const record = this.#records.get(id)
-    const isFirst = record?.result === undefined
-    if (record !== undefined) record.result = content
+    // Of a call that nobody was told of there is nothing to tell.
+    if (record === undefined) return false
+    const isFirst = record.result === undefined
+    record.result = content
     return isFirst
   }
 }

@@ -1,9 +1,10 @@
+import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { isAction } from '../agent.js'
 import type { Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
-import type { Feature, Transcript } from '../protocols/protocol.js'
+import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
 import { kindOf, openReply, type Source } from '../reply.js'
@@ -45,6 +46,7 @@ export class LiveTurn implements Turn {
   readonly #heard: Transcript
   readonly #askedAt = performance.now()
   #transcript: readonly Utterance[] | undefined
+  #heardEntries: readonly Entry[] | undefined
   #messages: ChatMessage[] | undefined
   #log: FastifyBaseLogger | undefined
   #controller: AbortController | undefined
@@ -75,13 +77,18 @@ export class LiveTurn implements Turn {
   }
 
   get messages (): ChatMessage[] {
-    return (this.#messages ??= toMessages(this.#heard.entries(), this.reason, this.#host))
+    return (this.#messages ??= toMessages(this.#entries, this.reason, this.#host))
+  }
+
+  get #entries (): readonly Entry[] {
+    return (this.#heardEntries ??= this.#heard.entries())
   }
 
   // Made when first asked for: many agents never look at it.
   get signal (): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
+      setMaxListeners(0, this.#controller.signal) // each tool that runs has two
       if (this.#abortedBy !== undefined) this.#controller.abort(this.#abortedBy)
     }
     return this.#controller.signal
@@ -120,7 +127,6 @@ export class LiveTurn implements Turn {
   /** A tool was called, or returned, while this turn is live: as long as one runs, nobody waits for words. */
   recorded (entry: ToolAction): void {
     if (entry.action === 'tool-call') {
-      this.floor.place ??= placeBehind(this.#heard.entries())
       this.#running.add(entry.id)
       this.#host.connection.speaker.part(this.floor)
       this.#deadlines?.working(true)
@@ -186,6 +192,8 @@ export class LiveTurn implements Turn {
         return speaker.sayWith(this.floor, value.text, { uninterruptible: true })
       case 'pause':
         return speaker.sayWith(this.floor, '', { pauseMs: value.ms })
+      case 'working':
+        return
       case 'flush':
         return speaker.sayWith(this.floor, '', { flush: true })
       case 'tool-call':
@@ -226,7 +234,8 @@ export class LiveTurn implements Turn {
   }
 
   #fill (): void {
-    if (this.floor.characters === 0) this.#host.connection.speaker.sayInPassing(this.floor, this.#host.filler(this))
+    // Tools have fillers of their own.
+    if (this.floor.characters === 0 && this.#running.size === 0) this.#host.connection.speaker.sayInPassing(this.floor, this.#host.filler(this))
   }
 
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction): void {
@@ -237,7 +246,8 @@ export class LiveTurn implements Turn {
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {
     this.#over = true
     this.#deadlines?.stop()
-    const { characters, firstSaidAt } = this.floor
+    const { characters, firstSaidAt, tools } = this.floor
+    if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
     this.#host.turnEnded(this, {
       outcome,
       firstFrameMs: firstSaidAt === undefined ? undefined : firstSaidAt - this.#askedAt,

@@ -15,10 +15,13 @@ import { useClock } from '../helpers/clock.js'
 import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
 
 const SECRET = 'my card number is 4111'
+const ONCE = '\n(Run only once: this is the same call as before.)'
 const TOLD_BEFORE = '\n(Not run again: this was done earlier in the call.)'
 const CANCELLED = { content: '{"error":"cancelled"}', successful: false }
 const CANCELLED_UNKNOWN = { content: '{"error":"cancelled: whether it took effect is not known"}', successful: false }
 const FAILED = { content: '{"error":"the tool failed"}', successful: false }
+
+const DONE = { content: 'done', successful: true }
 
 const Parameters = Type.Object({ n: Type.Optional(Type.Number()) })
 
@@ -53,16 +56,28 @@ function puppet (options: Partial<ToolOptions<typeof Parameters>> = {}) {
   return { made, runs, get last () { return runs.at(-1)! } }
 }
 
-function setup (options: Partial<ToolOptions<typeof Parameters>> = {}) {
+function setup (options: Partial<ToolOptions<typeof Parameters>> = {}, facts: Partial<Pick<Call, 'id' | 'provider'>> = {}) {
   const logs: LogLine[] = []
   const log = pino({ level: 'trace' }, { write: line => { logs.push(JSON.parse(line)) } }) as FastifyBaseLogger
   const work: Array<Promise<unknown>> = []
-  const call = { id: 'call_1', provider: 'retell', waitUntil: promise => { work.push(promise) } } as Partial<Call> as Call
+  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, waitUntil: (promise: Promise<unknown>) => { work.push(promise) }, ...facts }
   const ledger = new Ledger()
   const book = puppet(options)
-  const newTurn = (more: Partial<Call> = {}) => fakeTurn({ call: { ...call, ...more } as Call, log })
+  const newTurn = () => fakeTurn({ call: call as Partial<Call> as Call, log })
   const ask = (turn: FakeTurn, args: Record<string, unknown> = {}, made: Tool = book.made) => ledger.settle(made, args, turn)
-  return { book, logs, work, newTurn, ask }
+  /** A turn came to its end by itself. */
+  const complete = () => { call.completedTurns++ }
+  return { book, ledger, logs, work, newTurn, ask, complete }
+}
+
+/** What comes of a tool that throws a ToolError. */
+function refused (why: string): ToolOutcome {
+  return { ...failed(why), refused: true }
+}
+
+/** A result with a note behind it. */
+function noted (content: string, note: string): ToolOutcome {
+  return { content: content + note, successful: true }
 }
 
 /** A tool that is done as soon as it has begun. */
@@ -138,7 +153,7 @@ t.test('a tool that returns what cannot be written has been done all the same, a
     const made = atOnce(() => { runs++; return returned })
     const turn = newTurn()
     t.strictSame(await ask(turn, {}, made), { content: 'Done.', successful: true })
-    t.strictSame(await ask(turn, {}, made), { content: 'Done.', successful: true })
+    t.strictSame(await ask(turn, {}, made), noted('Done.', ONCE))
     t.equal(runs, 1)
     t.match(logs.filter(({ level }) => level >= 30), [{ level: 50, tool: 'at_once', msg: 'what a tool returned cannot be written as JSON' }])
     t.notMatch(JSON.stringify(logs.filter(({ level }) => level >= 30)), SECRET)
@@ -173,7 +188,7 @@ t.test('what a tool has to say of its failure reaches the model, and no log', as
   const { logs, newTurn, ask } = setup()
   class Declined extends ToolError {}
   for (const execute of [() => { throw new ToolError('The card was "declined".') }, async () => { throw new Declined('The card was "declined".') }]) {
-    t.strictSame(await ask(newTurn(), {}, atOnce(execute)), { content: '{"error":"The card was \\"declined\\"."}', successful: false })
+    t.strictSame(await ask(newTurn(), {}, atOnce(execute)), { content: '{"error":"The card was \\"declined\\"."}', successful: false, refused: true })
   }
   t.strictSame(logs, [])
 })
@@ -202,7 +217,7 @@ t.test('an outcome says whether something may have happened', async t => {
 
 // At the same time
 
-t.test('asked for twice at the same time, a tool runs once', async t => {
+t.test('asked for twice at the same time, a tool runs once, and the model does not take it for two', async t => {
   for (const sideEffects of [true, false]) {
     const { book, newTurn, ask } = setup({ sideEffects })
     const turn = newTurn()
@@ -210,7 +225,7 @@ t.test('asked for twice at the same time, a tool runs once', async t => {
     await tick()
     t.equal(book.runs.length, 1)
     await book.last.succeed('done')
-    t.strictSame(await Promise.all(outcomes), Array(3).fill({ content: 'done', successful: true }))
+    t.strictSame(await Promise.all(outcomes), [DONE, noted('done', ONCE), noted('done', ONCE)])
   }
 })
 
@@ -219,7 +234,7 @@ t.test('a failure at the same time is shared, too', async t => {
   const turn = newTurn()
   const outcomes = [ask(turn), ask(turn)]
   await book.last.fail(new ToolError('full'))
-  t.strictSame(await Promise.all(outcomes), Array(2).fill(failed('full')))
+  t.strictSame(await Promise.all(outcomes), Array(2).fill(refused('full')))
   t.equal(book.runs.length, 1)
 })
 
@@ -247,15 +262,16 @@ t.test('the order of members does not make other arguments, the order of a list 
 // Results that stand
 
 t.test('what was done stands for the whole call, and later turns are told that it was not done again', async t => {
-  const { book, newTurn, ask } = setup()
+  const { book, newTurn, ask, complete } = setup()
   const first = newTurn()
   const outcome = ask(first)
   await book.last.succeed('Table 4')
   t.strictSame(await outcome, { content: 'Table 4', successful: true })
-  t.strictSame(await ask(first), { content: 'Table 4', successful: true })
+  t.strictSame(await ask(first), noted('Table 4', ONCE))
+  complete()
   const second = newTurn()
-  t.strictSame(await ask(second), { content: `Table 4${TOLD_BEFORE}`, successful: true })
-  t.strictSame(await ask(second), { content: 'Table 4', successful: true })
+  t.strictSame(await ask(second), noted('Table 4', TOLD_BEFORE))
+  t.strictSame(await ask(second), noted('Table 4', ONCE))
   t.equal(book.runs.length, 1)
 })
 
@@ -277,9 +293,10 @@ t.test('a result that its turn did not live to tell is told as new', async t => 
 
 t.test('what may be wanted twice is done twice, once a turn has told of the first time', async t => {
   for (const sideEffects of [true, false]) {
-    const { book, newTurn, ask } = setup({ sideEffects, reuse: 'turn' })
+    const { book, newTurn, ask, complete } = setup({ sideEffects, reuse: 'turn' })
     const outcomes = [ask(newTurn())]
     await book.last.succeed('one')
+    complete()
     outcomes.push(ask(newTurn()))
     await book.last.succeed('two')
     t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'two'])
@@ -287,11 +304,81 @@ t.test('what may be wanted twice is done twice, once a turn has told of the firs
   }
 })
 
+t.test('what may be wanted twice is done twice in one turn, too, where the model knows of the first time', async t => {
+  const { book, newTurn, ask } = setup({ reuse: 'turn' })
+  const turn = newTurn()
+  const outcomes = [ask(turn)]
+  await book.last.succeed('one')
+  await outcomes[0]
+  outcomes.push(ask(turn))
+  await book.last.succeed('two')
+  t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'two'])
+})
+
+t.test('a turn that did not ask again has told of a result, too, once it was completed', async t => {
+  for (const sideEffects of [true, false]) {
+    const { book, newTurn, ask, complete } = setup({ sideEffects, reuse: 'turn' })
+    const first = newTurn()
+    const outcomes = [ask(first)]
+    await book.last.succeed('one')
+    await outcomes[0]
+    first.abort()
+    // Another turn reads the result among its messages.
+    complete()
+    outcomes.push(ask(newTurn()))
+    t.equal(book.runs.length, 2)
+    await book.last.succeed('two')
+    t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'two'])
+  }
+})
+
+t.test('what was done in a turn that was neither completed nor aborted is not done again', async t => {
+  const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
+  const outcome = ask(newTurn())
+  await book.last.succeed('one')
+  await outcome
+  // Its model failed, and the caller heard an apology.
+  t.strictSame(await ask(newTurn()), { content: 'one', successful: true })
+  t.equal(book.runs.length, 1)
+  complete()
+  ask(newTurn())
+  t.equal(book.runs.length, 2)
+})
+
+t.test('a turn that was completed before a result was there has not told of it', async t => {
+  const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
+  const first = newTurn()
+  const outcome = ask(first)
+  first.abort()
+  complete()
+  await book.last.succeed('one')
+  await outcome
+  t.strictSame(await ask(newTurn()), { content: 'one', successful: true })
+  complete()
+  ask(newTurn())
+  t.equal(book.runs.length, 2)
+})
+
+t.test('a result that was asked for anew stands until a turn was completed after that', async t => {
+  const { book, newTurn, ask, complete } = setup()
+  const outcome = ask(newTurn())
+  await book.last.succeed('one')
+  await outcome
+  complete()
+  const second = newTurn()
+  t.strictSame(await ask(second), noted('one', TOLD_BEFORE))
+  second.abort()
+  t.strictSame(await ask(newTurn()), { content: 'one', successful: true }, 'nobody was told that it was not done again')
+  complete()
+  t.strictSame(await ask(newTurn()), noted('one', TOLD_BEFORE))
+})
+
 t.test('a look-up that is to stand for the call does', async t => {
-  const { book, newTurn, ask } = setup({ sideEffects: false, reuse: 'call' })
+  const { book, newTurn, ask, complete } = setup({ sideEffects: false, reuse: 'call' })
   const outcome = ask(newTurn())
   await book.last.succeed('free')
   await outcome
+  complete()
   await ask(newTurn(), {}, atOnce(() => 'booked'))
   t.match(await ask(newTurn()), { content: `free${TOLD_BEFORE}`, successful: true })
   t.equal(book.runs.length, 1)
@@ -349,7 +436,7 @@ t.test('what failed may be tried again, in the same turn and in later ones', asy
     await book.last.fail(new ToolError('full'))
     outcomes.push(ask(newTurn()))
     await book.last.succeed('done')
-    t.strictSame(await Promise.all(outcomes), [FAILED, failed('full'), { content: 'done', successful: true }])
+    t.strictSame(await Promise.all(outcomes), [FAILED, refused('full'), DONE])
     t.equal(book.runs.length, 3)
   }
 })
@@ -384,12 +471,13 @@ t.test('what is to finish is not told that its turn is over, and is waited for b
 })
 
 t.test('what is done for a later turn was told by that one', async t => {
-  const { book, newTurn, ask } = setup({ reuse: 'turn' })
+  const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
   const [first, second] = [newTurn(), newTurn()]
   const outcomes = [ask(first)]
   first.abort()
   outcomes.push(ask(second))
   await book.last.succeed('one')
+  complete()
   outcomes.push(ask(newTurn()))
   await book.last.succeed('two')
   t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'one', 'two'])
@@ -431,7 +519,7 @@ t.test('a look-up that fails late is no failure of the one that runs', async t =
 })
 
 t.test('what was cancelled and finishes all the same counts as done', async t => {
-  const { book, newTurn, ask } = setup({ onSupersede: 'cancel' })
+  const { book, newTurn, ask, complete } = setup({ onSupersede: 'cancel' })
   const [first, second] = [newTurn(), newTurn()]
   const outcomes = [ask(first)]
   first.abort()
@@ -439,10 +527,9 @@ t.test('what was cancelled and finishes all the same counts as done', async t =>
   outcomes.push(ask(second))
   t.ok(await isPending(outcomes[1]!))
   await book.last.succeed('done')
+  complete()
   outcomes.push(ask(newTurn()))
-  t.strictSame(await Promise.all(outcomes), [
-    { content: 'done', successful: true }, { content: 'done', successful: true }, { content: `done${TOLD_BEFORE}`, successful: true }
-  ])
+  t.strictSame(await Promise.all(outcomes), [DONE, DONE, noted('done', TOLD_BEFORE)])
   t.equal(book.runs.length, 1)
 })
 
@@ -459,7 +546,7 @@ t.test('what was cancelled and stops runs again for the turn that waited, once',
   t.equal(book.runs.length, 2)
   t.strictSame(await dropped, CANCELLED_UNKNOWN)
   await book.last.succeed('done')
-  t.strictSame(await Promise.all(waiting), Array(2).fill({ content: 'done', successful: true }))
+  t.strictSame(await Promise.all(waiting), [DONE, noted('done', ONCE)])
   t.equal(book.runs.length, 2)
   t.match(logs, [{ level: 20, msg: 'a tool threw when it was told to stop' }])
 })
@@ -485,7 +572,7 @@ t.test('a turn that is over no longer concerns a tool that a later one waits for
   first.abort()
   outcomes.push(ask(second))
   await book.last.fail(new ToolError('full'))
-  t.strictSame(await Promise.all(outcomes), [failed('full'), failed('full')])
+  t.strictSame(await Promise.all(outcomes), [refused('full'), refused('full')])
   t.equal(book.runs.length, 1, 'nobody told it to stop, so it failed by itself')
 })
 
@@ -513,7 +600,7 @@ t.test('a look-up that takes too long is told to stop, given up, and may run aga
 
 t.test('what has side effects is told to stop when it takes too long, and never runs twice at a time', async t => {
   const clock = useClock(t)
-  const { book, newTurn, ask } = setup({ timeoutMs: 50 })
+  const { book, newTurn, ask, complete } = setup({ timeoutMs: 50 })
   const turn = newTurn()
   const outcomes = [ask(turn)]
   const { signal } = book.last.context
@@ -524,9 +611,44 @@ t.test('what has side effects is told to stop when it takes too long, and never 
   t.equal(book.runs.length, 1)
   await book.last.succeed('late')
   outcomes.push(ask(newTurn()))
-  t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['late', 'late', 'late', `late${TOLD_BEFORE}`])
+  complete()
+  outcomes.push(ask(newTurn()))
+  t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['late', `late${ONCE}`, 'late', 'late', `late${TOLD_BEFORE}`])
   t.equal(book.runs.length, 1)
   t.equal(clock.left(), 0)
+})
+
+t.test('what was done too late to be told of stands until it was told, once', async t => {
+  const clock = useClock(t)
+  const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
+  // Whoever asked gives up at the deadline.
+  ledger.settle(book.made, {}, newTurn(), () => false)
+  t.equal(book.last.context.signal.aborted, false)
+  await clock.pass(50)
+  complete()
+  await book.last.succeed('late')
+  complete()
+  const second = newTurn()
+  t.match(await ask(second), { content: /^late/ })
+  t.equal(book.runs.length, 1)
+  ask(second)
+  t.equal(book.runs.length, 2)
+})
+
+t.test('what a later turn waited for past the deadline and was told of is not told again', async t => {
+  const clock = useClock(t)
+  const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
+  const first = newTurn()
+  ledger.settle(book.made, {}, first, () => false)
+  t.equal(book.last.context.signal.aborted, false)
+  first.abort()
+  await clock.pass(50)
+  const told = ask(newTurn())
+  await book.last.succeed('late')
+  t.match(await told, { content: 'late' })
+  complete()
+  ask(newTurn())
+  t.equal(book.runs.length, 2, 'another one is wanted')
 })
 
 t.test('what stops when it takes too long may run again', async t => {
@@ -557,6 +679,14 @@ t.test('a tool that is done has no deadline any more', async t => {
   await clock.pass(50)
   t.equal(book.last.context.signal.aborted, false)
   t.strictSame(logs, [])
+})
+
+t.test('a tool that hangs keeps no process from ending', async t => {
+  const { newTurn, ask } = setup()
+  const timers = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length
+  const before = timers()
+  ask(newTurn())
+  t.equal(timers(), before)
 })
 
 // Tools that do not listen
@@ -641,9 +771,9 @@ t.test('the app waits for a run that does not end no longer than it may take', a
 
 // Keys
 
-t.test('a try has the key of the one before, until one succeeded', async t => {
+t.test('a try has the key of the one before, until one succeeded or was refused', async t => {
   useClock(t)
-  const { book, newTurn, ask } = setup({ reuse: 'turn', onSupersede: 'cancel' })
+  const { book, newTurn, ask, complete } = setup({ reuse: 'turn', onSupersede: 'cancel' })
   const turn = newTurn()
   ask(turn)
   await book.last.fail(new Error('down'))
@@ -652,23 +782,27 @@ t.test('a try has the key of the one before, until one succeeded', async t => {
   await book.last.fail(turn.signal.reason)
   ask(newTurn())
   await book.last.succeed()
+  complete()
   ask(newTurn())
   await book.last.fail(new ToolError('full'))
   ask(newTurn())
+  await book.last.fail(new Error('down'))
+  ask(newTurn())
   await book.last.succeed()
+  complete()
   ask(newTurn())
   const keys = book.runs.map(({ context }) => context.idempotencyKey)
-  t.equal(keys.length, 6)
-  t.strictSame(keys, [keys[0], keys[0], keys[0], keys[3], keys[3], keys[5]])
-  t.equal(new Set(keys).size, 3)
+  t.equal(keys.length, 7)
+  t.strictSame(keys, [keys[0], keys[0], keys[0], keys[3], keys[4], keys[4], keys[6]])
+  t.equal(new Set(keys).size, 4)
   for (const key of keys) t.match(key, /^[\w-]{43}$/)
 })
 
 t.test('a key is the same on another server, and differs by provider, call, tool and arguments', async t => {
   useClock(t)
-  const keyOf = (more: Partial<Call> = {}, args: Record<string, unknown> = { n: 1 }, options: Partial<ToolOptions<typeof Parameters>> = {}) => {
-    const { ask, newTurn, book } = setup(options)
-    ask(newTurn(more), args)
+  const keyOf = (facts: Partial<Pick<Call, 'id' | 'provider'>> = {}, args: Record<string, unknown> = { n: 1 }, options: Partial<ToolOptions<typeof Parameters>> = {}) => {
+    const { ask, newTurn, book } = setup(options, facts)
+    ask(newTurn(), args)
     return book.last.context.idempotencyKey
   }
   t.equal(keyOf(), keyOf({}, { n: 1 }, { description: 'Books, too.', timeoutMs: 5_000 }))

@@ -111,6 +111,8 @@ class World {
     return {
       chunks: this.#chunks(turn, words, this.#answers),
       read: String,
+      isCalling: false,
+      hasFailed: false,
       complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
       explain: error => error
     }

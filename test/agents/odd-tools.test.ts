@@ -17,7 +17,7 @@ import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
 
 function setup () {
   const record: ToolAction[] = []
-  const call = { id: 'call_1', provider: 'retell', record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
+  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
   return { record, ledger: new Ledger(), newTurn: () => fakeTurn({ call }) }
 }
 function make<T extends TObject = TObject> (options: Partial<ToolOptions<T>>) {
@@ -65,6 +65,24 @@ t.test('what succeeded late, after the model was told that its outcome is not kn
   await tick()
   runTool(turn, made, {}).catch(() => {})
   t.equal(outcomes.length, 1, `it runs again, with ${keys[0] === keys[1] ? 'the same' : 'another'} key`)
+})
+
+t.test('nor in a later turn, where it had been told to stop, and another turn was told that it is not known', async t => {
+  const clock = useClock(t)
+  const { newTurn } = setup()
+  const outcomes: Array<ReturnType<typeof deferred<string>>> = []
+  const made = make({ reuse: 'turn', onSupersede: 'cancel', timeoutMs: 50, execute: (_args, { signal }) => { signal.aborted.valueOf(); outcomes.push(deferred()); return outcomes.at(-1)!.promise } })
+  const [first, second, third] = [newTurn(), newTurn(), newTurn()] as const
+  const dropped = runTool(first, made, {}).catch((error: unknown) => error)
+  first.abort()
+  t.equal(await dropped, first.signal.reason)
+  const waited = runTool(second, made, {})
+  await clock.pass(50)
+  t.match(await waited, { successful: false, content: /not known/ })
+  outcomes[0]!.resolve('added')
+  await tick()
+  t.strictSame(await runTool(third, made, {}), { content: 'added', successful: true })
+  t.equal(outcomes.length, 1)
 })
 
 t.test('a look-up that is still under way, and began before something with side effects, is not waited for', async t => {

@@ -3,7 +3,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
 import { endCall, toolCall, toolResult, type Call, type ToolAction } from '../../lib/agent.js'
-import { ActionError, TurnAbortedError } from '../../lib/errors.js'
+import { ActionError, ToolError, TurnAbortedError } from '../../lib/errors.js'
 import { answerCall, argumentsText, newToolCallId, runTool } from '../../lib/agents/run-tool.js'
 import { tool, type ToolOptions } from '../../lib/agents/tool.js'
 import { deferred } from '../helpers/app.js'
@@ -14,6 +14,7 @@ import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
 const Parameters = Type.Object({ n: Type.Number() })
 const ARGS = '{"n":1}'
 const DONE = { content: 'done', successful: true }
+const ONCE = 'done\n(Run only once: this is the same call as before.)'
 const UNKNOWN = '{"error":"no result within 50 ms: whether it took effect is not known"}'
 
 /** A call of which all is kept, and a tool that ends when the test says so. */
@@ -22,10 +23,13 @@ function setup (options: Partial<ToolOptions<typeof Parameters>> = {}) {
   const work: Array<Promise<unknown>> = []
   const outcomes: Array<ReturnType<typeof deferred<unknown>>> = []
   const isNews = ({ action, id }: ToolAction) => !record.some(entry => entry.action === action && entry.id === id)
+  const recorders = new Set<unknown>()
   const call = {
     id: 'call_1',
     provider: 'retell',
-    record: entry => {
+    completedTurns: 0,
+    record: (entry, turn) => {
+      if (entry.action === 'tool-call') recorders.add(turn)
       const news = isNews(entry)
       if (news || entry.action === 'tool-result') record.push(entry)
       return news
@@ -45,6 +49,7 @@ function setup (options: Partial<ToolOptions<typeof Parameters>> = {}) {
   })
   return {
     record,
+    recorders,
     work,
     made,
     newTurn: () => fakeTurn({ call }),
@@ -125,15 +130,23 @@ t.test('an action comes with the outcome, and not on the record', async t => {
   t.strictSame(record[1], toolResult('id 1', content, true))
 })
 
-t.test('two calls of the same are one run with two results', async t => {
+t.test('what a tool refused is told as that', async t => {
+  const { record, made, newTurn, fail } = setup()
+  const running = runTool(newTurn(), made, ARGS, 'id 1')
+  await fail(new ToolError('full'))
+  t.strictSame(await running, { content: '{"error":"full"}', successful: false, refused: true })
+  t.strictSame(record[1], toolResult('id 1', '{"error":"full"}', false))
+})
+
+t.test('two calls of the same are one run with two results, of which the second says so', async t => {
   const { record, made, newTurn, runs, succeed } = setup()
   const turn = newTurn()
   const running = [runTool(turn, made, ARGS, 'id 1'), runTool(turn, made, ' {"n": 1, "m": 2}', 'id 2')]
   t.equal(runs.length, 1)
   await succeed()
-  t.strictSame(await Promise.all(running), [DONE, DONE])
+  t.strictSame(await Promise.all(running), [DONE, { content: ONCE, successful: true }])
   t.strictSame(record.slice(0, 2), [called('id 1', ARGS), called('id 2', '{"n":1,"m":2}')])
-  t.strictSame(byId(record.slice(2)), [toolResult('id 1', 'done', true), toolResult('id 2', 'done', true)])
+  t.strictSame(byId(record.slice(2)), [toolResult('id 1', 'done', true), toolResult('id 2', ONCE, true)])
 })
 
 // Turns that are aborted
@@ -206,7 +219,7 @@ t.test('a tool that does not stop in time is not waited for, and its late result
   t.strictSame(record.slice(1), [toolResult('id 1', UNKNOWN, false)])
   await succeed('late')
   t.strictSame(record.slice(2), [toolResult('id 1', 'late', true)])
-  t.match(await runTool(newTurn(), made, ARGS), { content: /^late\n/ })
+  t.strictSame(await runTool(newTurn(), made, ARGS), { content: 'late', successful: true })
   t.equal(runs.length, 1)
   t.equal(clock.left(), 0)
 })
@@ -290,6 +303,15 @@ t.test('a call that cannot be recorded is not made', async t => {
   t.equal(runs.length, 0)
 })
 
+t.test('a call is recorded for its own turn, whatever its id, so that one that is over calls nothing', async t => {
+  const { recorders, record, made, newTurn } = setup()
+  const turn = newTurn()
+  await runTool(turn, made, '{}', 'id 1')
+  await runTool(turn, made, '{}', 'id 1')
+  t.strictSame(record.length, 4)
+  t.strictSame([...recorders], [turn])
+})
+
 // Ids and texts
 
 t.test('a call without an id is given one that no other has', async t => {
@@ -310,14 +332,14 @@ t.test('an id that another call has is replaced, in the result as well', async t
   await succeed()
   t.strictSame(await running, DONE)
   const { id } = record[2]!
-  t.match(id, /^call_/)
+  t.match(id, /^[A-Za-z0-9]{9}$/)
   t.strictSame(record.slice(2), [called(id, ARGS), toolResult(id, 'done', true)])
 })
 
-t.test('ids that are made up are ones that models accept', async t => {
+t.test('ids that are made up are nine letters and digits, which all models accept', async t => {
   const ids = Array.from({ length: 1_000 }, newToolCallId)
   t.equal(new Set(ids).size, ids.length)
-  for (const id of ids) if (!/^[\w-]{1,40}$/.test(id)) t.fail(id)
+  for (const id of ids) if (!/^[A-Za-z0-9]{9}$/.test(id)) t.fail(id)
 })
 
 t.test('a JSON object is recorded as it is, without what is between', async t => {

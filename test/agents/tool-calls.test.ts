@@ -49,6 +49,13 @@ const ways: Array<[behaviour: string, deltas: object[]]> = [
     delta(undefined, 'a', 'look_up', '{"day":'), delta(undefined, 'a', undefined, '"Sunday"}'),
     delta(undefined, 'b', 'book', '{"day":'), delta(undefined, 'b', undefined, '"Monday"}')
   ]],
+  ['with another id in each piece, and the name in the first', [
+    delta(0, 'a', 'look_up', undefined), delta(0, 'a2', undefined, '{"day":'), delta(0, 'a3', '', '"Sunday"}'),
+    delta(1, 'b', 'book', '{"day":'), delta(1, 'b2', undefined, '"Monday"}')
+  ]],
+  ['with another id in each piece, and one number for all', [
+    delta(0, 'a', 'look_up', ''), delta(0, 'a2', undefined, A.arguments), delta(0, 'b', 'book', ''), delta(0, 'b2', undefined, B.arguments)
+  ]],
   ['with ids that are empty behind the first piece', [
     delta(0, 'a', 'look_up', '{"day":'), delta(0, '', '', '"Sunday"}'), delta(1, 'b', 'book', '{"day":'), delta(1, '', '', '"Monday"}')
   ]],
@@ -82,6 +89,16 @@ t.test('members that nobody here knows are kept for the model that wrote them', 
     { ...delta(0, undefined, undefined, '"Sunday"}'), seen: 2 }
   ])
   t.strictSame(call, { ...A, extra: { extra_content: signature, seen: 2 } })
+})
+
+t.test('two calls of one tool with one number are told apart by their ids', async t => {
+  const sunday = { ...A, id: 'b' }
+  t.strictSame(assemble([delta(0, 'a', 'look_up', A.arguments), delta(0, 'b', 'look_up', A.arguments)]), [A, sunday])
+  t.strictSame(assemble([delta(0, 'a', 'look_up', ''), delta(0, 'b', 'look_up', '')]), [{ ...A, arguments: '' }, { ...sunday, arguments: '' }])
+})
+
+t.test('two tools without parameters, numbers and ids are two calls', async t => {
+  t.match(assemble([{ function: { name: 'a' } }, { function: { name: 'b' } }]), [{ name: 'a', arguments: '' }, { name: 'b', arguments: '' }])
 })
 
 t.test('what is no part of a call is passed over', async t => {

@@ -60,7 +60,7 @@ t.test('a look-up is cancelled with its turn, and its result stands no longer th
 
 t.test('what is said of a tool goes before what is usual', async t => {
   const options = { sideEffects: false, onSupersede: 'finish', reuse: 'call', strict: true, fillerMs: 0, timeoutMs: 1 }
-  t.match(make(options), options)
+  t.match(make({ ...options, parameters: Type.Object({}) }), options)
   t.match(make({ onSupersede: 'cancel', reuse: 'turn' }), { sideEffects: true, onSupersede: 'cancel', reuse: 'turn' })
 })
 
@@ -72,12 +72,14 @@ t.test('what a model is shown is JSON and nothing else', async t => {
     { type: 'object', additionalProperties: false, properties: {}, required: [] })
 })
 
-t.test('one of several texts is shown as an enum, and any other union as it is', async t => {
+t.test('one of several texts is shown as one enum, any other literal as an enum of its own', async t => {
   const [red, white] = [Type.Literal('red'), Type.Literal('white')]
   const { parameters } = make({
     parameters: Type.Object({
       wine: Type.Union([red, white], { description: 'The wine' }),
       wines: Type.Array(Type.Union([red, white], { default: null })),
+      nested: Type.Union([Type.Union([red, white]), Type.Literal('rosé')]),
+      only: Type.Literal('red', { description: 'All there is' }),
       size: Type.Union([Type.Literal(1), Type.Literal(2)]),
       maybe: Type.Union([red, Type.Null()]),
       described: Type.Union([red, Type.Literal('white', { description: 'dry' })])
@@ -86,10 +88,31 @@ t.test('one of several texts is shown as an enum, and any other union as it is',
   t.strictSame(parameters['properties'], {
     wine: { description: 'The wine', type: 'string', enum: ['red', 'white'] },
     wines: { type: 'array', items: { default: null, type: 'string', enum: ['red', 'white'] } },
-    size: { anyOf: [{ const: 1, type: 'number' }, { const: 2, type: 'number' }] },
-    maybe: { anyOf: [{ const: 'red', type: 'string' }, { type: 'null' }] },
-    described: { anyOf: [{ const: 'red', type: 'string' }, { const: 'white', type: 'string', description: 'dry' }] }
+    nested: { type: 'string', enum: ['red', 'white', 'rosé'] },
+    only: { description: 'All there is', type: 'string', enum: ['red'] },
+    size: { anyOf: [{ type: 'number', enum: [1] }, { type: 'number', enum: [2] }] },
+    maybe: { anyOf: [{ type: 'string', enum: ['red'] }, { type: 'null' }] },
+    described: { anyOf: [{ type: 'string', enum: ['red'] }, { description: 'dry', type: 'string', enum: ['white'] }] }
   })
+})
+
+t.test('a model that is held to the parameters strictly is shown objects that are closed, at every depth', async t => {
+  const parameters = Type.Object({
+    day: Type.Union([Type.Object({ date: Type.String() }), Type.Null()]),
+    guests: Type.Array(Type.Object({ name: Type.String() }, { additionalProperties: Type.String() }))
+  })
+  const closed = (name: string) => ({ type: 'object', additionalProperties: false, required: [name], properties: { [name]: { type: 'string' } } })
+  t.strictSame(make({ parameters, strict: true, say: { parameter: 'message', description: 'Said.' } }).parameters, {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      message: { type: 'string', description: 'Said.' },
+      day: { anyOf: [closed('date'), { type: 'null' }] },
+      guests: { type: 'array', items: closed('name') }
+    },
+    required: ['message', 'day', 'guests']
+  })
+  t.equal(make({ parameters }).parameters['additionalProperties'], undefined, 'no other server is told so')
 })
 
 t.test('a tool cannot be changed', async t => {
@@ -148,7 +171,25 @@ t.test('parameters that cannot be checked, or nothing could fit, are refused at 
     [Type.Object({ mail: Type.String({ format: 'no-such-format' }) }), /^tool book: parameters has the format no-such-format, which is not known: /],
     [Type.Object({ mail: Type.Union([Type.Null(), Type.String({ format: 'no-such-format' })]) }), /^tool book: parameters has the format no-such-format/]
   ]
+  const odd = { Date: Type.Date(), BigInt: Type.BigInt(), Uint8Array: Type.Uint8Array(), Undefined: Type.Undefined(), Symbol: Type.Symbol(), Function: Type.Function([], Type.Any()) }
+  for (const [kind, schema] of Object.entries(odd)) {
+    const message = new RegExp(`^tool book: parameters has a ${kind}, which no model can write: `)
+    wrong.push([Type.Object({ odd: schema }), message], [Type.Object({ odd: Type.Array(Type.Union([Type.String(), schema])) }), message])
+  }
+  // It would be typed as what it is decoded to, and be given as it was written.
+  const at = Type.Transform(Type.String()).Decode(text => new Date(text)).Encode(date => date.toISOString())
+  for (const parameters of [Type.Object({ at }), Type.Object({ at: Type.Optional(Type.Array(at)) })]) {
+    wrong.push([parameters, /^tool book: parameters has a Transform, which no model can write: /])
+  }
   for (const [parameters, message] of wrong) t.throws(() => make({ parameters }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
+})
+
+t.test('what may be left out cannot be held to strictly, at any depth', async t => {
+  const message = /^tool book: parameters has optional members, which a model that is held to them strictly must not have: /
+  for (const parameters of [Booking, Type.Object({ near: Type.Array(Type.Object({ table: Type.Optional(Type.Number()) })) })]) {
+    t.throws(() => make({ parameters, strict: true }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
+    make({ parameters })
+  }
 })
 
 t.test('a format that the app has taught is checked', async t => {
@@ -187,13 +228,13 @@ t.test('arguments that came parsed are not shared with whoever has them', async 
 
 t.test('a tool without parameters may be called with nothing', async t => {
   const made = make({ parameters: Type.Object({}) })
-  for (const written of ['', ' \n', '{}', {}]) t.strictSame(made.read(written), { args: {}, spoken: '' })
-  t.equal(mismatch(takes(Type.String()), ''), 'the arguments do not fit: /value: Expected required property')
+  for (const written of ['', ' \n', '{}', {}, 'null', ' null ', null, undefined]) t.strictSame(made.read(written), { args: {}, spoken: '' })
+  for (const written of ['', 'null', null]) t.equal(mismatch(takes(Type.String()), written), 'the arguments do not fit: /value: Expected required property')
 })
 
 t.test('what is no JSON object is told as that, and not quoted', async t => {
-  const broken = ['{"day":"4111', '{"day":}', '[]', '[{"day":"4111"}]', 'null', '4111', '"4111"', 'true', '{} {}', "{'day':4111}"]
-  for (const written of [...broken, null, undefined, 4111, true, [], [{}], () => {}, Symbol('4111')]) {
+  const broken = ['{"day":"4111', '{"day":}', '[]', '[{"day":"4111"}]', '4111', '"4111"', 'true', '{} {}', "{'day':4111}"]
+  for (const written of [...broken, 4111, true, [], [{}], () => {}, Symbol('4111')]) {
     t.strictSame(make().read(written), { error: 'the arguments are not a JSON object' })
   }
 })

@@ -1046,7 +1046,7 @@ t.test('the record of a call', async t => {
     answered.resolve('Yes')
     await line.completed(1)
     t.throws(() => line.call.record(toolCall('2', 'book', {})), { code: 'VOICE_AGENT_ERR_ACTION', message: 'record: no turn is live that could call a tool' })
-    t.ok(line.call.record(toolResult('3', 'of a call on another server')))
+    t.notOk(line.call.record(toolResult('3', 'of a call that nobody was told of')))
     line.receive(retell.request(2, 'Hi', 'Yes', 'So?'))
     await line.completed(2)
     t.strictSame(line.frames.at(-1), toRetell.complete(2, '5'))

@@ -145,6 +145,20 @@ t.test('while tools run nobody waits for words, only for the end', async t => {
   t.match(reports, [{ error: { deadline: 'first-token' } }])
 })
 
+t.test('the filler is not said while a tool runs, but behind it', async t => {
+  const { agent, say } = puppet()
+  const { line, pass } = ask(t, agent, { filler: 'Hm.', deadlines: { ...DEADLINES, fillerMs: 1_500 } })
+  await pass(1_000)
+  await say(toolCall('1', 'look', {}))
+  await pass(1_000)
+  line.frames.length = 0
+  await say(toolResult('1', 'free'))
+  await pass(1_499)
+  t.strictSame(line.frames.filter(({ content_complete: complete }) => complete !== undefined), [])
+  await pass(1)
+  t.strictSame(line.frames.at(-1), toRetell.speech(1, 'Hm. '))
+})
+
 t.test('a call that was recorded before keeps nobody waiting', async t => {
   const { agent, say } = puppet()
   const { reports, pass } = ask(t, agent)

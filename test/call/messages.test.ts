@@ -12,7 +12,7 @@ import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 type Param = OpenAI.ChatCompletionMessageParam
 const asParams: (...args: Parameters<typeof toMessages>) => Param[] = toMessages
 
-const PLAIN: MessagesOptions = { leadingAssistant: false, spoken: [] }
+const PLAIN: MessagesOptions = { leadingAssistant: false, afterTool: '', spoken: [] }
 
 const NO_RESULT = '{"error":"no result was recorded: whether it took effect is not known"}'
 const STILL_RUNNING = '{"status":"still running: call it again with the same arguments to get its result"}'
@@ -27,8 +27,8 @@ const result = (id: string, content = `result ${id}`, successful?: boolean): Ent
 
 const user = (content: string): ChatMessage => ({ role: 'user', content })
 const assistant = (content: string): ChatMessage => ({ role: 'assistant', content })
-const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a":1}'): ChatMessage[] => [
-  { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name, arguments: args } }] },
+const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a":1}', text: string | null = null): ChatMessage[] => [
+  { role: 'assistant', content: text, tool_calls: [{ id, type: 'function', function: { name, arguments: args } }] },
   { role: 'tool', tool_call_id: id, content }
 ]
 
@@ -36,6 +36,8 @@ const pair = (id: string, content = `result ${id}`, name = 'lookup', args = '{"a
 const used = (id: string, at = 0, result: string | undefined = `result ${id}`): ToolRecord => ({ id, name: 'lookup', arguments: '{"a":1}', at, runsOnce: true, result })
 /** What a turn said, in answer to so many utterances, and which tools it called. */
 const did = (text: string, utterances: number, tools: ToolRecord[], more: Partial<Spoken> = {}): Spoken => ({ text, inPassing: [], tools, place: { utterances, more: 0 }, ...more })
+/** The same, where the assistant said something ahead of it. */
+const pairAfter = (text: string, id: string, content?: string): ChatMessage[] => pair(id, content, undefined, undefined, text)
 
 interface Case {
   behaviour: string
@@ -97,12 +99,12 @@ const cases: Case[] = [
   {
     behaviour: 'a result moves to its call, over speech, over other calls, and backwards',
     entries: [caller('Price?'), result('3'), invoke('1'), agent('One moment'), invoke('2'), caller('Well?'), result('2'), result('1'), invoke('3')],
-    messages: [user('Price?'), ...pair('1'), assistant('One moment'), ...pair('2'), user('Well?'), ...pair('3')]
+    messages: [user('Price?'), ...pair('1'), ...pairAfter('One moment', '2'), user('Well?'), ...pair('3')]
   },
   {
     behaviour: 'texts of one role are not merged over a tool call',
     entries: [caller('Hi'), agent('Let me see.'), invoke('1'), result('1'), agent('Nine.'), caller('So'), invoke('2'), result('2'), caller('then')],
-    messages: [user('Hi'), assistant('Let me see.'), ...pair('1'), assistant('Nine.'), user('So'), ...pair('2'), user('then')]
+    messages: [user('Hi'), ...pairAfter('Let me see.', '1'), assistant('Nine.'), user('So'), ...pair('2'), user('then')]
   },
   {
     behaviour: 'a call without a result gets an error for one',
@@ -167,7 +169,7 @@ const cases: Case[] = [
   {
     behaviour: "a response may follow a tool's result",
     entries: [caller('Price?'), agent('One moment'), invoke('1'), result('1')],
-    messages: [user('Price?'), assistant('One moment'), ...pair('1')]
+    messages: [user('Price?'), ...pairAfter('One moment', '1')]
   },
   {
     behaviour: 'a reminder says that the caller is silent',
@@ -228,7 +230,7 @@ const cases: Case[] = [
   {
     behaviour: 'one that was called between words stands between them, in whatever way the provider writes them',
     entries: [caller('Book it'), agent('I can do that!  Booked!'), caller('Thanks')],
-    messages: [user('Book it'), assistant('I can do that!'), ...pair('1'), ...pair('2'), assistant('Booked!'), user('Thanks')],
+    messages: [user('Book it'), ...pairAfter('I can do that!', '1'), ...pair('2'), assistant('Booked!'), user('Thanks')],
     options: { spoken: [did('I can do that. Booked.', 1, [used('1', 15), used('2', 15)])] }
   },
   {
@@ -240,7 +242,7 @@ const cases: Case[] = [
   {
     behaviour: 'one that was called when the caller had already stopped listening stands behind what was heard',
     entries: [caller('Book it'), agent('I can'), caller('Wait')],
-    messages: [user('Book it'), assistant('I can'), ...pair('1'), user('Wait')],
+    messages: [user('Book it'), ...pairAfter('I can', '1'), user('Wait')],
     options: { spoken: [did('I can do that. Booked.', 1, [used('1', 15)])] }
   },
   {
@@ -276,7 +278,7 @@ const cases: Case[] = [
   {
     behaviour: 'one of a reminder stands behind what had been said last',
     entries: [caller('Hi'), agent('Hello'), agent('Still there?'), caller('Yes')],
-    messages: [user('Hi'), assistant('Hello'), ...pair('1'), assistant('Still there?'), user('Yes')],
+    messages: [user('Hi'), ...pairAfter('Hello', '1'), assistant('Still there?'), user('Yes')],
     options: { spoken: [did('Hello', 1, []), did('', 1, [used('1')], { place: { utterances: 1, more: 1 } })] }
   },
   {
@@ -300,7 +302,7 @@ const cases: Case[] = [
   {
     behaviour: 'what follows on a beginning is found, and what was said in passing in it is left out',
     entries: [caller('Book it'), agent('I can.'), invoke('1'), result('1'), agent('Still busy. Booked.'), caller('Thanks')],
-    messages: [user('Book it'), assistant('I can.'), ...pair('1'), assistant('Booked.'), user('Thanks')],
+    messages: [user('Book it'), ...pairAfter('I can.', '1'), assistant('Booked.'), user('Thanks')],
     options: { spoken: [did('I can. Still busy. Booked.', 1, [used('1', 7)], { inPassing: [[7, 19]] })] }
   },
   {
@@ -368,7 +370,7 @@ const anySpoken = fc.array(fc.record({
     place
   }))
 })
-const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean(), spoken: anySpoken })
+const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: fc.boolean(), afterTool: fc.constantFrom('', '(...)'), spoken: anySpoken })
 
 function always (behaviour: string, check: (messages: ChatMessage[], entries: Entry[], reason: TurnReason, options: MessagesOptions) => void) {
   t.test(behaviour, async () => fc.assert(fc.property(anyEntries, anyReason, anyOptions, (entries, reason, options) => {

@@ -49,6 +49,19 @@ for (const [behaviour, turns, heard, meant] of cases) {
   })
 }
 
+t.test('behind the words of somebody else a turn that begins then is found before the rest of an older one', async t => {
+  const before = { ...turn('Sure. ', ['Hm. ']), place: { utterances: 1, more: 0 } }
+  const after = { ...turn(['Hm. '], 'Booked. ', ['One moment. ']), place: { utterances: 2, more: 0 } }
+  const read = (turns: Spoken[]) => {
+    const alignment = new Alignment(turns)
+    return [['Sure.', 1], ['Hm. Booked.', 2], ['One moment.', 2]].map(([words, heard]) => alignment.read(words as string, heard as number).join(''))
+  }
+  t.strictSame(read([before, after]), ['Sure.', 'Booked.', ''])
+  // Where none begins like that it is the rest after all.
+  const alone = new Alignment([before])
+  t.strictSame([alone.read('Sure.', 1), alone.read('Hm.', 2)], [['Sure.'], ['']])
+})
+
 t.test('whatever was said, and wherever it was cut off, what was meant is left, and nothing else', async t => {
   // Words are numbered, so that each can be found again.
   const piece = fc.record({ passing: fc.boolean(), words: fc.integer({ min: 1, max: 4 }) })

@@ -59,6 +59,7 @@ export class Line {
       calls: this.calls,
       hooks: this.hooks,
       leadingAssistant: false,
+      afterTool: '',
       deadlines: { firstTokenMs: 0, tokenGapMs: 0, turnMs: 0, fillerMs: 0, ...options.deadlines },
       ask: agent,
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
