@@ -40,9 +40,10 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   /** Ends it, with this error for whoever waits. */
   abort (error: unknown): void {
     if (this.#end !== undefined) return
-    this.#finish(error ?? new Error('aborted'))
     // The dispatcher wants an Error, and tells us of it, which is no news.
-    this.#controller?.abort(error instanceof Error ? error : new Error('aborted'))
+    const reason = error instanceof Error ? error : new Error('aborted')
+    this.#finish(error ?? reason)
+    this.#controller?.abort(reason)
   }
 
   // What the dispatcher tells

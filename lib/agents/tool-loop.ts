@@ -187,7 +187,7 @@ async function * coverSilence (running: Promise<ToolOutcome[]>, calls: readonly 
     if (fillerMs !== Infinity) timer = setTimeout(() => resolve('slow'), fillerMs + spokenMs)
   })
   try {
-    const first = await Promise.race([running, isSlow])
+    const first = await Promise.race([running, isSlow]).finally(() => clearTimeout(timer))
     if (first !== 'slow') return first
     const line = firstLine(calls, turn, (tool, { args }) => tool.filler(args))
     if (line !== '') yield filler(line)
@@ -195,7 +195,5 @@ async function * coverSilence (running: Promise<ToolOutcome[]>, calls: readonly 
   } catch (error) {
     if (turn.signal.aborted) return undefined
     throw error
-  } finally {
-    clearTimeout(timer)
   }
 }

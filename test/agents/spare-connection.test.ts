@@ -329,8 +329,8 @@ t.test('no timer is left of a connection that is put to use, lost or closed', as
 
 t.test('it keeps no process alive, and is there while the process lives', async t => {
   const { server } = await setup(t)
-  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
-    import { SpareConnection } from './lib/agents/spare-connection.js'
+  const program = runNode(t, ['--input-type=module', '--eval', `
+    import { SpareConnection } from './dist/agents/spare-connection.js'
     const spare = new SpareConnection(new URL('http://127.0.0.1:${server.port}'))
     spare.open()
     process.on('exit', () => console.log('exits'))

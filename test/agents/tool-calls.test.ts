@@ -155,3 +155,10 @@ t.test('whatever a server sends, what comes of it are calls of texts', async () 
   fc.assert(fc.property(fc.array(junk), fc.boolean(), (deltas, isCutOff) => assemble(deltas, isCutOff).every(call =>
     typeof call.id === 'string' && typeof call.name === 'string' && typeof call.arguments === 'string' && typeof call.extra === 'object')))
 })
+
+t.test('a name that is repeated in each piece, by a server that gives no ids, is that of one call', async t => {
+  const calls = new ToolCalls()
+  for (const args of ['{"day"', ':"tue"', '}', '']) calls.add([{ function: { name: 'book', arguments: args } }])
+  t.match(calls.complete(false), [{ name: 'book', arguments: '{"day":"tue"}' }])
+  t.equal(calls.complete(false).length, 1)
+})

@@ -8,6 +8,7 @@ import type { Provider, Speech, ToolAction, Turn } from '../../lib/agent.js'
 import { endCallTool, pressDigitsTool } from '../../lib/agents/call-tools.js'
 import { failover } from '../../lib/agents/failover.js'
 import { openAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
+import { runTool } from '../../lib/agents/run-tool.js'
 import { tool, type Tool, type ToolContext, type ToolOptions } from '../../lib/agents/tool.js'
 import { ToolError } from '../../lib/errors.js'
 import { deferred } from '../helpers/app.js'
@@ -716,6 +717,57 @@ t.test('a probe runs no tool', async t => {
   while (!line.logs.some(({ msg }) => msg === 'agent is healthy again')) await tick()
   t.equal(server.requests.length, 2)
   t.strictSame(runs, [])
+})
+
+t.test('a probe runs no tool of an agent that runs them itself', async t => {
+  const clock = useClock(t)
+  const { tool: book, runs } = heldTool()
+  const refusals: unknown[] = []
+  let isBroken = true
+  const own = async function * (turn: Turn) {
+    if (isBroken) throw new Error('broken')
+    yield runTool(turn, book, { day: 'tue' }).then(({ content }) => content, error => {
+      refusals.push(error.code)
+      return 'Hm.'
+    })
+  }
+  const both = failover([own, () => 'From the second.'], { firstTokenMs: 1_000, cooldownMs: 10_000 })
+  const line = openCall(t, 'retell', turn => both.call(undefined as never, turn))
+  line.receive(retell.details(), retell.request(1, 'Tuesday'))
+  await line.completed(1)
+  isBroken = false
+  await clock.pass(10_000)
+  line.receive(retell.request(2, 'Tuesday'))
+  await line.completed(2)
+  while (!line.logs.some(({ msg }) => msg === 'agent is healthy again')) await tick()
+  t.strictSame(refusals, ['VOICE_AGENT_ERR_CALL_ENDED'])
+  t.strictSame(runs, [])
+})
+
+t.test('a turn that is superseded while it is kept from saying its filler, or its last words, says no more', async t => {
+  const clock = useClock(t)
+  const { tool: book, began } = heldTool({ filler: 'Still at it.' })
+  const { server, agent } = await openModel(t, { tools: [book, endCallTool()] })
+  server.next(calling(TUESDAY), calling('end_call({"message":"Bye."})'), ['One more thing.'])
+  const waiting = agent(fakeTurn())
+  const filled = (async () => {
+    for await (const piece of waiting) if (typeof piece !== 'string' && piece.action === 'filler') return piece
+    return undefined
+  })()
+  const { context: { signal } } = await began(1)
+  await clock.pass(2_000)
+  t.match(await filled, { text: 'Still at it.' })
+  t.notOk(signal.aborted, 'what is done is done')
+
+  const turn = fakeTurn()
+  const actions: string[] = []
+  for await (const piece of agent(turn)) {
+    if (typeof piece === 'string') continue
+    actions.push(piece.action)
+    if (piece.action === 'end-call') turn.abort()
+  }
+  t.equal(actions.at(-1), 'end-call')
+  t.equal(server.requests.length, 2)
 })
 
 t.test('an agent that wraps it may keep actions for itself: what was done is recorded all the same', async t => {

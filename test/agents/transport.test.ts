@@ -319,8 +319,8 @@ t.test('a server in IPv6 is warmed and asked', async t => {
 
 t.test('an idle transport keeps no process alive, and one that is asked does', async t => {
   const { server } = await setup(t)
-  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
-    import { openTransport } from './lib/agents/transport.js'
+  const program = runNode(t, ['--input-type=module', '--eval', `
+    import { openTransport } from './dist/agents/transport.js'
     const transport = openTransport('${server.origin}')
     transport.warm()
     process.once('beforeExit', async () => {
