@@ -4,7 +4,7 @@ import type {
   AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
-import type { CallFacts, Feature, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
+import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import type { TurnReport } from '../telemetry/report.js'
 import type { DeadlineSettings } from './deadlines.js'
 import type { CallHooks, HookRunner } from './hooks.js'
@@ -25,9 +25,6 @@ const HANG_UP_TIMEOUT_MS = 10_000
 const ABNORMAL = 1006
 
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
-
-/** After these the call is over, or somebody else's. */
-type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
 
 /** What all calls of one registration share. A plain object: its functions are called without it. */
 export interface CallHost {

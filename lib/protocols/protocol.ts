@@ -53,6 +53,9 @@ export type ProviderEvent =
 /** What some provider lacks: an action, or a control from outside a turn. */
 export type Feature = Action['action'] | 'show-caller' | 'interject' | 'metadata' | 'update-agent'
 
+/** After these the call is over, or somebody else's. */
+export type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
+
 /** Properties of one piece of speech. */
 export interface SpeechOptions {
   readonly uninterruptible?: boolean
@@ -99,7 +102,7 @@ export interface Protocol {
   /** Speech from outside a turn. `n` counts up from 1 in each call. */
   interjection? (n: number, text: string, uninterruptible: boolean): string
   /** An action from outside a turn. `last` is the id of the last turn, if there was one. */
-  control (n: number, last: TurnId | undefined, action: TerminalAction): ActionFrames
+  control (n: number, last: TurnId | undefined, action: LeavingAction): ActionFrames
   /** @throws VOICE_AGENT_ERR_ACTION when it is no JSON object */
   metadata? (metadata: Record<string, unknown>): string
   /** @throws VOICE_AGENT_ERR_ACTION when a member is out of range */

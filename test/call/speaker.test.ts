@@ -252,6 +252,20 @@ t.test('whatever the split, the frames put together are the words put together',
   }), { numRuns: 500 })
 })
 
+t.test('what is said in parts is set apart, and on Millis each part is spoken at once', async t => {
+  const { speaker, floor, frames } = createSpeaker(newProtocol('millis'))
+  speaker.say(floor, 'One')
+  speaker.part(floor)
+  speaker.part(floor)
+  speaker.sayWith(floor, 'Two', { pauseMs: 100 })
+  speaker.part(floor)
+  speaker.give(new Floor(2))
+  speaker.part(floor)
+  t.same(frames, [
+    toMillis.speech(1, 'One'), toMillis.speech(1, '', { flush: true }), toMillis.speech(1, ' Two', { pause: 100 }), toMillis.speech(1, '', { flush: true })
+  ])
+})
+
 function speechOf (frame: Frame): string {
   return frame['content'] ?? frame['data'].content
 }

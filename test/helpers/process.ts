@@ -17,7 +17,8 @@ export interface Program {
 /** Runs `node` with these arguments in the repository's root; killed when the test ends. */
 export function runNode (t: Test, args: string[], env: Record<string, string> = {}): Program {
   const child = spawn(process.execPath, args, {
-    env: { PATH: process.env['PATH'], ...env },
+    // What it covers counts for nobody: it may be killed before it tells, and its loader has line numbers of its own.
+    env: { PATH: process.env['PATH'], _TAPJS_PROCESSINFO_COVERAGE_: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let output = ''

@@ -4,7 +4,7 @@
 import type { TerminalAction } from '../../agent.js'
 import { ActionError } from '../../errors.js'
 import { isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
-import type { ActionFrames, CallFacts, Feature, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../protocol.js'
+import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../protocol.js'
 import { millisInbound, type MillisControlFrames, type MillisFrame } from './frames.js'
 import { millisTranscript } from './transcript.js'
 
@@ -73,9 +73,8 @@ export class MillisProtocol implements Protocol {
     return spoken || text !== '' ? { now: [last], afterPlayback: [frame] } : { now: [last, frame], afterPlayback: [] }
   }
 
-  control (_n: number, last: TurnId | undefined, action: TerminalAction): ActionFrames {
-    const say = action.action === 'press-digits' ? '' : action.say
-    if (last !== undefined && say !== '') return this.completion(last, say, false, action)
+  control (_n: number, last: TurnId | undefined, action: LeavingAction): ActionFrames {
+    if (last !== undefined && action.say !== '') return this.completion(last, action.say, false, action)
     return { now: [this.#actionFrame(last, action)], afterPlayback: [] }
   }
 

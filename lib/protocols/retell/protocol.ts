@@ -4,7 +4,7 @@
 import { ActionError, UnsupportedError } from '../../errors.js'
 import type { AgentConfig, TerminalAction, ToolAction, TranscriptUpdate, TurnReason } from '../../agent.js'
 import { ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
-import type { ActionFrames, CallFacts, Feature, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
+import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
 import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
 import { retellTranscript, retellUtterances } from './transcript.js'
 
@@ -122,13 +122,13 @@ export class RetellProtocol implements Protocol {
     })
   }
 
-  control (n: number, _last: number | undefined, action: TerminalAction): ActionFrames {
+  control (n: number, _last: number | undefined, action: LeavingAction): ActionFrames {
     // show_transferee_as_caller is a member of `response` alone.
     if (action.action === 'transfer-call' && action.showCaller) throw new UnsupportedError('showCaller outside a turn', this.provider)
     return now(encode({
       response_type: 'agent_interrupt',
       interrupt_id: n,
-      content: action.action === 'press-digits' ? '' : action.say,
+      content: action.say,
       content_complete: true,
       no_interruption_allowed: true,
       ...actionField(action)
