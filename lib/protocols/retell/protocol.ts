@@ -166,14 +166,12 @@ function now (...frames: string[]): ActionFrames {
   return { now: frames, afterPlayback: [] }
 }
 
-function actionField (action: TerminalAction): Pick<RetellResponse, 'end_call' | 'transfer_number' | 'digit_to_press'> {
+function actionField (action: LeavingAction): Pick<RetellResponse, 'end_call' | 'transfer_number'> {
   switch (action.action) {
     case 'end-call':
       return { end_call: true }
     case 'transfer-call':
       return { transfer_number: action.destination }
-    case 'press-digits':
-      return { digit_to_press: action.digits }
   }
 }
 
