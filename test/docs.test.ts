@@ -8,6 +8,7 @@ import type { Responses } from 'openai/resources/responses/responses'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 import { dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
+import { compile } from './helpers/compile.js'
 import { CUT, STALL, failures, hold, startModelServer, toolCallChunk, type Script } from './helpers/model-server.js'
 import { runNode } from './helpers/process.js'
 import { startResponsesServer, type ResponsesScript } from './helpers/responses-server.js'
@@ -203,17 +204,7 @@ t.test('the versions it has installed are those it is tested with', async t => {
 })
 
 t.test('the examples compile in a strict app', async t => {
-  const program = ts.createProgram([...snippets.keys()].map(name => join(folder, name)), {
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    types: ['node'],
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: true,
-    noEmit: true
-  })
+  const program = compile([...snippets.keys()].map(name => join(folder, name)), { noUncheckedIndexedAccess: true, skipLibCheck: true })
   t.strictSame(ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
 })
 

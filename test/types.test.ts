@@ -1,21 +1,14 @@
 import t from 'tap'
 import ts from 'typescript'
-
-const OPTIONS: ts.CompilerOptions = {
-  target: ts.ScriptTarget.ES2023,
-  module: ts.ModuleKind.NodeNext,
-  moduleResolution: ts.ModuleResolutionKind.NodeNext,
-  // `ws` is not among them.
-  types: ['node'],
-  strict: true,
-  exactOptionalPropertyTypes: true,
-  noPropertyAccessFromIndexSignature: true,
-  skipLibCheck: false,
-  noEmit: true
-}
+import { compile } from './helpers/compile.js'
 
 t.test('a user\'s app compiles against the published types, and a wrong one does not', async t => {
-  const program = ts.createProgram(['test/types/consumer.ts'], OPTIONS)
+  const program = compile(['test/types/consumer.ts'], {
+    // `ws` is not among them.
+    types: ['node'],
+    noPropertyAccessFromIndexSignature: true,
+    skipLibCheck: false
+  })
   const errors = ts.getPreEmitDiagnostics(program).map(error => {
     const place = error.file === undefined ? '' : `${error.file.fileName}:${error.file.getLineAndCharacterOfPosition(error.start ?? 0).line + 1} `
     return place + ts.flattenDiagnosticMessageText(error.messageText, '\n')

@@ -6,10 +6,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Agent, Call, Speech, Turn } from '../agent.js'
 import { CallEndedError, ConfigError, TurnAbortedError } from '../errors.js'
 import { Attempt, isAnswer } from './attempt.js'
+import { isDuration, LONGEST_MS } from './duration.js'
 import { Patient } from './health.js'
-
-/** More is beyond what a timer can wait, and it would not wait at all. */
-const LONGEST_MS = 2_147_483_647
 
 /** Options of {@link failover}. */
 export interface FailoverOptions {
@@ -180,7 +178,7 @@ function aborted (signal: AbortSignal): Promise<never> {
 }
 
 function checkDuration (ms: number, name: string): void {
-  if (!(typeof ms === 'number' && ms > 0 && ms <= LONGEST_MS)) {
+  if (!isDuration(ms) || ms === 0) {
     throw new ConfigError(`failover: ${name} must be milliseconds above 0, at most ${LONGEST_MS}`)
   }
 }

@@ -6,6 +6,7 @@ import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../agent.js'
 import { ConfigError } from '../errors.js'
+import { isDuration, LONGEST_MS } from './duration.js'
 
 /** What {@link ToolOptions.execute} is given besides its arguments. */
 export interface ToolContext {
@@ -103,9 +104,6 @@ const SPOKEN_PARAMETER = 'Spoken to the caller while this runs: one short senten
 
 /** How many mismatches a model is told of at once. */
 const MAX_MISMATCHES = 5
-
-/** More is beyond what a timer can wait, and it would not wait at all. */
-const LONGEST_MS = 2_147_483_647
 
 /**
  * Makes a tool, to be given to `openAIAgent({ tools })` or `runTool()`.
@@ -271,8 +269,8 @@ function check (options: object): void {
   must(isLine(say) || isParameter(say), 'say must be a string, a function, or { parameter }')
   must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
   must(isLine(filler), 'filler must be a string or a function')
-  must(isDuration(fillerMs, 0), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
-  must(isDuration(timeoutMs, 1), `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
+  must(isDuration(fillerMs), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
+  must(isDuration(timeoutMs) && timeoutMs >= 1, `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
   must(isOneOf(sideEffects, true, false), 'sideEffects must be true or false')
   must(isOneOf(onSupersede, 'finish', 'cancel'), 'onSupersede must be finish or cancel')
   must(isOneOf(reuse, 'call', 'turn'), 'reuse must be call or turn')
@@ -287,10 +285,6 @@ function isParameter (say: unknown): say is SayParameter {
   if (!isObject(say)) return false
   const { parameter, description = '' } = say
   return typeof parameter === 'string' && parameter !== '' && typeof description === 'string'
-}
-
-function isDuration (ms: unknown, least: number): boolean {
-  return typeof ms === 'number' && ms >= least && ms <= LONGEST_MS
 }
 
 function isOneOf (value: unknown, ...accepted: unknown[]): boolean {

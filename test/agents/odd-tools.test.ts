@@ -29,27 +29,21 @@ function counted (options: Partial<ToolOptions<TObject>>) {
 }
 const raceTick = (p: Promise<unknown>) => Promise.race([p.then(() => 'settled', () => 'rejected'), tick().then(() => 'pending')])
 
-t.test('what was done in a turn that was aborted is not done again, also when that turn ran another tool after it', async t => {
-  const { ledger, newTurn } = setup()
-  const { counter, made } = counted({ reuse: 'turn' })
-  const first = newTurn()
-  await ledger.settle(made, {}, first)
-  await ledger.settle(make({ name: 'total', sideEffects: false }), {}, first)
-  first.abort()
-  await ledger.settle(made, {}, newTurn())
-  t.equal(counter.runs, 1)
-})
-
-t.test('nor when the other tool was itself in vain: a look-up in the aborted turn', async t => {
-  const { ledger, newTurn } = setup()
-  const { counter, made } = counted({ sideEffects: false })
-  const first = newTurn()
-  await ledger.settle(made, {}, first)
-  await ledger.settle(make({ name: 'total', sideEffects: false }), {}, first)
-  first.abort()
-  await ledger.settle(made, {}, newTurn())
-  t.equal(counter.runs, 1)
-})
+for (const [behaviour, options] of [
+  ['what was done in a turn that was aborted is not done again, also when that turn ran another tool after it', { reuse: 'turn' }],
+  ['nor when the other tool was itself in vain: a look-up in the aborted turn', { sideEffects: false }]
+] as const) {
+  t.test(behaviour, async t => {
+    const { ledger, newTurn } = setup()
+    const { counter, made } = counted(options)
+    const first = newTurn()
+    await ledger.settle(made, {}, first)
+    await ledger.settle(make({ name: 'total', sideEffects: false }), {}, first)
+    first.abort()
+    await ledger.settle(made, {}, newTurn())
+    t.equal(counter.runs, 1)
+  })
+}
 
 t.test('what succeeded late, after the model was told that its outcome is not known, is not done again in that turn', async t => {
   const clock = useClock(t)

@@ -4,20 +4,21 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import type { Provider, Speech, ToolAction, Turn } from '../../lib/agent.js'
+import type { Speech, ToolAction, Turn } from '../../lib/agent.js'
 import { endCallTool, pressDigitsTool } from '../../lib/agents/call-tools.js'
 import { failover } from '../../lib/agents/failover.js'
 import { openAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
 import { runTool } from '../../lib/agents/run-tool.js'
-import { tool, type Tool, type ToolContext, type ToolOptions } from '../../lib/agents/tool.js'
+import { tool, type ToolContext, type ToolOptions } from '../../lib/agents/tool.js'
 import { ToolError } from '../../lib/errors.js'
 import { deferred } from '../helpers/app.js'
-import { APOLOGY, openCall, tick, toMillis, toRetell, type CallOptions } from '../helpers/call.js'
-import { millis, retell, type Frame } from '../helpers/caller.js'
+import { APOLOGY, openCall, tick, toMillis, toRetell } from '../helpers/call.js'
+import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
-import { failures, hold, startModelServer, STALL, toolCallChunk, type Answer, type Hold, type ModelRequest, type Script, type Step } from '../helpers/model-server.js'
-import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
+import { calling, messagesOf, openLine, wordsOf } from '../helpers/model-line.js'
+import { failures, hold, startModelServer, STALL, toolCallChunk, type Hold, type Script } from '../helpers/model-server.js'
+import { messageFaults } from '../helpers/valid-messages.js'
 
 const PROVIDERS = ['retell', 'millis'] as const
 
@@ -53,46 +54,7 @@ function heldTool (options: Partial<ToolOptions<typeof Day>> = {}) {
   return { tool: held, runs, began }
 }
 
-/** An answer that calls tools, each written as `name({...})`. */
-function calling (...calls: string[]): Answer & { steps: Step[] } {
-  return {
-    steps: calls.map((call, index) => {
-      const [, name, args] = /^(\w*)\((.*)\)$/s.exec(call)!
-      return toolCallChunk({ index, id: `call_${name}_${index}`, type: 'function', function: { name: name!, arguments: args! } })
-    }),
-    finishReason: 'tool_calls'
-  }
-}
-
 const TUESDAY = 'book({"day":"tue"})'
-
-/** A live call, greeted, that is answered by a model on the loopback. */
-async function openLine (t: Test, provider: Provider, tools: Tool[], { agent: agentOptions, ...options }: CallOptions & { agent?: OpenAIAgentOptions } = {}) {
-  const server = await startModelServer()
-  t.teardown(() => server.close())
-  const agent = openAIAgent({ baseURL: server.url, instructions: '', greeting: '', tools, ...agentOptions })
-  t.teardown(() => agent.close())
-  const line = openCall(t, provider, turn => agent(turn), options)
-  line.receive(provider === 'retell' ? retell.details() : millis.start(0))
-  await line.completed(0)
-  line.frames.length = 0
-  const { request } = provider === 'retell' ? retell : millis
-  return {
-    server,
-    line,
-    ask: (id: number, ...words: string[]) => line.receive(request(id, ...words)),
-    /** What was said in a turn. */
-    said: (id: number): string => wordsOf(line.frames, id)
-  }
-}
-
-function wordsOf (frames: Frame[], id: number): string {
-  return frames.map(frame => frame['response_id'] === id ? frame['content'] : frame['data']?.stream_id === id ? frame['data'].content ?? '' : '').join('')
-}
-
-function messagesOf ({ body }: ModelRequest): WireMessage[] {
-  return body.messages as unknown as WireMessage[]
-}
 
 async function say (agent: (turn: Turn) => AsyncIterable<Speech>, turn: Turn = fakeTurn()): Promise<Speech[]> {
   const pieces: Speech[] = []

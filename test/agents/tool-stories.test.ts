@@ -2,25 +2,22 @@
  * Tools in conversations that once went wrong: what callers, models and apps did, and what has to come of it.
  */
 import { EventEmitter, once } from 'node:events'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Type, type TObject } from '@sinclair/typebox'
-import type { Provider, Speech, Turn } from '../../lib/agent.js'
+import type { Speech } from '../../lib/agent.js'
 import { endCallTool, transferCallTool } from '../../lib/agents/call-tools.js'
 import { failover } from '../../lib/agents/failover.js'
-import { openAIAgent } from '../../lib/agents/openai.js'
 import { tool, type Tool, type ToolOptions } from '../../lib/agents/tool.js'
 import { ToolError } from '../../lib/errors.js'
 import { deferred } from '../helpers/app.js'
-import { APOLOGY, openCall, tick, type CallOptions } from '../helpers/call.js'
-import { millis, retell } from '../helpers/caller.js'
+import { APOLOGY, tick } from '../helpers/call.js'
 import { useClock } from '../helpers/clock.js'
-import { hold, startModelServer, STALL, toolCallChunk, type Answer, type Step } from '../helpers/model-server.js'
+import { calling, openLine, type StreamingAgent } from '../helpers/model-line.js'
+import { hold, STALL, toolCallChunk, type Step } from '../helpers/model-server.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
 const PROVIDERS = ['retell', 'millis'] as const
 const ONCE = '\n(Run only once: this is the same call as before.)'
-
-type StreamingAgent = (turn: Turn) => AsyncIterable<Speech>
 
 /** Ways in which an app may use the agent. */
 const WAYS: Record<string, (agent: StreamingAgent) => StreamingAgent> = {
@@ -28,17 +25,6 @@ const WAYS: Record<string, (agent: StreamingAgent) => StreamingAgent> = {
   'in a failover': agent => {
     const both = failover([agent, agent])
     return turn => both.call({} as never, turn) as AsyncIterable<Speech>
-  }
-}
-
-/** An answer that calls tools, each written as `name({...})`. */
-function calling (...calls: string[]): Answer & { steps: Step[] } {
-  return {
-    steps: calls.map((call, index) => {
-      const [, name, args] = /^([\w.]*)\((.*)\)$/s.exec(call)!
-      return toolCallChunk({ index, id: `call_${index}`, type: 'function', function: { name: name!, arguments: args! } })
-    }),
-    finishReason: 'tool_calls'
   }
 }
 
@@ -54,36 +40,6 @@ function pizzas () {
 }
 
 const MARGHERITA = 'add_pizza({"kind":"margherita"})'
-
-/** A live call, greeted, that is answered by a model on the loopback. */
-async function openLine (t: Test, provider: Provider, tools: Tool[], { wrap = agent => agent, ...options }: CallOptions & { wrap?: (agent: StreamingAgent) => StreamingAgent } = {}) {
-  const server = await startModelServer()
-  t.teardown(() => server.close())
-  const agent = openAIAgent({ baseURL: server.url, instructions: '', greeting: '', tools })
-  t.teardown(() => agent.close())
-  const line = openCall(t, provider, wrap(agent), options)
-  line.receive(provider === 'retell' ? retell.details() : millis.start(0))
-  await line.completed(0)
-  line.frames.length = 0
-  const { request } = provider === 'retell' ? retell : millis
-  return {
-    server,
-    line,
-    ask: (id: number, ...words: string[]) => line.receive(request(id, ...words)),
-    /** Asks, and waits for the end of the answer. */
-    async hear (id: number, ...words: string[]): Promise<string> {
-      line.receive(request(id, ...words))
-      await line.completed(id)
-      return line.frames.map(frame => frame['response_id'] === id ? frame['content'] : frame['data']?.stream_id === id ? frame['data'].content ?? '' : '').join('')
-    },
-    /** Resolves once the model was asked so often. */
-    async asked (count: number): Promise<void> {
-      while (server.requests.length < count) await once(server.events, 'request')
-    },
-    /** What the model was asked last. */
-    last: () => server.requests.at(-1)!.body.messages as unknown as WireMessage[]
-  }
-}
 
 function results (messages: WireMessage[]): unknown[] {
   return messages.filter(({ role }) => role === 'tool').map(({ content }) => content)
