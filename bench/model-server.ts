@@ -41,8 +41,9 @@ interface Job {
 }
 
 const CHUNK = 'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1760000000,"model":"bench","service_tier":"default","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":'
-const CHUNK_END = ',"logprobs":null,"finish_reason":null}],"usage":null}\n\n'
-const ROLE = `${CHUNK}{"role":"assistant","content":"","refusal":null}${CHUNK_END}`
+/** OpenAI pads each chunk with some random characters. */
+const CHUNK_END = ['', 'h', 'Gf', 'aZ3', 'x9Qw', 'Lm2Rt', 'pW7cVb', 'T4yUi8o'].map(padding => `,"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"${padding}"}\n\n`)
+const ROLE = `${CHUNK}{"role":"assistant","content":"","refusal":null}${CHUNK_END[0]}`
 const STOP = `${CHUNK}{},"logprobs":null,"finish_reason":"stop"}],"usage":null}\n\n`
 const USAGE = 'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1760000000,"model":"bench","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}\n\n'
 const DONE = 'data: [DONE]\n\n'
@@ -163,8 +164,10 @@ function later (job: Job, index: number): string {
   return chunk(laterToken(job.key, index, job.pacing.tokens))
 }
 
+let chunks = 0
+
 function chunk (token: string): string {
-  return `${CHUNK}{"content":"${token}"}${CHUNK_END}`
+  return `${CHUNK}{"content":"${token}"}${CHUNK_END[chunks++ % CHUNK_END.length]}`
 }
 
 function answerJson (response: ServerResponse, status: number, body: unknown): void {

@@ -3,9 +3,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import env from '@fastify/env'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { WebSocket } from 'ws'
+import type { RawData, WebSocket } from 'ws'
 import { parseAllowlist } from './admission/allowlist.js'
 import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from './admission/guard.js'
@@ -26,8 +26,8 @@ import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type 
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
-import { RetellProtocol } from './protocols/retell/protocol.js'
-import { provideWebsocket } from './websocket.js'
+import { RetellProtocol, retellBegin } from './protocols/retell/protocol.js'
+import { provideWebsocket, releaseUpgrade } from './websocket.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -63,6 +63,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
   await fastify.register(async function voiceAgentRoutes (scope) {
     const config = await readEnv(scope, options)
+    scope.setChildLoggerFactory(withSharedOptions(scope.childLoggerFactory))
     decorateAgent(fastify, config, options)
     await provideWebsocket(fastify, scope)
 
@@ -86,7 +87,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       isClosing,
       ask: turn => fastify.agent(turn)
     }
-    const sockets = new Set<WebSocket>()
+    const connections = new Map<WebSocket, Connection>()
     const pulse = new Pulse()
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
@@ -129,24 +130,40 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       const { callId = randomUUID(), placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
       if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
       const connection = new Connection(socket, route.newProtocol())
-      sockets.add(socket)
+      connections.set(socket, connection)
       pulse.add(connection)
-      socket.on('message', (data, binary) => connection.receive(data as Buffer, binary))
-      socket.on('pong', () => connection.heard())
-      socket.on('close', code => {
-        sockets.delete(socket)
-        pulse.remove(connection)
-        connection.closed(code)
-      })
+      socket.on('message', receive).on('pong', hear).on('close', close)
+      releaseUpgrade(socket, request, fail)
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
       answer(host, callId, connection, request.log)
     }
 
+    // The same for all sockets, as each would hold its own for hours.
+    function receive (this: WebSocket, data: RawData, binary: boolean): void {
+      connections.get(this)!.receive(data as Buffer, binary)
+    }
+
+    function hear (this: WebSocket): void {
+      connections.get(this)!.heard()
+    }
+
+    // It closes by itself.
+    function fail (this: WebSocket, error: Error): void {
+      connections.get(this)!.owner.log.warn({ err: error }, 'socket failed')
+    }
+
+    function close (this: WebSocket, code: number): void {
+      const connection = connections.get(this)!
+      connections.delete(this)
+      pulse.remove(connection)
+      connection.closed(code)
+    }
+
     closing.add(async () => {
       await drain(calls, config.DRAIN_TIMEOUT_MS)
-      await Promise.all(Array.from(sockets, closed))
+      await Promise.all(Array.from(connections.keys(), closed))
       // What the app still writes down of its calls comes before its database is closed.
       await within(HOOKS_TIMEOUT_MS, hooks.settled())
     })
@@ -191,12 +208,13 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
 function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions): Route[] {
   const routes: Route[] = []
   if (retell !== false) {
+    const begin = retellBegin(config.RETELL_CALL_DETAILS_TIMEOUT_MS)
     routes.push({
       path: config.RETELL_PATH,
       allowlist: config.RETELL_ALLOWLIST,
       allowlistName: nameOf('RETELL_ALLOWLIST'),
       needsCallId: true,
-      newProtocol: () => new RetellProtocol({ callDetailsTimeoutMs: config.RETELL_CALL_DETAILS_TIMEOUT_MS })
+      newProtocol: () => new RetellProtocol(begin)
     })
   }
   if (millis !== false) {
@@ -222,6 +240,18 @@ async function closed (socket: WebSocket): Promise<void> {
 // Fastify's own serializer logs the URL, in which a secret stands, and whatever a provider was told to put into its query.
 function requestOf ({ method, routeOptions, raw }: FastifyRequest): object {
   return { method, url: routeOptions.url, remoteAddress: raw.socket?.remoteAddress }
+}
+
+// Fastify hands a route's serializers to the logger of each request, where Pino copies them. One logger has them for all.
+function withSharedOptions (make: FastifyInstance['childLoggerFactory']): FastifyInstance['childLoggerFactory'] {
+  let shared: FastifyBaseLogger | undefined
+  let level: unknown
+  return function voiceAgentLogger (logger, bindings, options, request) {
+    // An app may change it while it runs.
+    if (shared === undefined || level !== logger.level) shared = logger.child({}, options)
+    level = logger.level
+    return make.call(this, shared, bindings, {}, request)
+  }
 }
 
 const logSerializers: VoiceAgentOptions['logSerializers'] = { req: requestOf }

@@ -3,11 +3,13 @@
  * of the plugin's own serves its routes, inside its scope, so that the app may still register another, before or after.
  */
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -36,7 +38,6 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
   const upgrades = new EventEmitter()
   await scope.register(websocket, {
     options: { maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false, server: upgrades as Server },
-    errorHandler: (error, _socket, request) => request.log.warn({ err: error }, 'socket failed'),
     preClose: done => done()
   })
   app.addHook('onReady', async () => {
@@ -47,11 +48,27 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
   app.addHook('preClose', async () => gate.close(upgrades))
 }
 
+/**
+ * Lets go of the HTTP request that a socket came with: request, reply and all that belongs to them are more than a call
+ * holds for itself, and would be held for as long as it lasts.
+ * @param failed told of the socket's errors instead of @fastify/websocket's error handler, which holds them
+ */
+export function releaseUpgrade (socket: WebSocket, { raw }: FastifyRequest, failed: (this: WebSocket, error: Error) => void): void {
+  socket.removeAllListeners('error').on('error', failed)
+  const { socket: stream } = raw as { socket?: Socket & { _httpMessage?: ServerResponse | null } }
+  const response = stream?._httpMessage
+  // Somebody may want to know when it closes.
+  if (response?.listenerCount('close') === 0) response.detachSocket(stream!)
+}
+
 /** Brings the upgrades of one HTTP server to one @fastify/websocket, however many are registered on it. */
 class UpgradeGate {
   readonly #server: Server
   readonly #sources = new Set<EventEmitter>()
-  readonly #sockets = new Set<Duplex>()
+  /** Somebody else's. */
+  readonly #taken = new Set<Duplex>()
+  /** Ours, that may not have been answered yet. */
+  readonly #pending = new Set<WeakRef<Duplex>>()
   readonly #onUpgrade = (...upgrade: Upgrade): void => this.#upgrade(...upgrade)
 
   constructor (server: Server) {
@@ -66,22 +83,34 @@ class UpgradeGate {
   close (source: EventEmitter): void {
     if (!this.#sources.delete(source) || this.#sources.size > 0) return
     this.#server.off('upgrade', this.#onUpgrade)
-    this.#sockets.forEach(destroyUnread)
+    this.#taken.forEach(destroyUnread)
+    for (const pending of this.#pending) destroyUnread(pending.deref())
   }
 
   #upgrade (...upgrade: Upgrade): void {
     const [request, socket] = upgrade
     // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
     // the route twice.
-    const isTaken = socket.readableFlowing !== null || isDispatched(request)
+    const isTaken = this.#server.listenerCount('upgrade') > 1 && (socket.readableFlowing !== null || isDispatched(request))
     // Such a socket is the server's again, and may ask many times.
     if (!isTaken && request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
-    if (isTaken) return
-    setTimeout(destroyUnread, HANDSHAKE_TIMEOUT_MS, socket).unref()
+    if (isTaken) {
+      this.#taken.add(socket)
+      socket.once('close', () => this.#taken.delete(socket))
+      return
+    }
+    this.#await(new WeakRef(socket))
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
+  }
+
+  // Many a call is over before that time, and would be held in memory.
+  #await (pending: WeakRef<Duplex>): void {
+    this.#pending.add(pending)
+    setTimeout(() => {
+      this.#pending.delete(pending)
+      destroyUnread(pending.deref())
+    }, HANDSHAKE_TIMEOUT_MS).unref()
   }
 }
 
@@ -99,8 +128,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set(['connection', 'upgrade', 'http2
 
 // Routes outside the scope of a @fastify/websocket answer without closing the socket, which then nobody reads and nobody
 // owns, and which would keep the server from closing.
-function destroyUnread (socket: Duplex): void {
-  if (socket.readableFlowing === null) socket.destroy()
+function destroyUnread (socket: Duplex | undefined): void {
+  if (socket?.readableFlowing === null) socket.destroy()
 }
 
 const gates = new WeakMap<Server, UpgradeGate>()

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
@@ -592,6 +592,35 @@ t.test('an app that never started closes', async t => {
 })
 
 // What is Fastify's own
+
+t.test('calls log at the level that the app has when they begin', async t => {
+  const { app, logs } = createApp(t, 'info')
+  await app.register(voiceAgentPlugin, OPEN)
+  await app.ready()
+  for (const [id, level, lines] of [['call_1', 'info', 0], ['call_2', 'debug', 1], ['call_3', 'info', 0]] as const) {
+    app.log.level = level
+    const caller = await dialRetell(t, app, id)
+    caller.send(retell.details())
+    await caller.response(0)
+    t.equal(logs.filter(({ callId, msg }) => callId === id && msg === 'turn ended').length, lines, level)
+  }
+})
+
+t.test('a logger that knows nothing but what Fastify asks of it is enough', async t => {
+  const lines: unknown[][] = []
+  const loggerOf = (bindings: object): FastifyBaseLogger => {
+    const log = (...line: unknown[]) => { lines.push([bindings, ...line]) }
+    return { level: 'info', info: log, error: log, debug: () => {}, fatal: log, warn: log, trace: () => {}, silent: () => {}, child: (more: object) => loggerOf({ ...bindings, ...more }) }
+  }
+  const app = Fastify({ loggerInstance: loggerOf({}) })
+  t.teardown(() => app.close())
+  await app.register(voiceAgentPlugin, OPEN)
+  await app.ready()
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details())
+  await caller.response(0)
+  t.strictSame(lines.at(-1), [{ reqId: 'req-1', callId: 'call_1', provider: 'retell' }, 'call started'])
+})
 
 t.test('logLevel and logSerializers are those of the routes', async t => {
   const { app, logs } = createApp(t, 'info')

@@ -1,13 +1,13 @@
 import dns from 'node:dns'
 import { once } from 'node:events'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { mock } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
-import { WebSocketServer } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import t from 'tap'
 import voiceAgentPlugin, { type VoiceAgentOptions } from '../lib/index.js'
 import { AT_ONCE, createApp } from './helpers/app.js'
@@ -272,6 +272,51 @@ t.test('a frame of more than 8 MiB ends its own call with 1009, and no other', a
   t.match(logs.filter(({ level }) => level >= 40), [{ msg: 'socket failed', err: { code: 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' } }])
   other.send(millis.start(0))
   t.match(await other.stream(0), [{ data: { content: 'How may I help you?' } }])
+})
+
+t.test('the request that a call came with is let go of, unless somebody waits for its end', async t => {
+  const { app } = createApp(t)
+  const responses: ServerResponse[] = []
+  const ended: string[] = []
+  app.addHook('onRequest', async ({ url }, { raw }) => {
+    responses.push(raw)
+    if (url.endsWith('watched')) raw.on('close', () => { ended.push(url) })
+  })
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = wsUrl(await app.listen({ port: 0 }))
+  const callers = []
+  for (const id of ['call_1', 'watched']) callers.push(await dialUrl(t, `${address}/llm-websocket/${id}`))
+  t.strictSame(responses.map(({ socket }) => socket !== null), [false, true])
+  for (const caller of callers) caller.socket.terminate()
+  await once(responses[1]!, 'close')
+  t.strictSame(ended, ['/llm-websocket/watched'])
+})
+
+t.test('a peer that answers pings stays, one that answers none is dropped', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const { app, logs } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = wsUrl(await app.listen({ port: 0 }))
+  const alive = await dialUrl(t, `${address}/millis`)
+  const deaf = new Caller(new WebSocket(`${address}/millis`, { autoPong: false }))
+  t.teardown(() => deaf.socket.terminate())
+  await once(deaf.socket, 'open')
+  for (const [i, caller] of [alive, deaf].entries()) {
+    caller.send(millis.start(0, `ses_${i}`))
+    await caller.stream(0)
+  }
+  for (let ms = 5_000; ms < 60_000; ms += 5_000) {
+    mock.timers.tick(5_000)
+    if (ms % 20_000 === 0) await once(alive.socket, 'ping')
+    await alive.settled()
+  }
+  t.equal(app.calls.size, 2)
+  mock.timers.tick(5_000)
+  t.match(await deaf.closed, { code: 1006 })
+  await alive.settled()
+  t.strictSame([...app.calls].map(({ id }) => id), ['ses_0'])
+  t.match(logs.filter(({ level }) => level >= 40), [{ msg: 'connection dropped', why: 'the provider answers no pings', callId: 'ses_1' }])
 })
 
 t.test('calls are not compressed', async t => {

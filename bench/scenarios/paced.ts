@@ -7,7 +7,7 @@ import { RetellCaller } from '../callers/retell.js'
 import { Tally } from '../callers/tally.js'
 import { Crowd } from '../crowd.js'
 import { percentile } from '../statistics.js'
-import { calls, lower, note, type Scenario, turnAfter, warmUpMs } from './scenario.js'
+import { calls, lower, note, type Scenario, slowWarmUpMs, turnAfter } from './scenario.js'
 
 const RESOLUTION_MS = 10
 
@@ -22,7 +22,7 @@ export const paced: Scenario = {
     const pauseMs = size.quick ? 200 : 2000
     crowd.talk(caller => turnAfter(caller, pauseMs))
     // Everybody's first turn has to be under way before the mix of speech and pauses is an even one.
-    await crowd.wait(pauseMs * 1.5 + warmUpMs(size))
+    await crowd.wait(pauseMs * 1.5 + slowWarmUpMs(size))
     const harness = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
     harness.enable()
     // No turn is shorter than a second, so shorter stretches would have no replies in them.

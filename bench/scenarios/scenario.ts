@@ -58,6 +58,14 @@ export function warmUpMs (size: Size): number {
   return size.quick ? 300 : 2000
 }
 
+/**
+ * The same where a server is far from busy: what runs seldom is compiled late, and other threads of a server are busy with
+ * that, while a day has many more hours.
+ */
+export function slowWarmUpMs (size: Size): number {
+  return warmUpMs(size) * 5
+}
+
 /** A tenth of the calls is enough to show that everything works. */
 export function calls (size: Size, full: number): number {
   return size.quick ? Math.ceil(full / 10) : full

@@ -42,9 +42,11 @@ export function parseRanges (entries: readonly string[], name: string, accepted:
       throw new ConfigError(`${name}: ${JSON.stringify(entry)} is not accepted; accepted are ${accepted}`)
     }
   }
+  const asWritten = new Set(list.filter(entry => isIP(entry) !== 0))
   return {
     empty: list.length === 0,
-    admits: address => address !== undefined && holds(ranges, withoutPort(address))
+    // The usual case first, as to take an address apart costs more than all other admission.
+    admits: address => address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
   }
 }
 

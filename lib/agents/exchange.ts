@@ -3,10 +3,25 @@ import type { Dispatcher } from 'undici'
 /** Bytes that wait to be read before the server is asked to pause. A reply is a few KiB. */
 const HIGH_WATER_BYTES = 256 * 1024
 
+/** As undici gives them, with names in lower case. */
+type RawHeaders = Readonly<Record<string, string | string[] | undefined>>
+
 /** The head of a response. */
-export interface ResponseHead {
+export class ResponseHead {
   readonly status: number
-  readonly headers: Headers
+  readonly #headers: RawHeaders
+
+  constructor (status: number, headers: RawHeaders) {
+    this.status = status
+    this.#headers = headers
+  }
+
+  /** Made when asked for: of an answer that is a good one nobody reads them. */
+  get headers (): Headers {
+    const headers = new Headers()
+    for (const [name, value] of Object.entries(this.#headers)) headers.set(name, String(value))
+    return headers
+  }
 }
 
 /**
@@ -53,9 +68,9 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
     if (this.#end !== undefined) controller.abort(new Error('aborted'))
   }
 
-  onResponseStart (_controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+  onResponseStart (_controller: Dispatcher.DispatchController, status: number, headers: RawHeaders): void {
     if (status < 200) return // informational: the response follows
-    this.#began({ status, headers: headersOf(headers) })
+    this.#began(new ResponseHead(status, headers))
   }
 
   onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -91,6 +106,13 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
     return this.#end.error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(this.#end.error)
   }
 
+  /** All that is left of it. */
+  async text (): Promise<string> {
+    const chunks: Buffer[] = []
+    for await (const chunk of this) chunks.push(chunk)
+    return Buffer.concat(chunks).toString()
+  }
+
   return (): Promise<IteratorResult<Buffer>> {
     this.abort(new Error('the reader left'))
     return Promise.resolve({ done: true, value: undefined })
@@ -110,10 +132,4 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
     this.#reader?.reject(error)
     this.#reader = undefined
   }
-}
-
-function headersOf (raw: Record<string, string | string[] | undefined>): Headers {
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(raw)) headers.set(name, String(value))
-  return headers
 }

@@ -1,15 +1,19 @@
 /**
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
-import { APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
+import { APIError, type OpenAI } from 'openai'
 import type { Action, Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
+import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
+import type { ResponseHead } from './exchange.js'
+import { ModelClient } from './model-client.js'
+import type { ModelServerOptions } from './model-server-options.js'
 import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
 import { isTool, type Tool } from './tool.js'
-import { openTransport, type Transport } from './transport.js'
+import type { Answer } from './transport.js'
 
 /** The model that is asked when no other is named. */
 const DEFAULT_MODEL = 'gpt-4.1-mini'
@@ -23,38 +27,20 @@ export const DEFAULT_INSTRUCTIONS = 'You are a friendly assistant on a phone cal
 /** And what they say more where there are tools. */
 const TOOL_INSTRUCTIONS = ' Say that something is done only once a tool has said so, and never make up what a tool could tell you.'
 
-/** The newest general version of Azure's chat completions. */
-const AZURE_API_VERSION = '2024-10-21'
-
 /** Five rounds of tools, and an answer: a caller is waiting. */
 const MAX_STEPS = 6
 
 /** Azure's and OpenAI's word for what their filter stopped, as an error's code and as a `finish_reason`. */
 const CONTENT_FILTER = 'content_filter'
 
-/** A deployment of Azure OpenAI; {@link OpenAIAgentOptions.model} is its name. */
-export interface AzureOptions {
-  /** `https://<resource>.openai.azure.com`. */
-  endpoint: string
-  apiKey: string
-  /** Default `2024-10-21`. */
-  apiVersion?: string
-}
-
 /** Options of {@link openAIAgent}. */
-export interface OpenAIAgentOptions {
-  /** Needed unless `baseURL` or `azure` is given. Default `''`. */
-  apiKey?: string
-  /** Any server that speaks OpenAI's chat completions, as `http://127.0.0.1:11434/v1`. Default `''`, OpenAI itself. */
-  baseURL?: string
+export interface OpenAIAgentOptions extends ModelServerOptions {
   /** Default `gpt-4.1-mini`. */
   model?: string
   /** The system prompt. Default a short one for the phone, with a sentence on tools where there are any; `''` sends none. */
   instructions?: string
   /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
   greeting?: string
-  /** Asks a deployment of Azure OpenAI; `apiKey` and `baseURL` are then not used. Default none. */
-  azure?: AzureOptions
   /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
   temperature?: number
   /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
@@ -90,33 +76,30 @@ export interface OpenAIAgent {
  * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
  */
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
-  const client = connect(options, (url, init) => transport.fetch(url, init))
-  const transport = openTransport(new URL(client.baseURL).origin)
   const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS } = options
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
-  const request = { model, stream: true as const, ...sampling(options), ...declarations(options) }
+  const client = new ModelClient(options, { model, stream: true, ...sampling(options), ...declarations(options) })
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {
       // While the caller listens.
-      transport.warm()
+      client.warm()
       return greet(greeting)
     }
     return speakInSteps(turn, {
       tools,
       toolChoice,
       maxSteps: tools.length === 0 ? 1 : maxSteps,
-      ask: (messages, choice) => new Completion(turn, tools.length > 0, client.chat.completions.create({
-        ...request,
+      ask: (messages, choice) => new Completion(turn, tools.length > 0, client.ask({
         messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
         ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
-      }, { signal: turn.signal }).asResponse())
+      }, turn.signal))
     })
   }
 
-  return Object.assign(speak, { close: () => transport.close() })
+  return Object.assign(speak, { close: () => client.close() })
 }
 
 async function * greet (greeting: string): AsyncGenerator<string, void, undefined> {
@@ -131,18 +114,19 @@ class Completion implements ModelAnswer {
   readonly #turn: Turn
   readonly #mayCall: boolean
   readonly #events = new EventStream()
+  readonly #pattern = new ChunkPattern(chunk => wordsOf(chunk as Chunk))
   readonly #toolCalls = new ToolCalls()
-  #headers: Headers | undefined
+  #head: ResponseHead | undefined
   #finish: unknown
   #isDone = false
   #failure: unknown
 
-  constructor (turn: Turn, mayCall: boolean, response: Promise<Response>) {
+  constructor (turn: Turn, mayCall: boolean, answer: Promise<Answer>) {
     this.#turn = turn
     this.#mayCall = mayCall
-    this.chunks = response.then(({ headers, body }) => {
-      this.#headers = headers
-      return body as AsyncIterable<unknown>
+    this.chunks = answer.then(({ head, body }) => {
+      this.#head = head
+      return body
     })
   }
 
@@ -153,7 +137,7 @@ class Completion implements ModelAnswer {
     try {
       for (const data of this.#events.read(bytes)) {
         this.#isDone ||= data.startsWith('[DONE]')
-        if (!this.#isDone && data !== '') words += this.#readChunk(JSON.parse(data))
+        if (!this.#isDone && data !== '') words += this.#pattern.read(data) ?? this.#readChunk(data)
       }
     } catch (error) {
       if (words === '') throw error
@@ -163,8 +147,9 @@ class Completion implements ModelAnswer {
     return words
   }
 
-  #readChunk (chunk: Chunk): string {
-    if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#headers)
+  #readChunk (data: string): string {
+    const chunk = JSON.parse(data) as Chunk
+    if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#head?.headers)
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
     const choice = chunk?.choices?.[0]
     const delta = choice?.delta
@@ -173,7 +158,9 @@ class Completion implements ModelAnswer {
       this.isCalling = true
       this.#toolCalls.add(delta.tool_calls)
     }
-    return textOf(delta?.content) || textOf(delta?.refusal)
+    const words = wordsOf(chunk)
+    if (words === delta?.content && !choice?.finish_reason && !delta.tool_calls) this.#pattern.learn(data, words)
+    return words
   }
 
   complete (hasSpoken: boolean): readonly ModelToolCall[] {
@@ -198,6 +185,11 @@ type Chunk = {
   choices?: Array<{ delta?: { content?: unknown, refusal?: unknown, tool_calls?: ToolCallDelta[] | null } | null, finish_reason?: unknown } | null> | null
 } | null
 
+function wordsOf (chunk: Chunk): string {
+  const delta = chunk?.choices?.[0]?.delta
+  return textOf(delta?.content) || textOf(delta?.refusal)
+}
+
 function textOf (value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
@@ -208,32 +200,6 @@ function isFiltered (error: unknown): boolean {
 
 function filtered (): Error {
   return new ModelError('was stopped by its content filter')
-}
-
-function connect ({ apiKey = '', baseURL = '', azure }: OpenAIAgentOptions, fetch: Transport['fetch']): OpenAI {
-  const shared = {
-    fetch: fetch as unknown as NonNullable<ClientOptions['fetch']>, // typed after the older undici, too
-    maxRetries: 0,
-    logLevel: 'off',
-    // What is left undefined the client reads from OPENAI_* variables by itself; null is none.
-    baseURL: null,
-    organization: null,
-    project: null
-  } satisfies ClientOptions
-  if (azure !== undefined) {
-    return new AzureOpenAI({
-      ...shared,
-      endpoint: httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'),
-      apiKey: required(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
-      apiVersion: azure.apiVersion ?? AZURE_API_VERSION
-    })
-  }
-  if (baseURL === '') return new OpenAI({ ...shared, apiKey: required(apiKey, 'OPENAI_API_KEY (option openai.apiKey)') })
-  return new OpenAI({
-    ...shared,
-    baseURL: httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)'),
-    apiKey: apiKey === '' ? 'none' : apiKey // the client insists on one
-  })
 }
 
 function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentOptions) {
@@ -269,15 +235,4 @@ function checkTools (tools: readonly Tool[], choice: ToolChoice, maxSteps: numbe
   must(names.size === tools.length, 'tools has two of one name')
   must(['auto', 'required', 'none'].includes(choice as string) || names.has((choice as { name: string })?.name), 'toolChoice must be auto, required, none, or { name } of a tool')
   must(Number.isInteger(maxSteps) && maxSteps >= 2, 'maxSteps must be a whole number, 2 or more')
-}
-
-function required (value: string, name: string): string {
-  if (!value) throw new ConfigError(`${name} is missing`)
-  return value
-}
-
-function httpUrl (value: string, name: string): string {
-  // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
-  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL without a query`)
-  return value
 }

@@ -13,22 +13,29 @@ const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'UND_ERR_DESTROY
 
 const REQUEST_TIMEOUT = 408
 
-/** What is used of what the client asks for. */
-interface RequestInit {
-  readonly method?: string
-  readonly headers?: Headers
-  readonly body?: string
+/** A question to the model's server. */
+export interface ModelRequest {
+  /** With the query, if there is one. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
   readonly signal?: AbortSignal
+}
+
+/** What came back, whatever its status. Its body is to be read to its end, or left. */
+export interface Answer {
+  readonly head: ResponseHead
+  readonly body: Exchange
 }
 
 /** Whoever opened it closes it. */
 export interface Transport {
   /**
-   * A `fetch` as far as the openai client needs one: without the web streams under the real one, which cost more than all
-   * the rest of a token. The body is an {@link Exchange}. Follows no redirect, since a key would go with it. A request that
-   * is lost with a connection that had been kept is sent once more, at once.
+   * Without the web streams of a `fetch`, which cost more than all the rest of a token. Follows no redirect, since a key
+   * would go with it. A request that is lost with a connection that had been kept is sent once more, at once. Rejects with
+   * what the system or undici throws, or with the signal's reason.
    */
-  fetch (url: string, init: RequestInit): Promise<Response>
+  post (request: ModelRequest): Promise<Answer>
   /** Opens a connection ahead of the next request. */
   warm (): void
   /** Cuts every connection. Later requests are rejected. Never rejects itself. */
@@ -40,11 +47,10 @@ export function openTransport (origin: string): Transport {
   const spare = new SpareConnection(new URL(origin))
   const connections = new Connections(origin, spare.connect)
 
-  function send (url: string, { method = 'GET', headers, body, signal }: RequestInit, connection: Client): Exchange {
-    const { pathname, search } = new URL(url)
+  function send ({ path, headers, body, signal }: ModelRequest, connection: Client): Exchange {
     const exchange = new Exchange(() => connections.release(connection))
     signal?.addEventListener('abort', () => exchange.abort(signal.reason), { once: true })
-    connection.dispatch({ path: pathname + search, method: method as 'POST', headers: { ...Object.fromEntries(headers ?? []), 'accept-encoding': 'identity' }, body: body ?? null }, exchange)
+    connection.dispatch({ method: 'POST', path, headers, body }, exchange)
     return exchange
   }
 
@@ -56,25 +62,26 @@ export function openTransport (origin: string): Transport {
   }
 
   return {
-    async fetch (url, init) {
-      init.signal?.throwIfAborted()
-      let exchange = send(url, init, connections.take())
+    async post (request) {
+      const { signal } = request
+      signal?.throwIfAborted()
+      let body = send(request, connections.take())
       // The caller may interrupt at any moment, and with the answer its connection is lost.
       spare.open()
       // Asking a model has no side effects. The second time not over another connection that has been idle for as long.
       // undici's own RetryAgent would also go on with a stream that broke.
-      let head = await exchange.head.catch(error => {
-        if (!isLost(error) || init.signal?.aborted) throw error
-        exchange = send(url, init, connections.open())
-        return exchange.head
+      let head = await body.head.catch(error => {
+        if (!isLost(error) || signal?.aborted) throw error
+        body = send(request, connections.open())
+        return body.head
       })
       // What servers say to a connection that asked nothing for too long may cross with the request on its way.
-      if (head.status === REQUEST_TIMEOUT && head.headers.get('connection') === 'close' && !init.signal?.aborted) {
-        exchange.abort(undefined)
-        exchange = send(url, init, connections.open())
-        head = await exchange.head
+      if (head.status === REQUEST_TIMEOUT && head.headers.get('connection') === 'close' && !signal?.aborted) {
+        body.abort(undefined)
+        body = send(request, connections.open())
+        head = await body.head
       }
-      return respond(url, head, exchange)
+      return { head, body }
     },
     warm: () => spare.open(),
     async close () {
@@ -133,20 +140,4 @@ class Connections {
     if (index !== -1) this.#idle.splice(index, 1)
     client.destroy().catch(() => {})
   }
-}
-
-function respond (url: string, { status, headers }: ResponseHead, body: Exchange): Response {
-  const response = {
-    url,
-    status,
-    ok: status >= 200 && status < 300,
-    headers,
-    body,
-    async text () {
-      const chunks: Buffer[] = []
-      for await (const chunk of body) chunks.push(chunk)
-      return Buffer.concat(chunks).toString()
-    }
-  }
-  return response as unknown as Response
 }

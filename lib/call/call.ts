@@ -1,19 +1,19 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, isAction, transferCall } from '../agent.js'
 import type {
-  AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, Reply, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
+  AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import type { TurnReport } from '../telemetry/report.js'
-import type { DeadlineSettings } from './deadlines.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
+import type { Spoken } from './spoken.js'
 import { ToolBook } from './tool-book.js'
-import { LiveTurn, type TurnHost } from './turn.js'
+import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000
@@ -24,25 +24,18 @@ const HANG_UP_TIMEOUT_MS = 10_000
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
+const NONE = Object.freeze({})
+
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 
 /** What all calls of one registration share. A plain object: its functions are called without it. */
-export interface CallHost {
+export interface CallHost extends TurnSettings {
   readonly calls: CallRegistry<LiveCall>
   readonly hooks: HookRunner
-  readonly leadingAssistant: boolean
-  readonly afterTool: string
-  readonly deadlines: DeadlineSettings
   /** How long a call waits for its provider to dial again, in ms. */
   readonly reconnectGraceMs: number
   /** Is the server closing? Then no call waits for its provider. */
   isClosing (): boolean
-  /** Calls the user's agent. */
-  ask (turn: Turn): Reply
-  /** What the caller hears when the agent failed. Never throws. */
-  fallback (turn: Turn, error: unknown): string
-  /** What the caller hears while an agent is silent. Never throws. */
-  filler (turn: Turn): string
 }
 
 /**
@@ -59,18 +52,17 @@ export function answer (host: CallHost, id: string, connection: Connection, log:
  * One live call: the provider's events in, turns out. Owns its turns and timers. A connection that breaks is no end: the
  * provider may dial again, and the call goes on over the new one.
  */
-export class LiveCall implements Call, ConnectionOwner {
+export class LiveCall implements TurnOwner, ConnectionOwner {
   readonly provider: Provider
-  readonly state: Record<string, unknown> = {}
 
   readonly #host: CallHost
   readonly #farewell = new Farewell()
   readonly #openedAt = performance.now()
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
-  #log: FastifyBaseLogger
+  #ownLog: FastifyBaseLogger | undefined
   #id: string
-  #facts: CallFacts = {}
+  #facts: CallFacts | undefined
 
   // opening: the begin message is still owed; gated: turns wait for onCallStart.
   #phase: 'opening' | 'gated' | 'open' | 'ended' = 'opening'
@@ -78,7 +70,6 @@ export class LiveCall implements Call, ConnectionOwner {
   #gateTimer: NodeJS.Timeout | undefined
   /** Set while the provider is not connected. */
   #awaited: NodeJS.Timeout | undefined
-  #turnHost: TurnHost | undefined
   #turn: LiveTurn | undefined
   #lastId: TurnId | undefined
   /** The greeting was cut off by a broken connection before its first word. */
@@ -91,7 +82,8 @@ export class LiveCall implements Call, ConnectionOwner {
   #controls = 0
   #malformed = 0
   #reconnects = 0
-  readonly #lacked = new Set<Feature>()
+  #lacked: Set<Feature> | undefined
+  #state: Record<string, unknown> | undefined
   readonly #book = new ToolBook()
 
   constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
@@ -100,19 +92,28 @@ export class LiveCall implements Call, ConnectionOwner {
     this.provider = connection.protocol.provider
     this.#connection = connection
     this.#baseLog = log
-    this.#log = log.child({ callId: id, provider: this.provider })
   }
 
   get id (): string { return this.#id }
-  get from (): string | undefined { return this.#facts.from }
-  get to (): string | undefined { return this.#facts.to }
-  get direction (): 'inbound' | 'outbound' | undefined { return this.#facts.direction }
-  get metadata (): Readonly<Record<string, unknown>> { return this.#facts.metadata ?? {} }
-  get variables (): Readonly<Record<string, string>> { return this.#facts.variables ?? {} }
-  get details (): unknown { return this.#facts.details }
-  get log (): FastifyBaseLogger { return this.#log }
+  get state (): Record<string, unknown> { return (this.#state ??= {}) }
+  get from (): string | undefined { return this.#facts?.from }
+  get to (): string | undefined { return this.#facts?.to }
+  get direction (): 'inbound' | 'outbound' | undefined { return this.#facts?.direction }
+  get metadata (): Readonly<Record<string, unknown>> { return this.#facts?.metadata ?? NONE }
+  get variables (): Readonly<Record<string, string>> { return this.#facts?.variables ?? NONE }
+  get details (): unknown { return this.#facts?.details }
   get completedTurns (): number { return this.#completedTurns }
+  get settings (): TurnSettings { return this.#host }
+  get spoken (): readonly Spoken[] { return this.#book.spoken }
   get hasBegun (): boolean { return this.#phase !== 'opening' }
+
+  get log (): FastifyBaseLogger {
+    if (this.#ownLog !== undefined) return this.#ownLog
+    const bindings = { callId: this.#id, provider: this.provider }
+    // Its id may still change.
+    if (!this.hasBegun) return this.#baseLog.child(bindings)
+    return (this.#ownLog = bound(this.#baseLog, bindings))
+  }
 
   get #protocol (): Protocol { return this.#connection.protocol }
   get #speaker (): Speaker { return this.#connection.speaker }
@@ -139,7 +140,7 @@ export class LiveCall implements Call, ConnectionOwner {
     this.#reconnects++
     this.#connect(connection)
     older.drop()
-    this.#log.info({ reconnects: this.#reconnects }, 'call resumed')
+    this.log.info({ reconnects: this.#reconnects }, 'call resumed')
     if (this.#phase === 'opening') return
     const leaving = this.#leaving
     if (greeting !== undefined && this.#owesGreeting && leaving === undefined) return this.#accept(this.#greeting(greeting))
@@ -155,7 +156,7 @@ export class LiveCall implements Call, ConnectionOwner {
     const { reconnectGraceMs, isClosing } = this.#host
     const mayReturn = code === ABNORMAL && this.hasBegun && reconnectGraceMs > 0 && !isClosing()
     if (!mayReturn) return this.#ended(code)
-    this.#log.info('provider lost, the call waits for it to dial again')
+    this.log.info('provider lost, the call waits for it to dial again')
     this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
     this.#suspend()
   }
@@ -196,7 +197,7 @@ export class LiveCall implements Call, ConnectionOwner {
       reconnects: this.#reconnects,
       malformedFrames: this.#malformed
     }
-    this.#log.info(summary, 'call ended')
+    this.log.info(summary, 'call ended')
     if (introduced) this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
   }
 
@@ -245,25 +246,13 @@ export class LiveCall implements Call, ConnectionOwner {
   }
 
   waitUntil (work: Promise<unknown>): void {
-    this.#host.hooks.waitFor(this.#log, work)
+    this.#host.hooks.waitFor(this.log, work)
   }
 
   #connect (connection: Connection): void {
     this.#connection = connection
     connection.owner = this
-    this.#turnHost = this.#newTurnHost(connection)
     for (const frame of connection.protocol.opening) connection.speaker.send(frame)
-  }
-
-  #newTurnHost (connection: Connection): TurnHost {
-    return {
-      ...this.#host,
-      call: this,
-      connection,
-      spoken: this.#book.spoken,
-      lacks: feature => this.#lacks(feature),
-      turnEnded: (turn, report, afterPlayback, action) => this.#turnEnded(turn, report, afterPlayback, action)
-    }
   }
 
   // What was being said or waited for goes no further.
@@ -323,11 +312,11 @@ export class LiveCall implements Call, ConnectionOwner {
 
   #rename (id: string): void {
     this.#host.calls.rename(this, () => { this.#id = id })
-    this.#log = this.#baseLog.child({ callId: id, provider: this.provider })
+    this.#ownLog &&= this.#ownLog.child({ callId: id })
   }
 
   #newTurn (id: TurnId, reason: TurnReason, heard: Transcript): LiveTurn {
-    return new LiveTurn(this.#turnHost!, new Floor(id), reason, heard)
+    return new LiveTurn(this, this.#connection, new Floor(id), reason, heard)
   }
 
   #greeting (id: TurnId): LiveTurn {
@@ -337,11 +326,12 @@ export class LiveCall implements Call, ConnectionOwner {
   // The call is on. Its first turn, if it has one by now, is accepted before onCallStart, which may end it, and asked after.
   #begin (first?: LiveTurn): void {
     clearTimeout(this.#beginTimer)
+    this.#beginTimer = undefined
     this.#phase = 'gated'
-    this.#log.info('call started')
+    this.log.info('call started')
     this.#payBegin(first)
     if (first !== undefined) this.#accept(first)
-    this.#gate(this.#host.hooks.run(this.#log, 'onCallStart', hooks => hooks.onCallStart?.(this)))
+    this.#gate(this.#host.hooks.run(this.log, 'onCallStart', hooks => hooks.onCallStart?.(this)))
   }
 
   #gate (started: void | Promise<void>): void {
@@ -353,7 +343,7 @@ export class LiveCall implements Call, ConnectionOwner {
     }
     if (started === undefined) return open()
     this.#gateTimer = setTimeout(() => {
-      this.#log.warn('onCallStart is slow, turns no longer wait for it')
+      this.log.warn('onCallStart is slow, turns no longer wait for it')
       open()
     }, START_HOOK_TIMEOUT_MS)
     started.then(open, open)
@@ -400,18 +390,18 @@ export class LiveCall implements Call, ConnectionOwner {
   }
 
   #ignored (why: string, malformed: boolean, bytes: number): void {
-    if (malformed && ++this.#malformed === 1) return this.#log.warn({ why, bytes }, 'malformed frame ignored')
-    this.#log.debug({ why, bytes }, 'frame ignored')
+    if (malformed && ++this.#malformed === 1) return this.log.warn({ why, bytes }, 'malformed frame ignored')
+    this.log.debug({ why, bytes }, 'frame ignored')
   }
 
-  #turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
+  turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
     this.#book.add(turn.floor)
     if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     const { error, ...figures } = report
-    this.#log.debug({ turnId: turn.id, ...figures }, 'turn ended')
+    this.log.debug({ turnId: turn.id, ...figures }, 'turn ended')
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
     if (this.#dropsAfterTurn && this.#turn === undefined && this.#leaving === undefined) this.drop()
   }
@@ -431,7 +421,7 @@ export class LiveCall implements Call, ConnectionOwner {
   // Hooks run after the frame that caused them was dealt with, so that none can act on a call between two states.
   #later (name: keyof CallHooks, hook: (hooks: CallHooks) => void | Promise<void>): void {
     if (!this.#host.hooks.has(name)) return
-    queueMicrotask(() => { this.#host.hooks.run(this.#log, name, hook) }) // eslint-disable-line @typescript-eslint/no-floating-promises
+    queueMicrotask(() => { this.#host.hooks.run(this.log, name, hook) }) // eslint-disable-line @typescript-eslint/no-floating-promises
   }
 
   #leave (action: LeavingAction): void {
@@ -460,9 +450,17 @@ export class LiveCall implements Call, ConnectionOwner {
     return value
   }
 
-  #lacks (feature: Feature): void {
+  lacks (feature: Feature): void {
+    this.#lacked ??= new Set()
     if (this.#lacked.has(feature)) return
     this.#lacked.add(feature)
-    this.#log.warn({ err: new UnsupportedError(feature, this.provider) }, 'action ignored')
+    this.log.warn({ err: new UnsupportedError(feature, this.provider) }, 'action ignored')
   }
+}
+
+// The request's own logger becomes the call's: with Pino a child of it would hold more memory than the rest of a call.
+function bound (log: FastifyBaseLogger & { setBindings?: (bindings: object) => void }, bindings: object): FastifyBaseLogger {
+  if (log.setBindings === undefined) return log.child(bindings)
+  log.setBindings(bindings)
+  return log
 }

@@ -9,11 +9,11 @@ export interface Calls extends Iterable<Call> {
 
 /** Keeps {@link Calls}. Ids are unique per provider only. */
 export class CallRegistry<C extends Call> implements Calls {
-  readonly #calls = new Map<string, C>()
+  readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
   #emptied = (): void => {}
 
   get size (): number {
-    return this.#calls.size
+    return this.#calls.retell.size + this.#calls.millis.size
   }
 
   get (id: string): C | undefined {
@@ -21,23 +21,22 @@ export class CallRegistry<C extends Call> implements Calls {
   }
 
   find (provider: Provider, id: string): C | undefined {
-    return this.#calls.get(keyOf(provider, id))
+    return this.#calls[provider].get(id)
   }
 
   add (call: C): void {
-    this.#calls.set(keyOf(call.provider, call.id), call)
+    this.#calls[call.provider].set(call.id, call)
   }
 
   /** Forgets a call, unless a newer one took its id. */
   remove (call: C): void {
-    const key = keyOf(call.provider, call.id)
-    if (this.#calls.get(key) === call) this.#calls.delete(key)
+    if (this.find(call.provider, call.id) === call) this.#calls[call.provider].delete(call.id)
     if (this.size === 0) this.#emptied()
   }
 
   /** Files a call under the id that `rename` gives it. */
   rename (call: C, rename: () => void): void {
-    this.#calls.delete(keyOf(call.provider, call.id))
+    this.#calls[call.provider].delete(call.id)
     rename()
     this.add(call)
   }
@@ -47,11 +46,8 @@ export class CallRegistry<C extends Call> implements Calls {
     if (this.size > 0) await new Promise<void>(resolve => { this.#emptied = resolve })
   }
 
-  [Symbol.iterator] (): IterableIterator<C> {
-    return this.#calls.values()
+  * [Symbol.iterator] (): IterableIterator<C> {
+    yield * this.#calls.retell.values()
+    yield * this.#calls.millis.values()
   }
-}
-
-function keyOf (provider: Provider, id: string): string {
-  return `${provider} ${id}`
 }

@@ -40,8 +40,8 @@ export class Floor implements Spoken {
 }
 
 /**
- * The only writer to a socket. A word leaves only if its turn still has the floor. The first one leaves at once;
- * what is ready in the same turn of the event loop leaves in one frame.
+ * The only writer to a socket. A word leaves only if its turn still has the floor. The first one leaves at once; of the
+ * others those that are ready at the same moment leave in one frame, before the event loop goes on.
  */
 export class Speaker {
   readonly #outlet: Outlet
@@ -56,12 +56,15 @@ export class Speaker {
 
   /** Gives the floor to a turn. What an older one had not sent is dropped, and what it says from now on. */
   give (floor: Floor): void {
+    this.#dropPending()
     this.#floor = floor
   }
 
   /** Takes the floor from a turn, if it is its own. */
   take (floor: Floor): void {
-    if (floor === this.#floor) this.#floor = undefined
+    if (floor !== this.#floor) return
+    this.#dropPending()
+    this.#floor = undefined
   }
 
   /** Says something, unless the turn lost the floor. */
@@ -138,10 +141,19 @@ export class Speaker {
     floor.pending = ''
   }
 
+  // What never left was not said.
+  #dropPending (): void {
+    const floor = this.#floor
+    if (floor === undefined || floor.pending === '') return
+    floor.text = floor.text.slice(0, floor.text.length - floor.pending.length)
+    floor.pending = ''
+  }
+
   #schedule (): void {
     if (this.#due) return
     this.#due = true
-    if (due.push(this) === 1) setImmediate(flushDue)
+    // Behind the promises that are settled by now, of which the next word may be one, and ahead of everything else.
+    if (due.push(this) === 1) process.nextTick(flushDue)
   }
 }
 
@@ -162,7 +174,7 @@ function said (floor: Floor, text: string): void {
   floor.endsOpen = /\S$/.test(text)
 }
 
-// One immediate serves all speakers that have words ready.
+// One tick serves all speakers that have words ready.
 const due: Speaker[] = []
 
 function flushDue (): void {

@@ -10,7 +10,7 @@ interface OpenSpoken extends Spoken {
 export class ToolBook {
   /** All turns that are over and said or did something, in order. */
   readonly spoken: Spoken[] = []
-  readonly #records = new Map<string, ToolRecord>()
+  #records: Map<string, ToolRecord> | undefined
 
   /** A turn is over. */
   add (turn: OpenSpoken): void {
@@ -24,6 +24,7 @@ export class ToolBook {
 
   /** A turn calls a tool. @returns whether that is news */
   called ({ id, name, arguments: args, runsOnce = false, extra }: ToolCallAction, turn: OpenSpoken): boolean {
+    this.#records ??= new Map()
     if (this.#records.has(id)) return false
     const record: ToolRecord = { id, name, arguments: args, at: turn.text.length, runsOnce, extra, result: undefined }
     this.#records.set(id, record)
@@ -33,7 +34,7 @@ export class ToolBook {
 
   /** A tool returned, be it long after its turn. @returns whether it is the first result of that call */
   returned ({ id, content }: ToolResultAction): boolean {
-    const record = this.#records.get(id)
+    const record = this.#records?.get(id)
     // Of a call that nobody was told of there is nothing to tell.
     if (record === undefined) return false
     const isFirst = record.result === undefined

@@ -17,10 +17,8 @@ import { Floor } from './speaker.js'
 const PIECES_PER_LOOP_TURN = 256
 const CHARACTERS_PER_LOOP_TURN = 64 * 1024
 
-/** What a turn needs of its call. */
-export interface TurnHost extends MessagesOptions {
-  readonly call: Call
-  readonly connection: Connection
+/** What the turns of all calls share. A plain object: its functions are called without it. */
+export interface TurnSettings extends Omit<MessagesOptions, 'spoken'> {
   readonly deadlines: DeadlineSettings
   /** Calls the user's agent. */
   ask (turn: Turn): Reply
@@ -28,6 +26,11 @@ export interface TurnHost extends MessagesOptions {
   fallback (turn: Turn, error: unknown): string
   /** What the caller hears while the agent is silent; `''` is nothing. Never throws. */
   filler (turn: Turn): string
+}
+
+/** Whose turn it is. */
+export interface TurnOwner extends Call, Pick<MessagesOptions, 'spoken'> {
+  readonly settings: TurnSettings
   /** Tells the agent's author, once per call, of something the provider lacks. */
   lacks (feature: Feature): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
@@ -42,7 +45,8 @@ export class LiveTurn implements Turn {
   readonly floor: Floor
   readonly reason: TurnReason
 
-  readonly #host: TurnHost
+  readonly call: TurnOwner
+  readonly #connection: Connection
   readonly #heard: Transcript
   readonly #askedAt = performance.now()
   #transcript: readonly Utterance[] | undefined
@@ -57,8 +61,10 @@ export class LiveTurn implements Turn {
   readonly #running = new Set<string>()
   #over = false
 
-  constructor (host: TurnHost, floor: Floor, reason: TurnReason, heard: Transcript) {
-    this.#host = host
+  /** @param connection the one it speaks over; whoever replaces that aborts it */
+  constructor (call: TurnOwner, connection: Connection, floor: Floor, reason: TurnReason, heard: Transcript) {
+    this.call = call
+    this.#connection = connection
     this.floor = floor
     this.reason = reason
     this.#heard = heard
@@ -68,16 +74,12 @@ export class LiveTurn implements Turn {
     return this.floor.id
   }
 
-  get call (): Call {
-    return this.#host.call
-  }
-
   get transcript (): readonly Utterance[] {
     return (this.#transcript ??= this.#heard.utterances())
   }
 
   get messages (): ChatMessage[] {
-    return (this.#messages ??= toMessages(this.#entries, this.reason, this.#host))
+    return (this.#messages ??= toMessages(this.#entries, this.reason, { ...this.call.settings, spoken: this.call.spoken }))
   }
 
   get #entries (): readonly Entry[] {
@@ -101,7 +103,7 @@ export class LiveTurn implements Turn {
   /** Calls the agent, unless the turn is already over. */
   start (): void {
     if (this.#over) return
-    this.#deadlines = new Deadlines(this.#host.deadlines, {
+    this.#deadlines = new Deadlines(this.call.settings.deadlines, {
       expired: (deadline, ms) => this.#expired(deadline, ms),
       fill: () => this.#fill()
     })
@@ -112,7 +114,7 @@ export class LiveTurn implements Turn {
   /** Ends the turn without another frame. Before this returns its signal has aborted and its generator is being closed. */
   abort (reason: AbortReason): void {
     if (this.#over) return
-    this.#host.connection.speaker.take(this.floor)
+    this.#connection.speaker.take(this.floor)
     this.#end(reason, [])
     this.#stopAgent(reason)
   }
@@ -128,7 +130,7 @@ export class LiveTurn implements Turn {
   recorded (entry: ToolAction): void {
     if (entry.action === 'tool-call') {
       this.#running.add(entry.id)
-      this.#host.connection.speaker.part(this.floor)
+      this.#connection.speaker.part(this.floor)
       this.#deadlines?.working(true)
     } else if (this.#running.delete(entry.id)) {
       this.#deadlines?.working(this.#running.size > 0)
@@ -137,7 +139,7 @@ export class LiveTurn implements Turn {
 
   async #speak (): Promise<void> {
     try {
-      const asked = this.#host.ask(this)
+      const asked = this.call.settings.ask(this)
       const reply: unknown = isThenable(asked) ? await asked : asked
       if (typeof reply === 'string') return this.#complete('completed', reply)
       if (reply === undefined || reply === null) return this.#complete('completed', '')
@@ -149,7 +151,7 @@ export class LiveTurn implements Turn {
           await nextLoopTurn()
           if (this.#over) return
         }
-        const room = this.#host.connection.room
+        const room = this.#connection.room
         if (room !== undefined) {
           this.#deadlines?.hold()
           await room
@@ -172,16 +174,16 @@ export class LiveTurn implements Turn {
   #say (text: string): void {
     if (text === '') return
     this.#deadlines?.answered()
-    this.#host.connection.speaker.say(this.floor, text)
+    this.#connection.speaker.say(this.floor, text)
   }
 
   #act (value: unknown): void {
     if (!isAction(value)) throw new SpeechError(kindOf(value))
-    const { speaker, protocol } = this.#host.connection
+    const { speaker, protocol } = this.#connection
     if (value.action === 'uninterruptible') this.#deadlines?.answered()
     else this.#deadlines?.alive()
     if (protocol.lacks.has(value.action)) {
-      this.#host.lacks(value.action)
+      this.call.lacks(value.action)
       if (value.action === 'uninterruptible') speaker.say(this.floor, value.text)
       return
     }
@@ -201,7 +203,7 @@ export class LiveTurn implements Turn {
         this.call.record(value)
         return
       case 'transfer-call':
-        if (value.showCaller && protocol.lacks.has('show-caller')) this.#host.lacks('show-caller')
+        if (value.showCaller && protocol.lacks.has('show-caller')) this.call.lacks('show-caller')
         this.#complete('completed', value.say, value)
         return this.#source?.close()
       case 'end-call':
@@ -229,18 +231,18 @@ export class LiveTurn implements Turn {
   }
 
   #apologise (outcome: 'error' | 'deadline', error: unknown): void {
-    const line = this.#host.fallback(this, error)
-    if (!this.#over) this.#end(outcome, this.#host.connection.speaker.complete(this.floor, line, undefined, true), undefined, error)
+    const line = this.call.settings.fallback(this, error)
+    if (!this.#over) this.#end(outcome, this.#connection.speaker.complete(this.floor, line, undefined, true), undefined, error)
   }
 
   #fill (): void {
     // Tools have fillers of their own.
-    if (this.floor.characters === 0 && this.#running.size === 0) this.#host.connection.speaker.sayInPassing(this.floor, this.#host.filler(this))
+    if (this.floor.characters === 0 && this.#running.size === 0) this.#connection.speaker.sayInPassing(this.floor, this.call.settings.filler(this))
   }
 
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction): void {
     if (this.#over) return
-    this.#end(outcome, this.#host.connection.speaker.complete(this.floor, text, action), action)
+    this.#end(outcome, this.#connection.speaker.complete(this.floor, text, action), action)
   }
 
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {
@@ -248,7 +250,7 @@ export class LiveTurn implements Turn {
     this.#deadlines?.stop()
     const { characters, firstSaidAt, tools } = this.floor
     if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
-    this.#host.turnEnded(this, {
+    this.call.turnEnded(this, {
       outcome,
       firstFrameMs: firstSaidAt === undefined ? undefined : firstSaidAt - this.#askedAt,
       durationMs: performance.now() - this.#askedAt,

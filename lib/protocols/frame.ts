@@ -55,10 +55,16 @@ export function compile<T extends Record<string, TObject>> (schemas: T): { reado
 /** The type that a table of schemas lets through. */
 export type FrameOf<T extends Record<string, TObject>> = { [K in keyof T]: Static<T[K]> }[keyof T]
 
-/** The members of an object whose values are strings. */
-export function stringMembers (value: unknown): Record<string, string> {
-  if (!isObject(value)) return {}
-  return Object.fromEntries(Object.entries(value).filter((member): member is [string, string] => typeof member[1] === 'string'))
+/** The members of an object whose values are strings, where there are any. */
+export function stringMembers (value: unknown): Record<string, string> | undefined {
+  if (!isObject(value)) return undefined
+  const members = Object.entries(value).filter((member): member is [string, string] => typeof member[1] === 'string')
+  return members.length === 0 ? undefined : Object.fromEntries(members)
+}
+
+/** The value, where it is a direction. */
+export function directionOf (value: unknown): 'inbound' | 'outbound' | undefined {
+  return value === 'inbound' || value === 'outbound' ? value : undefined
 }
 
 /** The value, where it is a string with something in it. */

@@ -23,12 +23,12 @@ export interface Transcript {
 
 /** What a provider tells of a call. */
 export interface CallFacts {
-  readonly from?: string
-  readonly to?: string
-  readonly direction?: 'inbound' | 'outbound'
-  readonly metadata?: Record<string, unknown>
-  readonly variables?: Record<string, string>
-  readonly details?: unknown
+  readonly from: string | undefined
+  readonly to: string | undefined
+  readonly direction: 'inbound' | 'outbound' | undefined
+  readonly metadata: Readonly<Record<string, unknown>> | undefined
+  readonly variables: Readonly<Record<string, string>> | undefined
+  readonly details: unknown
 }
 
 /** One frame of a provider, decoded. */

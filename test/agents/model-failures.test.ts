@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
-import type { Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { APIConnectionError, APIConnectionTimeoutError, APIError, AuthenticationError, BadRequestError, InternalServerError, RateLimitError } from 'openai'
@@ -135,6 +136,25 @@ t.test('a refusal is thrown with what the server said about when to come back, a
   const { error } = await ask(agent)
   t.equal((error as APIError).headers?.get('retry-after'), '2')
   t.notMatch(String(error), 'sk-test')
+})
+
+t.test('a refusal that breaks off, or is no JSON, is one by its status', async t => {
+  for (const [text, length, message] of [['Too many', 100, /^429 /], ['Too many', 8, '429 Too many'], ['null', 4, '429 null'], ['', 0, '429 status code (no body)']] as const) {
+    const server = createServer((_request, response) => {
+      response.writeHead(429, { 'content-length': length }).write(text)
+      if (text.length < length) setImmediate(() => response.destroy())
+      else response.end()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const agent = openAIAgent({ baseURL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` })
+    const { said, error } = await ask(agent)
+    t.strictSame(said, [])
+    t.type(error, RateLimitError)
+    t.match(error, { message })
+    await agent.close()
+    server.close()
+  }
 })
 
 t.test('an error with the filter\'s code inside the stream is the filter\'s too', async t => {

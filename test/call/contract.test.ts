@@ -355,11 +355,14 @@ class World {
     if (aborted) this.#expect((signal.reason as TurnAbortedError).reason === report.outcome, 'T7: the signal says another reason')
   }
 
-  /** A generator goes on behind a word: it was the first of a live turn, so it must be out by now. */
+  /** A generator goes on behind a word of a live turn: the first must be out by now, any other before the event loop goes on. */
   spoke (turn: Turn, command: Command): void {
     const accepted = this.turns.find(accepted => accepted.turn === turn)
     if (command.do !== 'say' || command.text === '' || accepted === undefined || !this.#isLive(accepted)) return
     this.#expect(contentOf(accepted.frames) !== '', 'T5: the first word did not leave at once')
+    setImmediate(() => {
+      this.#expect(!this.#isLive(accepted) || contentOf(accepted.frames).includes(command.text), 'T5: a word did not leave before the event loop went on')
+    })
   }
 
   // What happens

@@ -9,7 +9,8 @@ import type { Action, Provider, Reply, Speech, Turn, Utterance } from '../../lib
 import { createFallback } from '../../lib/call/stand-in.js'
 import { CALLER_SILENT } from '../../lib/call/messages.js'
 import { Floor, Speaker } from '../../lib/call/speaker.js'
-import { LiveTurn, type TurnHost } from '../../lib/call/turn.js'
+import type { Connection } from '../../lib/call/connection.js'
+import { LiveTurn, type TurnOwner } from '../../lib/call/turn.js'
 import type { TurnAbortedError } from '../../lib/errors.js'
 import type { TurnReport } from '../../lib/telemetry/report.js'
 import type { Entry } from '../../lib/protocols/protocol.js'
@@ -428,8 +429,8 @@ t.test('a turn', async t => {
       utterances: () => { conversions++; return utterances },
       entries: () => { conversions++; return entries }
     }
-    const host = { leadingAssistant: false, spoken: [] } as unknown as TurnHost
-    const turn = new LiveTurn(host, new Floor(1), 'response', heard)
+    const call = { settings: { leadingAssistant: false }, spoken: [] } as unknown as TurnOwner
+    const turn = new LiveTurn(call, {} as Connection, new Floor(1), 'response', heard)
     t.equal(conversions, 0)
     t.equal(turn.transcript, utterances)
     t.equal(turn.transcript, utterances)
@@ -442,13 +443,13 @@ t.test('a turn', async t => {
 
   t.test('is not asked twice', async t => {
     let asked = 0
-    const host = {
-      call: { log: { child: () => ({ debug: () => {} }) } as unknown as FastifyBaseLogger },
-      connection: { speaker: new Speaker({ send: () => {} }, newProtocol('retell')) },
-      ask: () => { asked++; return 'Yes' },
+    const call = {
+      settings: { ask: () => { asked++; return 'Yes' } },
+      log: { child: () => ({ debug: () => {} }) } as unknown as FastifyBaseLogger,
       turnEnded: () => {}
-    } as unknown as TurnHost
-    const turn = new LiveTurn(host, new Floor(1), 'response', { utterances: () => [], entries: () => [] })
+    } as unknown as TurnOwner
+    const connection = { speaker: new Speaker({ send: () => {} }, newProtocol('retell')) } as Connection
+    const turn = new LiveTurn(call, connection, new Floor(1), 'response', { utterances: () => [], entries: () => [] })
     turn.abort('superseded')
     turn.abort('hang-up')
     turn.finish('ended', 'Bye')

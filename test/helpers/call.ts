@@ -13,7 +13,7 @@ import { CallRegistry } from '../../lib/call/registry.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
 import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
 import { MillisProtocol } from '../../lib/protocols/millis/protocol.js'
-import { RetellProtocol } from '../../lib/protocols/retell/protocol.js'
+import { RetellProtocol, retellBegin } from '../../lib/protocols/retell/protocol.js'
 import type { LogLine } from './app.js'
 import type { Frame } from './caller.js'
 
@@ -134,7 +134,7 @@ export function openCall (t: Test, provider: Provider, agent: (turn: Turn) => Re
 
 /** A protocol as the plugin makes it. */
 export function newProtocol (provider: Provider, waitMs = 60_000): Protocol {
-  return provider === 'retell' ? new RetellProtocol({ callDetailsTimeoutMs: waitMs }) : new MillisProtocol(millisControlFrames)
+  return provider === 'retell' ? new RetellProtocol(retellBegin(waitMs)) : new MillisProtocol(millisControlFrames)
 }
 
 /** Lets the event loop turn: everything that is ready has run when this resolves. */

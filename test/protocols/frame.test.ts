@@ -6,7 +6,7 @@ import { compile, ignored, isObject, malformed, nonEmpty, parseFrame, stringMemb
 import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
 import { MillisProtocol } from '../../lib/protocols/millis/protocol.js'
 import type { Protocol, ProviderEvent } from '../../lib/protocols/protocol.js'
-import { RetellProtocol } from '../../lib/protocols/retell/protocol.js'
+import { RetellProtocol, retellBegin } from '../../lib/protocols/retell/protocol.js'
 import { millis, retell } from '../helpers/caller.js'
 
 t.test('a text frame with a JSON object is read', async t => {
@@ -83,13 +83,13 @@ t.test('members that are strings are kept, others are left out', async t => {
   t.strictSame(stringMembers({ a: 'x', b: '', c: 1, d: null, e: ['y'], f: {} }), { a: 'x', b: '' })
 })
 
-t.test('what is no object has no string members', async t => {
-  t.strictSame([null, undefined, 'ab', ['a'], 3].map(stringMembers), [{}, {}, {}, {}, {}])
+t.test('where there are none there is nothing', async t => {
+  t.strictSame([null, undefined, 'ab', ['a'], 3, {}, { a: 1 }].map(stringMembers), Array(7).fill(undefined))
 })
 
 t.test('a member called __proto__ is a member like any other', async t => {
   const members = stringMembers(JSON.parse('{"__proto__":"x","toString":"y"}'))
-  t.strictSame(Object.entries(members), [['__proto__', 'x'], ['toString', 'y']])
+  t.strictSame(Object.entries(members!), [['__proto__', 'x'], ['toString', 'y']])
 })
 
 t.test('an empty string is as good as none', async t => {
@@ -119,7 +119,7 @@ const MILLIS: object[] = [
 ]
 
 const dialects: ReadonlyArray<{ name: string, samples: object[], open: () => Protocol }> = [
-  { name: 'Retell', samples: RETELL, open: () => new RetellProtocol({ callDetailsTimeoutMs: 1 }) },
+  { name: 'Retell', samples: RETELL, open: () => new RetellProtocol(retellBegin(1)) },
   { name: 'Millis', samples: MILLIS, open: () => new MillisProtocol(millisControlFrames) }
 ]
 

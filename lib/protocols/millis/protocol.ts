@@ -3,7 +3,7 @@
  */
 import type { TerminalAction } from '../../agent.js'
 import { ActionError } from '../../errors.js'
-import { isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
+import { directionOf, isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../protocol.js'
 import { millisInbound, type MillisControlFrames, type MillisFrame } from './frames.js'
 import { millisTranscript } from './transcript.js'
@@ -101,15 +101,13 @@ function started (raw: JsonObject): ProviderEvent {
   const frame = flat(raw)
   if (!schema.Check(frame)) return violation(schema, 'start_call', frame)
   const voip = isObject(frame.voip) ? frame.voip : {}
-  const from = nonEmpty(voip['from'])
-  const to = nonEmpty(voip['to'])
-  const direction = voip['direction']
   const id = idOf(frame.session_id)
   const facts: CallFacts = {
-    ...(from !== undefined && { from }),
-    ...(to !== undefined && { to }),
-    ...((direction === 'inbound' || direction === 'outbound') && { direction }),
-    metadata: isObject(frame.metadata) ? frame.metadata : {},
+    from: nonEmpty(voip['from']),
+    to: nonEmpty(voip['to']),
+    direction: directionOf(voip['direction']),
+    metadata: isObject(frame.metadata) ? frame.metadata : undefined,
+    variables: undefined,
     details: isObject(raw['data']) ? raw['data'] : raw
   }
   return {

@@ -3,7 +3,7 @@
  */
 import { ActionError, UnsupportedError } from '../../errors.js'
 import type { AgentConfig, TerminalAction, ToolAction, TranscriptUpdate, TurnReason } from '../../agent.js'
-import { ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
+import { directionOf, ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
 import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
 import { retellTranscript, retellUtterances } from './transcript.js'
@@ -14,32 +14,34 @@ const BEGIN_ID = 0
 // A call that Retell reports as ongoing began before this socket did; its own start may be reported a moment late.
 const RESUMED_AFTER_MS = 15_000
 
-/** Options of {@link RetellProtocol}. */
-export interface RetellProtocolOptions {
-  /** How long the begin message waits for `call_details`, in ms. */
-  readonly callDetailsTimeoutMs: number
-}
-
 const CONFIG: RetellFrame = {
   response_type: 'config',
   config: { auto_reconnect: true, call_details: true, transcript_with_tool_calls: true }
 }
 
+const OPENING = [JSON.stringify(CONFIG)]
+
 const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
+
+/** @param waitMs how long the begin message waits for `call_details` */
+export function retellBegin (waitMs: number): NonNullable<Protocol['begin']> {
+  return { id: BEGIN_ID, waitMs }
+}
 
 /** One socket of Retell. */
 export class RetellProtocol implements Protocol {
   readonly provider = 'retell'
   readonly hangsUp = true
   readonly lacks = LACKS
-  readonly opening = [JSON.stringify(CONFIG)]
-  readonly begin: { readonly id: number, readonly waitMs: number }
+  readonly opening = OPENING
+  readonly begin: NonNullable<Protocol['begin']>
 
   // Ids count up on one socket; starting below 0 lets a first request with id 0 through.
   #lastId = -1
 
-  constructor (options: RetellProtocolOptions) {
-    this.begin = { id: BEGIN_ID, waitMs: options.callDetailsTimeoutMs }
+  /** @param begin the same for all of them, made by {@link retellBegin} */
+  constructor (begin: NonNullable<Protocol['begin']>) {
+    this.begin = begin
   }
 
   decode (data: Buffer, binary: boolean): ProviderEvent {
@@ -72,7 +74,9 @@ export class RetellProtocol implements Protocol {
     return { type: 'asked', id: frame.response_id, reason, transcript: retellTranscript(frame) }
   }
 
-  speech (id: number, text: string, options: SpeechOptions = {}): string {
+  speech (id: number, text: string, options?: SpeechOptions): string {
+    // Most frames are one of these, and written out they cost a third.
+    if (options === undefined) return `{"response_type":"response","response_id":${id},"content":${JSON.stringify(text)},"content_complete":false}`
     return encode({
       response_type: 'response',
       response_id: id,
@@ -207,22 +211,20 @@ function toUpdate (frame: JsonObject): TranscriptUpdate | undefined {
 
 function keepalive (frame: JsonObject): ProviderEvent {
   // Retell derives the round-trip time from its own timestamp, and gives up a connection on which no answer comes.
-  const timestamp = parseFloat(String(frame['timestamp']))
-  return { type: 'keepalive', reply: encode({ response_type: 'ping_pong', timestamp: Number.isFinite(timestamp) ? timestamp : Date.now() }) }
+  const sent = frame['timestamp']
+  const timestamp = typeof sent === 'string' ? parseFloat(sent) : sent
+  return { type: 'keepalive', reply: encode({ response_type: 'ping_pong', timestamp: typeof timestamp === 'number' && Number.isFinite(timestamp) ? timestamp : Date.now() }) }
 }
 
 function started (frame: JsonObject): ProviderEvent {
   const schema = retellInbound.call_details
   if (!schema.Check(frame)) return violation(schema, 'call_details', frame)
   const call: JsonObject = frame.call
-  const from = nonEmpty(call['from_number'])
-  const to = nonEmpty(call['to_number'])
-  const direction = call['direction']
   const facts: CallFacts = {
-    ...(from !== undefined && { from }),
-    ...(to !== undefined && { to }),
-    ...((direction === 'inbound' || direction === 'outbound') && { direction }),
-    metadata: isObject(call['metadata']) ? call['metadata'] : {},
+    from: nonEmpty(call['from_number']),
+    to: nonEmpty(call['to_number']),
+    direction: directionOf(call['direction']),
+    metadata: isObject(call['metadata']) ? call['metadata'] : undefined,
     variables: stringMembers(call['retell_llm_dynamic_variables']),
     details: call
   }

@@ -5,10 +5,10 @@ import type { FastifyError } from 'fastify'
 import { endCall, pressDigits, toolCall, toolResult, transferCall, type Action, type TerminalAction } from '../../../lib/agent.js'
 import type { LeavingAction } from '../../../lib/protocols/protocol.js'
 import type { ActionFrames, ProviderEvent } from '../../../lib/protocols/protocol.js'
-import { RetellProtocol } from '../../../lib/protocols/retell/protocol.js'
+import { RetellProtocol, retellBegin } from '../../../lib/protocols/retell/protocol.js'
 import { retell } from '../../helpers/caller.js'
 
-const open = () => new RetellProtocol({ callDetailsTimeoutMs: 2_000 })
+const open = () => new RetellProtocol(retellBegin(2_000))
 
 const bytes = (frame: unknown) => Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame))
 
@@ -41,7 +41,9 @@ function thrown (action: () => unknown) {
 // The events we expect
 
 const asked = (id: number, reason: string, ...transcript: object[]) => ({ type: 'asked', id, reason, transcript })
-const greet = (details: object, facts: object = {}) => ({ type: 'started', resumed: false, facts: { metadata: {}, variables: {}, ...facts, details } })
+const NO_FACTS = { from: undefined, to: undefined, direction: undefined, metadata: undefined, variables: undefined }
+
+const greet = (details: object, facts: object = {}) => ({ type: 'started', resumed: false, facts: { ...NO_FACTS, ...facts, details } })
 const malformed = (why: string) => ({ type: 'ignored', why, malformed: true })
 
 // The frames we expect to send
@@ -63,6 +65,7 @@ for (const [what, frame] of [
   ['a ping without a timestamp', { interaction_type: 'ping_pong' }],
   ['a ping whose timestamp is no number', { interaction_type: 'ping_pong', timestamp: 'now' }],
   ['a ping whose timestamp is an object', { interaction_type: 'ping_pong', timestamp: {} }],
+  ['a ping whose timestamp says it is text', { interaction_type: 'ping_pong', timestamp: { toString: '' } }],
   ['a ping whose timestamp is null', { interaction_type: 'ping_pong', timestamp: null }],
   ['A14: a ping of the old name, with content,', { interaction_type: 'pingpong', content: 'x' }]
 ] as const) {

@@ -1,0 +1,115 @@
+/**
+ * How a model is asked: with a request that the official client made once, over connections of our own.
+ */
+import { APIConnectionError, APIConnectionTimeoutError, APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
+import { ConfigError } from '../errors.js'
+import type { ModelServerOptions } from './model-server-options.js'
+import { openTransport, type Answer, type ModelRequest, type Transport } from './transport.js'
+
+/** The newest general version of Azure's chat completions. */
+const AZURE_API_VERSION = '2024-10-21'
+
+/** How undici and the system say that a server is too slow. */
+const TOO_SLOW: ReadonlySet<unknown> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
+
+type Completion = OpenAI.ChatCompletionCreateParamsStreaming
+
+/**
+ * A model of one server. The official client makes URL and headers, the same for each request, and the errors; to have it
+ * make and send each request anew would cost as much as five to ten tokens. Whoever makes it closes it.
+ */
+export class ModelClient {
+  readonly #transport: Transport
+  readonly #request: Promise<Pick<ModelRequest, 'path' | 'headers'>>
+  readonly #params: Omit<Completion, 'messages'>
+
+  /**
+   * @param params the same in every request
+   * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
+   */
+  constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
+    const client = connect(options)
+    this.#params = params
+    this.#transport = openTransport(new URL(client.baseURL).origin)
+    this.#request = prepare(client, params)
+    // Whoever asks is told.
+    this.#request.catch(() => {})
+  }
+
+  /**
+   * Resolves with an answer that is going to stream.
+   * @throws the `openai` package's errors; the reason of an aborted signal as it is
+   */
+  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal): Promise<Answer> {
+    const request = await this.#request
+    const answer = await this.#transport.post({ ...request, body: JSON.stringify({ ...this.#params, ...params }), signal }).catch(error => {
+      throw signal.aborted ? error : connectionError(error)
+    })
+    if (answer.head.status < 200 || answer.head.status > 299) throw await refusal(answer)
+    return answer
+  }
+
+  /** Opens a connection ahead of the next question. */
+  warm (): void {
+    this.#transport.warm()
+  }
+
+  /** Cuts every connection. Later questions are rejected. Never rejects itself. */
+  close (): Promise<void> {
+    return this.#transport.close()
+  }
+}
+
+async function prepare (client: OpenAI, params: Omit<Completion, 'messages'>): Promise<Pick<ModelRequest, 'path' | 'headers'>> {
+  const { url, req } = await client.buildRequest({ method: 'post', path: '/chat/completions', body: params })
+  const { pathname, search } = new URL(url)
+  return { path: pathname + search, headers: { ...Object.fromEntries(req.headers), 'accept-encoding': 'identity' } }
+}
+
+function connectionError (cause: { code?: unknown }): APIConnectionError {
+  return TOO_SLOW.has(cause.code) ? Object.assign(new APIConnectionTimeoutError(), { cause }) : new APIConnectionError({ cause: cause as Error })
+}
+
+async function refusal ({ head: { status, headers }, body }: Answer): Promise<APIError> {
+  const text = await body.text().catch((error: Error) => error.message)
+  let json: object | undefined
+  try {
+    json = JSON.parse(text) as object
+  } catch {}
+  return APIError.generate(status, json, json ? undefined : text, headers)
+}
+
+function connect ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): OpenAI {
+  const shared = {
+    logLevel: 'off',
+    // What is left undefined the client reads from OPENAI_* variables by itself; null is none.
+    baseURL: null,
+    organization: null,
+    project: null
+  } satisfies ClientOptions
+  if (azure !== undefined) {
+    return new AzureOpenAI({
+      ...shared,
+      endpoint: httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'),
+      apiKey: required(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
+      apiVersion: azure.apiVersion ?? AZURE_API_VERSION
+    })
+  }
+  if (baseURL === '') return new OpenAI({ ...shared, apiKey: required(apiKey, 'OPENAI_API_KEY (option openai.apiKey)') })
+  return new OpenAI({
+    ...shared,
+    baseURL: httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)'),
+    apiKey: apiKey === '' ? 'none' : apiKey // the client insists on one
+  })
+}
+
+function required (value: string, name: string): string {
+  if (!value) throw new ConfigError(`${name} is missing`)
+  return value
+}
+
+function httpUrl (value: string, name: string): string {
+  // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
+  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL without a query`)
+  return value
+}
