@@ -63,7 +63,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
   await fastify.register(async function voiceAgentRoutes (scope) {
     const config = await readEnv(scope, options)
-    scope.setChildLoggerFactory(withSharedOptions(scope.childLoggerFactory))
+    const hasOwnLogs = isFastifys(scope.childLoggerFactory)
+    if (hasOwnLogs) scope.setChildLoggerFactory(withSharedSerializers(scope.childLoggerFactory))
     decorateAgent(fastify, config, options)
     await provideWebsocket(fastify, scope)
 
@@ -84,6 +85,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: config.RECONNECT_GRACE_MS,
+      bindLog: hasOwnLogs ? bindInPlace : bindChild,
       isClosing,
       ask: turn => fastify.agent(turn)
     }
@@ -242,16 +244,37 @@ function requestOf ({ method, routeOptions, raw }: FastifyRequest): object {
   return { method, url: routeOptions.url, remoteAddress: raw.socket?.remoteAddress }
 }
 
+type LoggerFactory = FastifyInstance['childLoggerFactory']
+
+// An app may have one of its own, whose loggers may be anybody's.
+function isFastifys (factory: LoggerFactory): boolean {
+  return factory.name === 'defaultChildLoggerFactory'
+}
+
 // Fastify hands a route's serializers to the logger of each request, where Pino copies them. One logger has them for all.
-function withSharedOptions (make: FastifyInstance['childLoggerFactory']): FastifyInstance['childLoggerFactory'] {
-  let shared: FastifyBaseLogger | undefined
+function withSharedSerializers (make: LoggerFactory): LoggerFactory {
+  const shared = new Map<unknown, FastifyBaseLogger>()
   let level: unknown
-  return function voiceAgentLogger (logger, bindings, options, request) {
+  return function voiceAgentLogger (logger, bindings, { serializers, ...options }, request) {
+    if (serializers === undefined) return make.call(this, logger, bindings, options, request)
     // An app may change it while it runs.
-    if (shared === undefined || level !== logger.level) shared = logger.child({}, options)
+    if (level !== logger.level) shared.clear()
     level = logger.level
-    return make.call(this, shared, bindings, {}, request)
+    const parent = shared.get(serializers) ?? logger.child({}, { serializers })
+    shared.set(serializers, parent)
+    return make.call(this, parent, bindings, options, request)
   }
+}
+
+// The request's own logger becomes the call's: with Pino a child of it would hold more memory than the rest of a call.
+function bindInPlace (log: FastifyBaseLogger & { setBindings?: (bindings: object) => void }, bindings: object): FastifyBaseLogger {
+  if (log.setBindings === undefined) return log.child(bindings)
+  log.setBindings(bindings)
+  return log
+}
+
+function bindChild (log: FastifyBaseLogger, bindings: object): FastifyBaseLogger {
+  return log.child(bindings)
 }
 
 const logSerializers: VoiceAgentOptions['logSerializers'] = { req: requestOf }

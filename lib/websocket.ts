@@ -38,7 +38,11 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
   const upgrades = new EventEmitter()
   await scope.register(websocket, {
     options: { maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false, server: upgrades as Server },
-    preClose: done => done()
+    // Calls are none of its clients. What it closed itself may not answer that for half a minute.
+    preClose (done) {
+      for (const client of this.websocketServer.clients) client.terminate()
+      done()
+    }
   })
   app.addHook('onReady', async () => {
     // By now the app has its own, or it never will.
@@ -54,7 +58,8 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
  * @param failed told of the socket's errors instead of @fastify/websocket's error handler, which holds them
  */
 export function releaseUpgrade (socket: WebSocket, { raw }: FastifyRequest, failed: (this: WebSocket, error: Error) => void): void {
-  socket.removeAllListeners('error').on('error', failed)
+  // The last one: it was put there right before the handler was called.
+  socket.off('error', socket.listeners('error').at(-1) as () => void).on('error', failed)
   const { socket: stream } = raw as { socket?: Socket & { _httpMessage?: ServerResponse | null } }
   const response = stream?._httpMessage
   // Somebody may want to know when it closes.
@@ -91,7 +96,7 @@ class UpgradeGate {
     const [request, socket] = upgrade
     // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
     // the route twice.
-    const isTaken = this.#server.listenerCount('upgrade') > 1 && (socket.readableFlowing !== null || isDispatched(request))
+    const isTaken = socket.readableFlowing !== null || (this.#server.listenerCount('upgrade') > 1 && isDispatched(request))
     // Such a socket is the server's again, and may ask many times.
     if (!isTaken && request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
     if (isTaken) {

@@ -3,7 +3,7 @@ import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
-import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named, type Agent, type VoiceAgentOptions } from '../lib/index.js'
+import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named, type Agent, type Call, type VoiceAgentOptions } from '../lib/index.js'
 import { AT_ONCE, build, createApp, deferred, type LogLine } from './helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
@@ -604,6 +604,74 @@ t.test('calls log at the level that the app has when they begin', async t => {
     await caller.response(0)
     t.equal(logs.filter(({ callId, msg }) => callId === id && msg === 'turn ended').length, lines, level)
   }
+})
+
+t.test('a probe of the readiness route does not silence the calls, nor they it', async t => {
+  for (const probesFirst of [true, false]) {
+    const { app, logs } = createApp(t, 'info')
+    await app.register(voiceAgentPlugin, { ...OPEN, readinessPath: '/ready' })
+    await app.ready()
+    const probe = () => app.inject('/ready')
+    if (probesFirst) await probe()
+    const caller = await dialRetell(t, app)
+    caller.send(retell.details())
+    await caller.response(0)
+    await probe()
+    t.strictSame(logs.filter(({ reqId }) => reqId !== undefined).map(({ msg }) => msg), ['incoming request', 'call started'])
+  }
+})
+
+t.test('an app with a logger factory of its own gets what Fastify gives it, and its loggers are not changed', async t => {
+  const { app, logs } = createApp(t, 'info')
+  const options: unknown[] = []
+  app.setChildLoggerFactory((logger, _bindings, given) => {
+    options.push(Object.keys(given))
+    return logger
+  })
+  await app.register(voiceAgentPlugin, OPEN)
+  await app.ready()
+  for (const id of ['call_1', 'call_2']) {
+    const caller = await dialRetell(t, app, id)
+    caller.send(retell.details())
+    await caller.response(0)
+  }
+  app.log.info('between calls')
+  t.strictSame(options, [['serializers'], ['serializers']])
+  t.strictSame(logs.filter(({ msg }) => msg === 'call started').map(({ callId }) => callId), ['call_1', 'call_2'])
+  t.equal(logs.at(-1)?.['callId'], undefined)
+})
+
+t.test('no line has its id twice, also where a call is renamed', async t => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'debug', stream: { write: line => { lines.push(line) } } } })
+  t.teardown(() => app.close())
+  await app.register(voiceAgentPlugin, OPEN)
+  await app.ready()
+  const caller = await dial(t, app, '/millis')
+  caller.send(millis.request(1, 'Hi'))
+  await caller.stream(1)
+  caller.send(millis.start(2, 'ses_1'))
+  await caller.settled()
+  app.calls.get('ses_1')!.log.info('named')
+  t.match(lines.at(-1), '"callId":"ses_1"')
+  t.strictSame(lines.filter(line => line.split('"callId"').length > 2), [])
+})
+
+t.test('what is known of a call may be added to, whether the provider told something or not', async t => {
+  const { app } = createApp(t)
+  const calls: Call[] = []
+  await app.register(voiceAgentPlugin, { ...OPEN, onCallStart (call) { calls.push(call) } })
+  await app.ready()
+  for (const details of [{}, { metadata: { a: 1 }, retell_llm_dynamic_variables: { b: 'c' } }]) {
+    const caller = await dialRetell(t, app, `call_${calls.length}`)
+    caller.send(retell.details(details))
+    await caller.response(0)
+  }
+  for (const call of calls) {
+    Object.assign(call.metadata, { crm: 'c-19' })
+    Object.assign(call.variables, { name: 'Noor' })
+  }
+  t.strictSame(calls.map(({ metadata, variables }) => [metadata, variables]), [[{ crm: 'c-19' }, { name: 'Noor' }], [{ a: 1, crm: 'c-19' }, { b: 'c', name: 'Noor' }]])
 })
 
 t.test('a logger that knows nothing but what Fastify asks of it is enough', async t => {

@@ -274,6 +274,49 @@ t.test('a frame of more than 8 MiB ends its own call with 1009, and no other', a
   t.match(await other.stream(0), [{ data: { content: 'How may I help you?' } }])
 })
 
+t.test('what a listener takes that listens once stays with it', async t => {
+  const { app } = createApp(t)
+  const dispatched: string[] = []
+  app.addHook('onRequest', async request => { dispatched.push(request.url) })
+  await app.register(voiceAgentPlugin, OPEN)
+  const address = wsUrl(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const others = new WebSocketServer({ noServer: true })
+  app.server.prependOnceListener('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    others.handleUpgrade(request, socket, head, client => client.send('{"from":"other"}'))
+  })
+  const other = await dialUrl(t, `${address}/other`)
+  t.strictSame(await other.next(), { from: 'other' })
+  await other.settled()
+  t.strictSame(dispatched, [])
+  other.socket.terminate()
+})
+
+t.test('an app may listen for the errors of sockets, too', async t => {
+  const { app, logs } = createApp(t)
+  const errors: string[] = []
+  await app.register(websocket, { options: { maxPayload: 8 * MIB } })
+  app.websocketServer.on('connection', socket => socket.on('error', (error: Error & { code: string }) => { errors.push(error.code) }))
+  await app.register(voiceAgentPlugin, OPEN)
+  const caller = await dialUrl(t, `${wsUrl(await app.listen({ port: 0 }))}/llm-websocket/call_1`)
+  caller.send('x'.repeat(8 * MIB + 1))
+  t.match(await caller.closed, { code: 1009 })
+  t.strictSame(errors, ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'])
+  t.match(logs.filter(({ level }) => level >= 40), [{ msg: 'socket failed' }])
+})
+
+t.test('who was told that there is nothing for it, and does not hang up, does not hold up the app', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, { ...OPEN, readinessPath: '/ready' })
+  const { port, hostname } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => socket.destroy())
+  socket.write('GET /ready HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+  await once(socket, 'data')
+  const closed = once(socket, 'close')
+  await app.close()
+  await closed
+})
+
 t.test('the request that a call came with is let go of, unless somebody waits for its end', async t => {
   const { app } = createApp(t)
   const responses: ServerResponse[] = []

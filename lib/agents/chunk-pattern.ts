@@ -38,7 +38,8 @@ export class ChunkPattern {
       words ??= gap
       from = end + part.length
     }
-    return from === data.length ? words : undefined
+    // Where there are none the parser looks elsewhere.
+    return from === data.length && words !== '' ? words : undefined
   }
 
   /** To be told of a chunk that was parsed, and had these words as its content and nothing else of interest. */

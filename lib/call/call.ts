@@ -24,8 +24,6 @@ const HANG_UP_TIMEOUT_MS = 10_000
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
-const NONE = Object.freeze({})
-
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 
 /** What all calls of one registration share. A plain object: its functions are called without it. */
@@ -34,6 +32,8 @@ export interface CallHost extends TurnSettings {
   readonly hooks: HookRunner
   /** How long a call waits for its provider to dial again, in ms. */
   readonly reconnectGraceMs: number
+  /** Makes a connection's log that of its call, whose id is final. */
+  bindLog (log: FastifyBaseLogger, bindings: object): FastifyBaseLogger
   /** Is the server closing? Then no call waits for its provider. */
   isClosing (): boolean
 }
@@ -54,13 +54,16 @@ export function answer (host: CallHost, id: string, connection: Connection, log:
  */
 export class LiveCall implements TurnOwner, ConnectionOwner {
   readonly provider: Provider
+  readonly state: Record<string, unknown> = {}
 
   readonly #host: CallHost
   readonly #farewell = new Farewell()
   readonly #openedAt = performance.now()
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
+  /** Made when first used, as the id may change before. */
   #ownLog: FastifyBaseLogger | undefined
+  #isNamed = false
   #id: string
   #facts: CallFacts | undefined
 
@@ -83,7 +86,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #malformed = 0
   #reconnects = 0
   #lacked: Set<Feature> | undefined
-  #state: Record<string, unknown> | undefined
   readonly #book = new ToolBook()
 
   constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
@@ -95,12 +97,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   }
 
   get id (): string { return this.#id }
-  get state (): Record<string, unknown> { return (this.#state ??= {}) }
   get from (): string | undefined { return this.#facts?.from }
   get to (): string | undefined { return this.#facts?.to }
   get direction (): 'inbound' | 'outbound' | undefined { return this.#facts?.direction }
-  get metadata (): Readonly<Record<string, unknown>> { return this.#facts?.metadata ?? NONE }
-  get variables (): Readonly<Record<string, string>> { return this.#facts?.variables ?? NONE }
+  get metadata (): Readonly<Record<string, unknown>> { return (this.#known.metadata ??= {}) }
+  get variables (): Readonly<Record<string, string>> { return (this.#known.variables ??= {}) }
   get details (): unknown { return this.#facts?.details }
   get completedTurns (): number { return this.#completedTurns }
   get settings (): TurnSettings { return this.#host }
@@ -110,9 +111,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   get log (): FastifyBaseLogger {
     if (this.#ownLog !== undefined) return this.#ownLog
     const bindings = { callId: this.#id, provider: this.provider }
-    // Its id may still change.
-    if (!this.hasBegun) return this.#baseLog.child(bindings)
-    return (this.#ownLog = bound(this.#baseLog, bindings))
+    return (this.#ownLog = this.#isNamed ? this.#host.bindLog(this.#baseLog, bindings) : this.#baseLog.child(bindings))
+  }
+
+  get #known (): CallFacts {
+    return (this.#facts ??= { from: undefined, to: undefined, direction: undefined, metadata: undefined, variables: undefined, details: undefined })
   }
 
   get #protocol (): Protocol { return this.#connection.protocol }
@@ -292,6 +295,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     }
     this.#facts = event.facts
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
+    this.#isNamed = true
     if (this.hasBegun) {
       // An earlier introduction had no id to greet with.
       if (event.greeting !== undefined && this.#turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
@@ -312,7 +316,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   #rename (id: string): void {
     this.#host.calls.rename(this, () => { this.#id = id })
-    this.#ownLog &&= this.#ownLog.child({ callId: id })
+    this.#ownLog = undefined
   }
 
   #newTurn (id: TurnId, reason: TurnReason, heard: Transcript): LiveTurn {
@@ -456,11 +460,4 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#lacked.add(feature)
     this.log.warn({ err: new UnsupportedError(feature, this.provider) }, 'action ignored')
   }
-}
-
-// The request's own logger becomes the call's: with Pino a child of it would hold more memory than the rest of a call.
-function bound (log: FastifyBaseLogger & { setBindings?: (bindings: object) => void }, bindings: object): FastifyBaseLogger {
-  if (log.setBindings === undefined) return log.child(bindings)
-  log.setBindings(bindings)
-  return log
 }

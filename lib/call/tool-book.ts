@@ -3,6 +3,7 @@ import type { Spoken, ToolRecord } from './spoken.js'
 
 /** A turn's, while it is live. */
 interface OpenSpoken extends Spoken {
+  text: string
   readonly tools: ToolRecord[]
 }
 
@@ -14,7 +15,10 @@ export class ToolBook {
 
   /** A turn is over. */
   add (turn: OpenSpoken): void {
-    if (turn.text !== '' || turn.tools.length > 0) this.spoken.push(turn)
+    if (turn.text === '' && turn.tools.length === 0) return
+    // A text that was put together from tokens holds them all, and what the tokens were cut out of. A copy holds itself.
+    turn.text = JSON.parse(JSON.stringify(turn.text)) as string
+    this.spoken.push(turn)
   }
 
   /** Something was said outside of turns. */

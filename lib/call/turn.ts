@@ -45,7 +45,7 @@ export class LiveTurn implements Turn {
   readonly floor: Floor
   readonly reason: TurnReason
 
-  readonly call: TurnOwner
+  readonly #call: TurnOwner
   readonly #connection: Connection
   readonly #heard: Transcript
   readonly #askedAt = performance.now()
@@ -63,7 +63,7 @@ export class LiveTurn implements Turn {
 
   /** @param connection the one it speaks over; whoever replaces that aborts it */
   constructor (call: TurnOwner, connection: Connection, floor: Floor, reason: TurnReason, heard: Transcript) {
-    this.call = call
+    this.#call = call
     this.#connection = connection
     this.floor = floor
     this.reason = reason
@@ -74,12 +74,16 @@ export class LiveTurn implements Turn {
     return this.floor.id
   }
 
+  get call (): TurnOwner {
+    return this.#call
+  }
+
   get transcript (): readonly Utterance[] {
     return (this.#transcript ??= this.#heard.utterances())
   }
 
   get messages (): ChatMessage[] {
-    return (this.#messages ??= toMessages(this.#entries, this.reason, { ...this.call.settings, spoken: this.call.spoken }))
+    return (this.#messages ??= toMessages(this.#entries, this.reason, { ...this.#call.settings, spoken: this.#call.spoken }))
   }
 
   get #entries (): readonly Entry[] {
@@ -97,13 +101,13 @@ export class LiveTurn implements Turn {
   }
 
   get log (): FastifyBaseLogger {
-    return (this.#log ??= this.call.log.child({ turnId: this.id }))
+    return (this.#log ??= this.#call.log.child({ turnId: this.id }))
   }
 
   /** Calls the agent, unless the turn is already over. */
   start (): void {
     if (this.#over) return
-    this.#deadlines = new Deadlines(this.call.settings.deadlines, {
+    this.#deadlines = new Deadlines(this.#call.settings.deadlines, {
       expired: (deadline, ms) => this.#expired(deadline, ms),
       fill: () => this.#fill()
     })
@@ -139,7 +143,7 @@ export class LiveTurn implements Turn {
 
   async #speak (): Promise<void> {
     try {
-      const asked = this.call.settings.ask(this)
+      const asked = this.#call.settings.ask(this)
       const reply: unknown = isThenable(asked) ? await asked : asked
       if (typeof reply === 'string') return this.#complete('completed', reply)
       if (reply === undefined || reply === null) return this.#complete('completed', '')
@@ -183,7 +187,7 @@ export class LiveTurn implements Turn {
     if (value.action === 'uninterruptible') this.#deadlines?.answered()
     else this.#deadlines?.alive()
     if (protocol.lacks.has(value.action)) {
-      this.call.lacks(value.action)
+      this.#call.lacks(value.action)
       if (value.action === 'uninterruptible') speaker.say(this.floor, value.text)
       return
     }
@@ -200,10 +204,10 @@ export class LiveTurn implements Turn {
         return speaker.sayWith(this.floor, '', { flush: true })
       case 'tool-call':
       case 'tool-result':
-        this.call.record(value)
+        this.#call.record(value)
         return
       case 'transfer-call':
-        if (value.showCaller && protocol.lacks.has('show-caller')) this.call.lacks('show-caller')
+        if (value.showCaller && protocol.lacks.has('show-caller')) this.#call.lacks('show-caller')
         this.#complete('completed', value.say, value)
         return this.#source?.close()
       case 'end-call':
@@ -231,13 +235,13 @@ export class LiveTurn implements Turn {
   }
 
   #apologise (outcome: 'error' | 'deadline', error: unknown): void {
-    const line = this.call.settings.fallback(this, error)
+    const line = this.#call.settings.fallback(this, error)
     if (!this.#over) this.#end(outcome, this.#connection.speaker.complete(this.floor, line, undefined, true), undefined, error)
   }
 
   #fill (): void {
     // Tools have fillers of their own.
-    if (this.floor.characters === 0 && this.#running.size === 0) this.#connection.speaker.sayInPassing(this.floor, this.call.settings.filler(this))
+    if (this.floor.characters === 0 && this.#running.size === 0) this.#connection.speaker.sayInPassing(this.floor, this.#call.settings.filler(this))
   }
 
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction): void {
@@ -250,7 +254,7 @@ export class LiveTurn implements Turn {
     this.#deadlines?.stop()
     const { characters, firstSaidAt, tools } = this.floor
     if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
-    this.call.turnEnded(this, {
+    this.#call.turnEnded(this, {
       outcome,
       firstFrameMs: firstSaidAt === undefined ? undefined : firstSaidAt - this.#askedAt,
       durationMs: performance.now() - this.#askedAt,

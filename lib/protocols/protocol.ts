@@ -26,8 +26,10 @@ export interface CallFacts {
   readonly from: string | undefined
   readonly to: string | undefined
   readonly direction: 'inbound' | 'outbound' | undefined
-  readonly metadata: Readonly<Record<string, unknown>> | undefined
-  readonly variables: Readonly<Record<string, string>> | undefined
+  /** Undefined until somebody asks, where there are none. */
+  metadata: Record<string, unknown> | undefined
+  /** The same. */
+  variables: Record<string, string> | undefined
   readonly details: unknown
 }
 

@@ -25,7 +25,7 @@ t.test('chunks like the first one are read without being parsed', async t => {
   const pattern = new ChunkPattern(wordsOf)
   t.equal(pattern.read(`${HEAD}{"content":"One"}${TAIL}`), undefined, 'there is none before')
   pattern.learn(`${HEAD}{"content":"One"}${TAIL}`, 'One')
-  for (const words of ['One', ' two', '', 'ü 👋', '第三', ',']) t.equal(pattern.read(`${HEAD}{"content":"${words}"}${TAIL}`), words)
+  for (const words of ['One', ' two', 'ü 👋', '第三', ',']) t.equal(pattern.read(`${HEAD}{"content":"${words}"}${TAIL}`), words)
 })
 
 t.test('what is anything else is left to the parser', async t => {
@@ -41,6 +41,7 @@ t.test('what is anything else is left to the parser', async t => {
     `${HEAD}{"content":"a line\\n"}${TAIL}`,
     `${HEAD}{"content":"\\u00fc"}${TAIL}`,
     `${HEAD}{"content":"a\ttab"}${TAIL}`,
+    `${HEAD}{"content":""}${TAIL}`,
     `${HEAD}{"content":null}${TAIL}`,
     `${HEAD}{"content":"One","tool_calls":[]}${TAIL}`,
     `${HEAD}{"content":"One"},"logprobs":null,"finish_reason":"stop"}]}`,

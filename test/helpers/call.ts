@@ -65,6 +65,7 @@ export class Line {
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: options.reconnectGraceMs ?? 0,
+      bindLog: (log: FastifyBaseLogger, bindings: object) => log.child(bindings),
       isClosing: options.isClosing ?? (() => false)
     }
     const line = this

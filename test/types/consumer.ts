@@ -8,6 +8,7 @@ import voiceAgentPlugin, {
   toolCall, ToolError, toolResult, transferCall, transferCallTool, TurnAbortedError, Type, uninterruptible, voiceAgentPlugin as named,
   type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions
 } from 'fastify-voice-agent'
+import { RetellCaller, startScriptedModel, type Finding, type Reply } from 'fastify-voice-agent/testing'
 
 const app = Fastify()
 
@@ -174,3 +175,15 @@ export const wrongOptions: VoiceAgentOptions[] = [
 app.register(voiceAgentPlugin, { retell: true })
 
 export const variables: string[] = Object.keys(envSchema.properties)
+
+// Its tests
+
+export async function converse (): Promise<readonly Finding[]> {
+  const model = await startScriptedModel()
+  model.next('Hello.', ['One ', 'two'])
+  const call = await RetellCaller.dial(app, { callType: 'web_call' })
+  const reply: Reply = await call.interrupt('no', { afterWords: 2 })
+  // @ts-expect-error only the server's side of a reply writes it
+  reply.id = 7
+  return call.findings
+}

@@ -1,0 +1,147 @@
+/**
+ * Millis' side of a call, as its documentation and the servers written against it describe it.
+ */
+import { randomUUID } from 'node:crypto'
+import { Value } from '@sinclair/typebox/value'
+import { isObject, type JsonObject } from '../protocols/frame.js'
+import { Caller, type CallerOptions } from './caller.js'
+import { millisAccepts } from './millis-frames.js'
+import { wordsOf, type Reply } from './reply.js'
+import type { DialTarget } from './target.js'
+
+/** Options of {@link MillisCaller.dial}. */
+export interface MillisCallerOptions extends CallerOptions {
+  /** Of the route of an app, with its secret where it has one. Default `/millis`. */
+  path?: string
+  /** Default a made-up one. */
+  sessionId?: string
+  /** Default a web call, which has none. */
+  voip?: { from: string, to: string, direction?: 'inbound' | 'outbound', provider?: string }
+  /** Default `{}`. */
+  metadata?: Record<string, unknown>
+  /** The first stream's id, from which they count up. Default 0. */
+  firstStreamId?: number
+  /** Sends `start_call`. Default true; some servers have met calls without. */
+  introduces?: boolean
+}
+
+/** A call that Millis would place. */
+export class MillisCaller extends Caller {
+  readonly sessionId: string
+  readonly #options: MillisCallerOptions
+  #nextId: number
+  #isStarted = false
+  /** Ids that greet where nobody is to be greeted: the call was dialled again. */
+  readonly #silentIds = new Set<number>()
+
+  /**
+   * Places a call, and resolves once the agent has said its greeting, or that it has none.
+   * @throws DialError when the server refuses; NoReplyError when it says nothing to `start_call`
+   */
+  static async dial (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
+    const call = new MillisCaller(target, options)
+    await call.#open()
+    if (call.reply !== undefined) await call.hear(call.reply)
+    return call
+  }
+
+  private constructor (target: DialTarget, options: MillisCallerOptions) {
+    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 0 } = options
+    super(target, typeof target === 'string' ? '' : path, '127.0.0.1', options)
+    this.sessionId = sessionId
+    this.#options = options
+    this.#nextId = firstStreamId
+  }
+
+  /** The connection breaks, and Millis dials again: whether it does is not documented. Resolves once it has, and what streamed was asked for again. */
+  async drop (): Promise<void> {
+    this.assertLive()
+    const lost = this.reply
+    this.breakOff()
+    await this.#open()
+    if (lost?.isLive === true) this.#request()
+  }
+
+  async #open (): Promise<void> {
+    const isRedial = this.#isStarted
+    this.#isStarted = false
+    await this.connect()
+    this.#isStarted = true
+    if (this.#options.introduces === false) return
+    const id = this.#nextId++
+    const { metadata = {}, voip = null } = this.#options
+    this.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
+    if (isRedial) this.#silentIds.add(id)
+    else this.begin(id, 'greeting')
+  }
+
+  protected override request (text: string): Reply {
+    const words = wordsOf(text)
+    // Recognised word by word; the first half stands for all that comes on the way.
+    for (const [transcript, isFinal] of [[words.slice(0, Math.ceil(words.length / 2)).join(''), false], [text, true]] as const) {
+      this.send({ type: 'partial_transcript', data: { session_id: this.sessionId, transcript, is_final: isFinal } })
+    }
+    return this.#request()
+  }
+
+  #request (): Reply {
+    const id = this.#nextId++
+    this.send({
+      type: 'stream_request',
+      data: { stream_id: id, transcript: this.transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : role, content })) }
+    })
+    this.requested()
+    return this.begin(id, 'response')
+  }
+
+  protected override talkOver (reply: Reply, heard: string): void {
+    this.over(reply, 'interrupted', heard)
+    this.send({ type: 'interrupt', stream_id: reply.id })
+  }
+
+  // What the server says
+
+  protected override receive (frame: unknown, binary: boolean): void {
+    if (binary) return this.found('binary-frame', 'frames are texts', frame)
+    if (!isObject(frame)) return this.found('not-json', 'frames are JSON objects', frame)
+    if (!this.#isStarted) return this.found('before-start', 'until start_call has come there is no stream that could be spoken in', frame)
+    const { type } = frame
+    if (!Object.hasOwn(millisAccepts, String(type))) return this.found('unknown-type', 'Millis knows no such frame', frame)
+    const error = Value.Errors(millisAccepts[type as keyof typeof millisAccepts], frame).First()
+    if (error !== undefined) return this.found('malformed', `${String(type)}${error.path}: ${error.message}`, frame)
+    const data = frame['data'] as JsonObject
+    if (type === 'end_call') return this.carryOut({ type: 'end-call' })
+    if (type === 'transfer_call') return this.carryOut({ type: 'transfer-call', destination: data['destination'] as string })
+    this.#responded(data, frame)
+  }
+
+  #responded (data: JsonObject, frame: JsonObject): void {
+    const id = data['stream_id'] as string | number
+    if (this.#silentIds.has(id as number)) {
+      if (data['content'] !== '') this.found('second-greeting', 'the caller is greeted in mid-call', frame)
+      return
+    }
+    const reply = this.replies.findLast(reply => reply.id === id)
+    if (reply === undefined) {
+      const isOtherType = this.replies.some(reply => String(reply.id) === String(id))
+      return this.found('unasked-stream', isOtherType ? 'stream_id must come back with the type it was sent with' : 'Millis never asked with this id', frame)
+    }
+    if (reply !== this.reply) {
+      if (this.wasRead) this.found('stale-response', 'a newer request was read before', frame)
+      return
+    }
+    if (!reply.isLive) {
+      if (reply.outcome === 'completed') this.found('after-end', 'this stream has ended', frame)
+      return
+    }
+    reply.add(data['content'] as string)
+    if (data['end_of_stream'] !== true) return
+    this.over(reply, 'completed')
+    if (reply.text.trim() !== '') this.send({ type: 'playback_finished', data: { session_id: this.sessionId, stream_id: id } })
+  }
+
+  protected override closed (code: number): void {
+    this.found('closed', `closed with ${code}: what becomes of the call then is not known`)
+    this.finish({ by: code === 1000 ? 'agent' : 'fault', reason: `closed with ${code}` })
+  }
+}

@@ -1,0 +1,353 @@
+/**
+ * A model on the loopback: a server that speaks OpenAI's streaming chat completions, Azure's paths too, and does what a
+ * test scripts: token by token, held, refused, cut, stalled, garbled. {@link failures} has every way in which models fail.
+ *
+ *     const model = await startScriptedModel()
+ *     const agent = openAIAgent({ baseURL: model.url })
+ *     model.next('Hello there.', callTools({ name: 'book', arguments: { time: '9 am' } }), failures.rateLimited, ['Let me', STALL])
+ */
+import { randomUUID } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What the agent asked. */
+export interface ModelRequest {
+  /** `/v1/chat/completions`, with Azure's query. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: ModelRequestBody
+  /** Which of the server's TCP connections it came over, counted from 1. */
+  readonly connection: number
+  /** Whether the agent went away before the answer was out. */
+  cancelled: boolean
+}
+
+/** What is read of a request. */
+export interface ModelRequestBody {
+  readonly model: string
+  readonly messages: ReadonlyArray<{ readonly role: string, readonly content?: unknown, readonly [name: string]: unknown }>
+  readonly stream?: boolean
+  readonly [name: string]: unknown
+}
+
+/** Something the server waits for. The test that made it lets it go. */
+export interface Hold extends Promise<void> {
+  release (): void
+}
+
+/** Something to wait for, as a step or before an answer. */
+export function hold (): Hold {
+  let release!: () => void
+  const held = new Promise<void>(resolve => { release = resolve })
+  return Object.assign(held, { release })
+}
+
+/** The server closes the connection, as one does that restarts. */
+export const CUT = Symbol('cut')
+
+/** The connection is reset, as by a crash or by a firewall that forgot it. */
+export const RESET = Symbol('reset')
+
+/** Nothing more comes, and the connection stays open until the agent leaves or the server is closed. */
+export const STALL = Symbol('stall')
+
+/** How a response ends before its end. */
+export type BreakOff = typeof CUT | typeof RESET | typeof STALL
+
+/** A token, a wait, a chunk or bytes of the test's own, or the end: nothing after it is written. */
+export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | BreakOff
+
+/** A stream. */
+export interface Answer {
+  readonly steps: readonly Step[]
+  /** The response's headers wait for it. Default: they leave at once, with the chunk that names the role. */
+  readonly before?: PromiseLike<unknown>
+  /** Default true; false leaves the chunk that names the role out, and the headers leave alone. */
+  readonly role?: boolean
+  /** All between two waits goes out in one write. Default false: a write per step. */
+  readonly atOnce?: boolean
+  /** Default `stop`; null leaves the closing chunk out. */
+  readonly finishReason?: 'stop' | 'length' | 'tool_calls' | 'content_filter' | null
+  /** Whether the stream ends in `[DONE]`. Default true. */
+  readonly done?: boolean
+}
+
+/** A response that is no stream: a refusal in the shape of OpenAI's, unless it has a body of its own. */
+export interface Refusal {
+  readonly status: number
+  readonly before?: PromiseLike<unknown>
+  /** Such as `retry-after`, in seconds. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** A string is sent as it is, an object as JSON. Default what OpenAI says with that status. */
+  readonly body?: string | object
+}
+
+/**
+ * What the server does with one request; a text is streamed word by word, a bare list of steps is an {@link Answer} of
+ * them, and one that is broken off at once has no byte of a response.
+ */
+export type Script = string | readonly Step[] | Answer | Refusal | BreakOff
+
+/** Whoever started it closes it. */
+export interface ScriptedModel {
+  /** The base URL, ending in `/v1`. */
+  readonly url: string
+  /** The same without a path: the endpoint for Azure's client. */
+  readonly origin: string
+  readonly requests: ModelRequest[]
+  /** How many requests were cancelled by the agent. */
+  readonly cancelled: number
+  /** How many TCP connections were accepted. */
+  readonly connections: number
+  /** How many of them are open. */
+  readonly open: number
+  readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], connected: [], disconnected: [] }>
+  /** Scripts the next requests, one each. */
+  next (...scripts: Script[]): void
+  /** Decides on requests that nothing was scripted for. Default {@link echo}. */
+  handler: (request: ModelRequest) => Script
+  /** Cuts every connection and stops listening: from then on connections are refused. */
+  close (): Promise<void>
+}
+
+/** Options of {@link startScriptedModel}. */
+export interface ScriptedModelOptions {
+  /** How long an idle connection is kept, in ms, announced in a `Keep-Alive` header. Default 0: for ever, unannounced. */
+  readonly keepAliveTimeout?: number
+}
+
+/** Repeats the last message, word by word. */
+function echo ({ body }: ModelRequest): string {
+  return `You said: ${String(body.messages.at(-1)?.content ?? '')}`
+}
+
+/** An answer that calls tools. */
+export function callTools (...calls: ReadonlyArray<{ readonly name: string, readonly arguments: object }>): Answer {
+  return {
+    steps: calls.map(({ name, arguments: args }, index) => toolCallChunk({ index, id: `call_${randomUUID()}`, type: 'function', function: { name, arguments: JSON.stringify(args) } })),
+    finishReason: 'tool_calls'
+  }
+}
+
+/** A chunk with these deltas of a tool call, for a step. */
+export function toolCallChunk (...toolCalls: ReadonlyArray<{ index: number, id?: string, type?: 'function', function?: { name?: string, arguments?: string } }>): Step {
+  return { chunk: chunkOf({ delta: { tool_calls: toolCalls } }) }
+}
+
+/** The chunk of token counts that `stream_options.include_usage` asks for: it has no choice. */
+export function usageChunk (promptTokens = 20, completionTokens = 10): Step {
+  return {
+    chunk: {
+      ...chunkOf({}),
+      choices: [],
+      usage: { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens }
+    }
+  }
+}
+
+/** Starts a server on a free port of the loopback. Whoever started it closes it. */
+export async function startScriptedModel ({ keepAliveTimeout = 0 }: ScriptedModelOptions = {}): Promise<ScriptedModel> {
+  const scripts: Script[] = []
+  const numbers = new WeakMap<object, number>()
+  let connections = 0
+  let open = 0
+  let cancelled = 0
+
+  const server = createServer({ keepAliveTimeout }, (message, response) => {
+    answer(message, response).catch(error => {
+      // An agent that leaves while it still asks is no fault of the test.
+      if (!message.destroyed) throw error
+    })
+  })
+  server.on('connection', socket => {
+    numbers.set(socket, ++connections)
+    open++
+    model.events.emit('connected')
+    socket.on('close', () => {
+      open--
+      model.events.emit('disconnected')
+    })
+  })
+
+  async function answer (message: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = ''
+    for await (const part of message.setEncoding('utf8')) text += part
+    const url = message.url ?? ''
+    if (message.method !== 'POST' || !/^\/(v1|openai\/deployments\/[^/]+)\/chat\/completions(\?|$)/.test(url)) {
+      return refuse(response, { status: 404 })
+    }
+    const body = JSON.parse(text) as ModelRequestBody
+    const request: ModelRequest = { url, headers: message.headers, body, connection: numbers.get(message.socket) ?? 0, cancelled: false }
+    model.requests.push(request)
+    let broken = false
+    response.on('close', () => {
+      if (response.writableFinished || broken) return
+      cancelled++
+      request.cancelled = true
+      model.events.emit('cancelled', request)
+    })
+    model.events.emit('request', request)
+
+    const breakOff = (how: BreakOff) => {
+      if (how === STALL) return
+      broken = true
+      if (how === CUT) response.destroy()
+      else response.socket?.resetAndDestroy()
+    }
+    const script = scripts.shift() ?? model.handler(request)
+    if (typeof script === 'symbol') return breakOff(script)
+    if (typeof script === 'object' && 'status' in script) {
+      await script.before
+      return refuse(response, script)
+    }
+    await stream(response, answerOf(script), body.model, breakOff)
+  }
+
+  const model: ScriptedModel = {
+    url: '',
+    origin: '',
+    requests: [],
+    events: new EventEmitter(),
+    get cancelled () { return cancelled },
+    get connections () { return connections },
+    get open () { return open },
+    next: (...more) => { scripts.push(...more) },
+    handler: echo,
+    async close () {
+      if (!server.listening) return
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    }
+  }
+
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return Object.defineProperties(model, { origin: { value: origin }, url: { value: `${origin}/v1` } })
+}
+
+function answerOf (script: string | readonly Step[] | Answer): Answer {
+  if (typeof script === 'string') return { steps: script.match(/\s*\S+/g) ?? [] }
+  return 'steps' in script ? script : { steps: script }
+}
+
+async function stream (response: ServerResponse, answer: Answer, model: string, breakOff: (how: BreakOff) => void): Promise<void> {
+  const { steps, before, role = true, atOnce = false, finishReason = 'stop', done = true } = answer
+  let ready = ''
+  // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
+  const write = async (bytes: string) => {
+    if (!response.destroyed) await new Promise(resolve => response.write(bytes, resolve))
+  }
+  const flush = async () => {
+    const bytes = ready
+    ready = ''
+    if (bytes !== '') await write(bytes)
+  }
+  const say = async (bytes: string) => {
+    ready += bytes
+    if (!atOnce) await flush()
+  }
+  const event = (chunk: unknown) => `data: ${JSON.stringify(chunk)}\n\n`
+
+  await before
+  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
+  await (role ? say(event(chunkOf({ delta: { role: 'assistant', content: '' } }, model))) : write(''))
+  for (const step of steps) {
+    if (response.destroyed) return
+    if (typeof step === 'symbol') {
+      await flush()
+      return breakOff(step)
+    } else if (typeof step === 'string') {
+      await say(event(chunkOf({ delta: { content: step } }, model)))
+    } else if ('then' in step) {
+      await flush()
+      await step
+    } else {
+      await say('raw' in step ? step.raw : event(step.chunk))
+    }
+  }
+  if (finishReason !== null) await say(event(chunkOf({ delta: {}, finish_reason: finishReason }, model)))
+  response.end(ready + (done ? 'data: [DONE]\n\n' : ''))
+}
+
+function chunkOf (choice: { delta?: object, finish_reason?: string }, model = 'scripted') {
+  return {
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    created: 1_750_000_000,
+    model,
+    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: null as string | null, ...choice }]
+  }
+}
+
+function refuse (response: ServerResponse, { status, headers, body = refusal(status) }: Refusal): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.end(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+function refusal (status: number): object {
+  const [type, code, message] = REFUSALS[status] ?? ['server_error', null, 'The server had an error while processing your request.']
+  return { error: { message, type, param: null, code } }
+}
+
+const REFUSALS: Readonly<Record<number, readonly [type: string, code: string | null, message: string]>> = {
+  400: ['invalid_request_error', null, 'The request is not valid.'],
+  401: ['invalid_request_error', 'invalid_api_key', 'Incorrect API key provided.'],
+  404: ['invalid_request_error', 'model_not_found', 'The model does not exist.'],
+  429: ['requests', 'rate_limit_exceeded', 'Rate limit reached.']
+}
+
+/**
+ * How models fail, each ready for {@link ScriptedModel.next}. Those that fail late say `One ` first. A refused connection
+ * is not among them, since no server is there to be scripted: {@link ScriptedModel.close} makes it.
+ */
+export const failures = {
+  unauthorized: { status: 401 },
+  rateLimited: { status: 429, headers: { 'retry-after': '2' } },
+  serverError: { status: 500 },
+  /** Azure's refusal of what the caller, or the system prompt, said. */
+  filteredPrompt: {
+    status: 400,
+    body: {
+      error: {
+        message: 'The response was filtered due to the prompt triggering the content management policy.',
+        type: null,
+        param: 'prompt',
+        code: 'content_filter',
+        status: 400,
+        innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: { violence: { filtered: true, severity: 'medium' } } }
+      }
+    }
+  },
+  filteredAtOnce: { steps: [], finishReason: 'content_filter' },
+  filteredMidStream: { steps: ['One '], finishReason: 'content_filter' },
+  cutBeforeHeaders: CUT,
+  resetBeforeHeaders: RESET,
+  cutAfterHeaders: { role: false, steps: [CUT] },
+  cutMidStream: ['One ', CUT],
+  noHeaders: STALL,
+  stalledAfterHeaders: { role: false, steps: [STALL] },
+  stalledMidStream: ['One ', STALL],
+  errorAtOnce: [{ chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
+  errorMidStream: ['One ', { chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
+  /** What is no JSON, and stalls, so that only the agent can end it. */
+  garbage: ['One ', { raw: 'data: {"choices": [\n\n' }, STALL],
+  /** JSON, but nothing that a chunk should be. */
+  oddChunks: [
+    ...[5, null, true, 'chunk', [], {}, { choices: null }, { choices: 'none' }, { choices: [null] }, { choices: [{ delta: 5 }] }, { choices: [{ delta: null }] }],
+    ...[5, true, ['a'], { text: 'a' }].flatMap(text => [{ choices: [{ delta: { content: text } }] }, { choices: [{ delta: { refusal: text } }] }])
+  ].map(chunk => ({ chunk })),
+  empty: [],
+  blank: ['\n', ' '],
+  outOfTokensAtOnce: { steps: [], finishReason: 'length' },
+  outOfTokens: { steps: ['One '], finishReason: 'length' },
+  /** A clean end, but neither `finish_reason` nor `[DONE]` before it. */
+  endlessAtOnce: { steps: [], finishReason: null, done: false },
+  endless: { steps: ['One '], finishReason: null, done: false },
+  html: { status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>\n\n<title>Sign in</title>\n' },
+  /** The server ignores `stream: true`. */
+  json: { status: 200, body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] } }
+} satisfies Record<string, Script>

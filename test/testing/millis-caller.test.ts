@@ -1,0 +1,187 @@
+import t, { type Test } from 'tap'
+import Fastify from 'fastify'
+import voiceAgentPlugin, { endCall, flush, pause, transferCall, type Agent, type Call, type Turn } from '../../lib/index.js'
+import { MillisCaller, type MillisCallerOptions } from '../../lib/testing/index.js'
+import { deferred } from '../helpers/app.js'
+import { setEnv } from '../helpers/env.js'
+import { startServer, type Behaviour } from '../helpers/scripted-server.js'
+
+setEnv(t)
+
+async function createApp (t: Test, agent: Agent) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorate('agent', agent)
+  await app.register(voiceAgentPlugin, { secret: 'sesame-sesame-sesame', drainTimeoutMs: 0, millis: { allowlist: '127.0.0.1' } })
+  return app
+}
+
+const PATH = '/millis/sesame-sesame-sesame'
+
+function saidIn ({ transcript }: Turn): string {
+  return transcript.at(-1)?.content ?? ''
+}
+
+t.test('a call reads like a conversation', async t => {
+  const calls: Call[] = []
+  const app = await createApp(t, async function * (turn) {
+    calls.push(turn.call)
+    if (turn.reason === 'greeting') return yield 'Hello.'
+    yield 'You said '
+    yield flush()
+    yield pause(300)
+    yield `${saidIn(turn)}.`
+  })
+  const call = await MillisCaller.dial(app, { path: PATH, sessionId: 'ses_1', firstStreamId: 7, metadata: { crm: 'c-19' }, voip: { from: '+14155550101', to: '+14155550199', direction: 'inbound' } })
+  t.match(call.reply, { id: 7, reason: 'greeting', text: 'Hello.' })
+  t.match(await call.say('Tuesday'), { id: 8, text: 'You said Tuesday.', outcome: 'completed' })
+  t.match(calls[0], { id: 'ses_1', from: '+14155550101', to: '+14155550199', direction: 'inbound', metadata: { crm: 'c-19' } })
+  t.strictSame(call.transcript.map(({ content }) => content), ['Hello.', 'Tuesday', 'You said Tuesday.'])
+  t.strictSame(call.findings, [])
+  t.strictSame(await call.hangUp(), { by: 'caller', reason: 'user_hangup' })
+})
+
+t.test('an interruption keeps what was spoken by then', async t => {
+  const gate = deferred()
+  const app = await createApp(t, async function * (turn) {
+    if (saidIn(turn) !== 'slow') return yield 'Yes.'
+    yield * ['One ', 'two ', 'three ']
+    await gate.promise
+  })
+  const call = await MillisCaller.dial(app, { path: PATH })
+  const slow = call.ask('slow')
+  const reply = await call.interrupt('no', { afterWords: 2 })
+  t.match(slow, { heard: 'One two ', outcome: 'interrupted' })
+  t.equal(reply.text, 'Yes.')
+  t.strictSame(call.frames.filter(({ frame }) => (frame as { type: string }).type === 'interrupt').map(({ frame }) => frame), [{ type: 'interrupt', stream_id: slow.id }])
+  gate.resolve()
+})
+
+t.test('a call that is dropped is dialled again as the same session', async t => {
+  const app = await createApp(t, turn => `Yes, ${saidIn(turn)}`)
+  const call = await MillisCaller.dial(app, { path: PATH })
+  await call.drop()
+  t.match(await call.say('hello?'), { text: 'Yes, hello?' })
+  t.equal(app.calls.size, 1)
+  t.strictSame(call.findings, [])
+})
+
+t.test('what streamed when it was dropped is asked for again', async t => {
+  const gate = deferred()
+  const asked = deferred()
+  let isHeld = true
+  const app = await createApp(t, async function * (turn) {
+    if (turn.reason === 'response' && isHeld) {
+      isHeld = false
+      asked.resolve()
+      await gate.promise
+    }
+    yield 'Yes.'
+  })
+  const call = await MillisCaller.dial(app, { path: PATH })
+  const lost = call.ask('please')
+  await asked.promise
+  await call.drop()
+  t.equal(lost.outcome, 'superseded')
+  t.match(await call.reply!.over(), { text: 'Yes.' })
+  gate.resolve()
+})
+
+t.test('actions are carried out once the words were played', async t => {
+  const app = await createApp(t, async function * (turn) {
+    if (saidIn(turn) === 'bye') return yield endCall({ say: 'Goodbye!' })
+    if (saidIn(turn) === 'desk') return yield transferCall('+14155550111', { say: 'One moment.' })
+    yield 'Hello.'
+  })
+  const call = await MillisCaller.dial(app, { path: PATH })
+  t.match(await call.say('bye'), { text: 'Goodbye!' })
+  t.strictSame(await call.ended, { by: 'agent', reason: 'agent_hangup' })
+  const other = await MillisCaller.dial(app, { path: PATH })
+  await other.say('desk')
+  t.strictSame(await other.ended, { by: 'agent', reason: 'call_transfer', destination: '+14155550111' })
+})
+
+t.test('a call that does not introduce itself is answered all the same', async t => {
+  const app = await createApp(t, () => 'Hello.')
+  const call = await MillisCaller.dial(app, { path: PATH, introduces: false })
+  t.equal(call.reply, undefined)
+  t.match(await call.say('Hi'), { text: 'Hello.' })
+})
+
+// Servers that get it wrong
+
+const speech = (id: unknown, content: unknown, last: unknown = true, more: object = {}) => ({ type: 'stream_response', data: { stream_id: id, content, end_of_stream: last, ...more } })
+
+async function callWrong (t: Test, wrong: Behaviour, { opened = () => {}, ...options }: MillisCallerOptions & { opened?: Behaviour } = {}) {
+  const url = await startServer(t, opened, (frame, send, socket) => {
+    const id = frame['data']?.stream_id
+    if (frame['type'] === 'start_call') send(speech(id, id === 0 ? 'Hello.' : ''))
+    if (frame['type'] === 'stream_request' && id === 1) wrong(frame, send, socket)
+    if (frame['type'] === 'stream_request' && id !== 1) send(speech(id, 'Fine.'))
+  })
+  return await MillisCaller.dial(url, { timeoutMs: 5_000, ...options })
+}
+
+const wrongs: Record<string, { frames: Array<object | string | Buffer>, codes: string[] }> = {
+  'no JSON': { frames: ['{"half', '[]', speech(1, 'Yes.')], codes: ['not-json', 'not-json'] },
+  'a binary frame': { frames: [Buffer.from('{}'), speech(1, 'Yes.')], codes: ['binary-frame'] },
+  'a frame of another platform': { frames: [{ response_type: 'response' }, { type: 'toString' }, speech(1, 'Yes.')], codes: ['unknown-type', 'unknown-type'] },
+  'the wrong types': { frames: [speech(null, 'No.'), speech(1, null), speech(1, 'No.', 'true'), speech(1, 'No.', true, { pause: -1 }), { type: 'stream_response' }, speech(1, 'Yes.')], codes: Array(5).fill('malformed') as string[] },
+  'members that are null': { frames: [speech(1, 'Yes.', true, { flush: null, pause: null })], codes: [] },
+  'an id of its own': { frames: [speech(9, 'No.'), speech(1, 'Yes.')], codes: ['unasked-stream'] },
+  'the id as another type': { frames: [speech('1', 'No.'), speech(1, 'Yes.')], codes: ['unasked-stream'] },
+  'more behind the end': { frames: [speech(1, 'Yes.'), speech(1, 'And more.')], codes: ['after-end'] }
+}
+
+for (const [name, { frames, codes }] of Object.entries(wrongs)) {
+  t.test(`a server that sends ${name} is found out`, async t => {
+    const call = await callWrong(t, (_frame, send) => send(...frames))
+    t.match(await call.say('Yes?'), { text: 'Yes.', outcome: 'completed' })
+    t.match(await call.say('Still there?'), { text: 'Fine.' })
+    t.strictSame(call.findings.map(({ code }) => code), codes)
+  })
+}
+
+t.test('a server that speaks before it was introduced is found out', async t => {
+  const call = await callWrong(t, () => {}, { opened: (_frame, send) => send(speech(1, 'Hello.')) })
+  t.match(call.findings, [{ code: 'before-start' }])
+})
+
+t.test('a server that greets again is found out', async t => {
+  const url = await startServer(t, () => {}, (frame, send) => send(speech(frame['data'].stream_id, 'Hello.')))
+  const call = await MillisCaller.dial(url)
+  await call.drop()
+  await call.say('Hi')
+  t.match(call.findings, [{ code: 'second-greeting' }])
+})
+
+t.test('a server that goes on with a reply that was given up is found out, and what crossed is not', async t => {
+  const call = await callWrong(t, (_frame, send, socket) => {
+    send(speech(1, 'One ', false))
+    setImmediate(() => send(speech(1, 'two ', false)))
+    // Each request has a ping behind it, which is answered by then.
+    let pings = 0
+    socket.on('ping', () => { if (++pings === 2) send(speech(1, 'three.')) })
+  })
+  await call.ask('One?').words(1)
+  await call.interrupt('Two?')
+  await call.say('Three?')
+  t.match(call.findings, [{ code: 'stale-response', frame: { data: { content: 'three.' } } }])
+})
+
+t.test('a server that closes the connection leaves the call in the air', async t => {
+  for (const [code, by] of [[1000, 'agent'], [1011, 'fault']] as const) {
+    const call = await callWrong(t, (_frame, _send, socket) => { socket.close(code) })
+    t.match(await call.say('Yes?'), { outcome: 'lost' })
+    t.match(await call.ended, { by, reason: `closed with ${code}` })
+    t.match(call.findings, [{ code: 'closed' }])
+  }
+})
+
+t.test('a greeting that is lost with its connection is not asked for again', async t => {
+  let connections = 0
+  const url = await startServer(t, () => { connections++ }, (frame, send) => { if (frame['type'] === 'stream_request') send(speech(frame['data'].stream_id, 'Yes.')) })
+  const dialled = MillisCaller.dial(url, { timeoutMs: 100 })
+  await t.rejects(dialled, { name: 'NoReplyError' })
+  t.equal(connections, 1)
+})
