@@ -256,11 +256,10 @@ function withSharedSerializers (make: LoggerFactory): LoggerFactory {
   const shared = new Map<unknown, FastifyBaseLogger>()
   let level: unknown
   return function voiceAgentLogger (logger, bindings, { serializers, ...options }, request) {
-    if (serializers === undefined) return make.call(this, logger, bindings, options, request)
     // An app may change it while it runs.
     if (level !== logger.level) shared.clear()
     level = logger.level
-    const parent = shared.get(serializers) ?? logger.child({}, { serializers })
+    const parent = shared.get(serializers) ?? logger.child({}, { serializers: serializers! })
     shared.set(serializers, parent)
     return make.call(this, parent, bindings, options, request)
   }

@@ -67,7 +67,6 @@ export class Reply {
 
   /** It is over. For callers alone. */
   end (outcome: Exclude<ReplyOutcome, 'streaming'>, heard = this.text): void {
-    if (!this.isLive) return
     this.outcome = outcome
     this.heard = heard
     this.durationMs = this.#now() - this.#askedAt

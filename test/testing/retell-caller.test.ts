@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import FakeTimers from '@sinonjs/fake-timers'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
@@ -9,6 +12,13 @@ import { setEnv } from '../helpers/env.js'
 import { startServer, type Behaviour } from '../helpers/scripted-server.js'
 
 setEnv(t)
+
+async function listen (t: Test, server: Server): Promise<string> {
+  t.teardown(() => { server.close() })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
 
 function clockOf (clock: FakeTimers.Clock): Clock {
   return { now: () => clock.now, setTimeout: (act, ms) => clock.setTimeout(act, ms), clearTimeout: timer => { clock.clearTimeout(timer) } }
@@ -94,15 +104,15 @@ t.test('a caller who says nothing is reminded', async t => {
 
 t.test('a call that is dropped is dialled again, and what streamed is asked for again', async t => {
   const gate = deferred()
-  const held = [deferred(), deferred()]
+  const held = [deferred(), deferred(), deferred()]
   const app = await createApp(t, async function * (turn) {
     if (turn.reason === 'greeting') return yield 'Hello.'
     const next = held.shift()
     next?.resolve()
     if (next !== undefined) await gate.promise
-    yield `Yes, ${saidIn(turn)}`
+    yield turn.reason === 'reminder' ? 'Still there?' : `Yes, ${saidIn(turn)}`
   })
-  const [first, second] = held.map(({ promise }) => promise)
+  const [first, second, third] = held.map(({ promise }) => promise)
   const call = await RetellCaller.dial(app)
   const lost = call.ask('please')
   await first
@@ -110,8 +120,11 @@ t.test('a call that is dropped is dialled again, and what streamed is asked for 
   t.equal(lost.outcome, 'superseded')
   await second
   await call.drop()
-  t.match(await call.reply!.over(), { id: 3, reason: 'response', text: 'Yes, please' })
-  for (let i = 0; i < 2; i++) await call.drop()
+  await third
+  call.silence().catch(() => {})
+  await call.drop()
+  t.match(await call.reply!.over(), { id: 5, reason: 'reminder', text: 'Still there?' })
+  await call.drop()
   t.equal(call.end, undefined)
   await call.drop()
   t.strictSame(await call.ended, { by: 'fault', reason: 'error_llm_websocket_runtime' }, 'four times, and no more')
@@ -181,6 +194,10 @@ t.test('a server that refuses says why, as far as it can be known', async t => {
     t.type(error, DialError)
     t.match(error, { status, message })
   }
+  const { port } = new URL(await listen(t, createServer().on('upgrade', (_request, socket) => {
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n')
+  })))
+  await t.rejects(RetellCaller.dial(`ws://127.0.0.1:${port}`), { message: 'the server cannot be reached: Invalid Sec-WebSocket-Accept header' })
   const error = await RetellCaller.dial('ws://127.0.0.1:1/llm-websocket').then(() => undefined, (error: unknown) => error)
   t.match(error, { status: undefined, message: 'the server cannot be reached: ECONNREFUSED' })
 })
