@@ -157,6 +157,14 @@ export abstract class Caller {
     return await this.say(text)
   }
 
+  /** Resolves once the server has read all that was sent, and what it says to that at once has come. */
+  async settled (): Promise<void> {
+    if (this.#ending !== undefined) return
+    const answered = new Promise<void>(resolve => { this.#whenAnswered.push(resolve) })
+    this.#socket?.ping()
+    await Promise.race([answered, this.ended])
+  }
+
   /** Hangs up. */
   async hangUp (): Promise<CallEnd> {
     this.finish({ by: 'caller', reason: 'user_hangup' })
@@ -260,6 +268,7 @@ export abstract class Caller {
     this.#ending = end
     const live = this.reply
     if (live?.isLive === true) this.over(live, 'lost')
+    this.stop()
     this.#end(end)
   }
 
@@ -283,6 +292,9 @@ export abstract class Caller {
   protected assertLive (): void {
     if (this.#ending !== undefined) throw new Error(`the call is over: ${this.#ending.reason}`)
   }
+
+  /** Nothing is to be done any more. */
+  protected stop (): void {}
 
   /** Sends the request for a turn, and begins it. */
   protected abstract request (text: string): Reply

@@ -58,7 +58,11 @@ export class MillisCaller extends Caller {
     this.assertLive()
     const lost = this.reply
     this.breakOff()
-    await this.#open()
+    try {
+      await this.#open()
+    } catch {
+      return this.finish({ by: 'fault', reason: 'the connection is lost' })
+    }
     if (lost?.isLive === true) this.#request()
   }
 

@@ -56,6 +56,17 @@ export class Reply {
     return this
   }
 
+  /** What is said, piece by piece as it comes. */
+  async * [Symbol.asyncIterator] (): AsyncGenerator<string, void, undefined> {
+    for (let from = 0; ;) {
+      await this.#until(() => this.text.length > from)
+      const piece = this.text.slice(from)
+      if (piece === '') return
+      from += piece.length
+      yield piece
+    }
+  }
+
   /** Speech came. For callers alone. */
   add (text: string): void {
     this.text += text

@@ -138,14 +138,13 @@ export class RetellCaller extends Caller {
   }
 
   #transcripts (spoken: readonly Spoken[]): JsonObject {
-    let at = 0
+    let said = 0
     const transcript = spoken.map(({ role, content }) => ({
       role,
       content,
       words: wordsOf(content).map(word => {
-        const start = at
-        at += MS_PER_WORD / 1000
-        return { word: word.trim(), start, end: at }
+        const start = said++
+        return { word: word.trim(), start: start * MS_PER_WORD / 1000, end: said * MS_PER_WORD / 1000 }
       })
     }))
     if (this.#config['transcript_with_tool_calls'] !== true) return { transcript }
@@ -298,7 +297,7 @@ export class RetellCaller extends Caller {
   // What becomes of the connection
 
   protected override closed (code: number): void {
-    this.#stopTimers()
+    this.stop()
     if (code === ABNORMAL) return void this.#reconnect('abnormal') // eslint-disable-line no-void
     if (code === NORMAL) return this.finish({ by: 'agent', reason: 'agent_hangup' })
     this.found('closed', `closed with ${code}: the call ends`)
@@ -307,7 +306,7 @@ export class RetellCaller extends Caller {
 
   // Never rejects.
   async #reconnect (why: keyof typeof MAX_RECONNECTS): Promise<void> {
-    this.#stopTimers()
+    this.stop()
     if (why === 'keepalive') this.found('no-keepalive', `no answer to a keep-alive within ${WATCHDOG_MS} ms: Retell dials again`)
     this.breakOff()
     try {
@@ -321,7 +320,7 @@ export class RetellCaller extends Caller {
     if (lost.isLive && lost.reason !== 'greeting') this.#ask(lost.reason === 'reminder' ? 'reminder_required' : 'response_required')
   }
 
-  #stopTimers (): void {
+  protected override stop (): void {
     for (const timer of [this.#keepalive, this.#watchdog, this.#beginTimer]) this.clock.clearTimeout(timer as never)
     this.#watchdog = undefined
     this.#pings.clear()

@@ -1,0 +1,150 @@
+/**
+ * The terminal caller: a call by typing, to any server that speaks Retell's or Millis' protocol.
+ */
+import { createInterface, type Interface } from 'node:readline'
+import { parseArgs } from 'node:util'
+import { DialError, MillisCaller, RetellCaller, type Reply } from '../testing/index.js'
+import { painter, type Terminal } from './terminal.js'
+
+/** How it is used. */
+export const CALL_USAGE = `fastify-voice-agent call URL [--provider retell|millis]
+
+  Places a call to a server, as ws://localhost:3000/llm-websocket. What you type is what the caller says; typing while the
+  agent speaks talks over it. The provider is Retell unless told otherwise, or the URL has millis in its path.
+
+  /interrupt TEXT  let the agent begin to speak, then talk over it
+  /silence         say nothing until the agent is asked to go on (Retell)
+  /drop            break the connection, and dial again
+  /frames          show the frames of the protocol, or hide them again
+  /hangup          hang up; so do Ctrl-C and the end of input
+`
+
+/** @returns the exit code: 1 where the server refuses, or ends the call by a fault; 2 where the arguments are wrong */
+export async function call (args: readonly string[], terminal: Terminal): Promise<number> {
+  const paint = painter(terminal)
+  const fail = (message: string, code: number): number => {
+    terminal.stderr.write(`${paint('error', message)}\n`)
+    return code
+  }
+  let provider: string
+  let url: string
+  try {
+    ({ provider, url } = read(args))
+  } catch (error) {
+    return fail(`${(error as Error).message}\n\n${CALL_USAGE}`, 2)
+  }
+  try {
+    const options = { timeoutMs: 120_000 }
+    return await new TypedCall(terminal, provider === 'millis' ? await MillisCaller.dial(url, options) : await RetellCaller.dial(url, options)).run()
+  } catch (error) {
+    if (!(error instanceof DialError)) throw error
+    return fail(error.message, 1)
+  }
+}
+
+function read (args: readonly string[]): { provider: string, url: string } {
+  const { values, positionals: [url, ...more] } = parseArgs({ args: [...args], options: { provider: { type: 'string' } }, allowPositionals: true })
+  if (url === undefined || more.length > 0 || !/^(ws|http)s?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw new Error('one URL is needed, as ws://localhost:3000/llm-websocket')
+  const { provider = new URL(url).pathname.includes('millis') ? 'millis' : 'retell' } = values
+  if (provider !== 'retell' && provider !== 'millis') throw new Error('--provider is retell or millis')
+  return { provider, url }
+}
+
+// The timing of every word, made up.
+function withoutWords (key: string, value: unknown): unknown {
+  return key === 'words' ? undefined : value
+}
+
+class TypedCall {
+  readonly #terminal: Terminal
+  readonly #call: RetellCaller | MillisCaller
+  readonly #paint: ReturnType<typeof painter>
+  #lines: Interface | undefined
+  #shown = 0
+  #found = 0
+  #showsFrames = false
+
+  constructor (terminal: Terminal, call: RetellCaller | MillisCaller) {
+    this.#terminal = terminal
+    this.#call = call
+    this.#paint = painter(terminal)
+  }
+
+  async run (): Promise<number> {
+    const { stdin, stdout } = this.#terminal
+    const lines = this.#lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true && stdout.isTTY === true, prompt: '> ' })
+    // From here on nothing that is typed, be it the end, gets lost.
+    const typed = lines[Symbol.asyncIterator]()
+    lines.on('SIGINT', () => lines.close())
+    const ended = this.#call.ended.then(() => lines.close())
+    if (this.#call.reply !== undefined) await this.#hear(this.#call.reply)
+    lines.prompt()
+    for await (const line of typed) {
+      if (this.#call.end !== undefined || line.trim() === '/hangup') break
+      const reply = this.#do(line.trim())
+      // Whoever types may talk over it; whoever pipes wants to hear it.
+      if (stdin.isTTY !== true) await reply
+      lines.prompt()
+    }
+    lines.close()
+    // What the agent does behind its last words.
+    await this.#call.settled()
+    if (this.#call.end === undefined) await this.#call.hangUp()
+    await ended
+    this.#findings()
+    const { by, reason, destination } = this.#call.end!
+    this.#note(`${by === 'caller' ? 'you hung up' : `ended by ${by === 'agent' ? 'the agent' : 'a fault'}: ${reason}`}${destination === undefined ? '' : ` to ${destination}`}`)
+    return by === 'fault' ? 1 : 0
+  }
+
+  // Never rejects.
+  async #do (line: string): Promise<void> {
+    try {
+      const [, command, text = ''] = /^\/(\w+)\s*(.*)$/.exec(line) ?? []
+      switch (command) {
+        case undefined:
+          return line === '' ? undefined : await this.#hear(this.#call.ask(line))
+        case 'interrupt': {
+          await this.#call.reply?.words(1)
+          return await this.#hear(this.#call.ask(text))
+        }
+        case 'silence':
+          if (!('silence' in this.#call)) return this.#note('Millis has no reminders')
+          this.#call.silence().catch(() => {})
+          return await this.#hear(this.#call.reply!)
+        case 'drop':
+          await this.#call.drop()
+          return this.#call.end === undefined ? this.#note('dropped, and dialled again') : undefined
+        case 'frames':
+          this.#showsFrames = !this.#showsFrames
+          return this.#note(`frames are ${this.#showsFrames ? 'shown' : 'hidden'}`)
+        default:
+          return this.#note(`there is no /${command}; there are /interrupt, /silence, /drop, /frames and /hangup`)
+      }
+    } catch (error) {
+      this.#note((error as Error).message)
+    }
+  }
+
+  async #hear (reply: Reply): Promise<void> {
+    const { stdout } = this.#terminal
+    for await (const piece of reply) stdout.write(this.#paint('agent', piece))
+    const { outcome, firstTokenMs, firstSentenceMs, durationMs } = reply
+    const times = [['first token', firstTokenMs], ['first sentence', firstSentenceMs], [outcome, durationMs]] as const
+    stdout.write('\n')
+    this.#note(times.filter(([, ms]) => ms !== undefined).map(([what, ms]) => `${what} ${Math.round(ms!)} ms`).join(', '))
+    this.#findings()
+    this.#lines?.prompt()
+  }
+
+  #findings (): void {
+    if (this.#showsFrames) for (const { from, frame } of this.#call.frames.slice(this.#shown)) this.#note(`${from === 'server' ? '<' : '>'} ${JSON.stringify(frame, withoutWords)}`)
+    this.#shown = this.#call.frames.length
+    for (const { code, message } of this.#call.findings.slice(this.#found)) this.#terminal.stdout.write(`${this.#paint('finding', `${code}: ${message}`)}\n`)
+    this.#found = this.#call.findings.length
+  }
+
+  #note (text: string): void {
+    this.#terminal.stdout.write(`${this.#paint('note', text)}\n`)
+  }
+}

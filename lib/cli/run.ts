@@ -1,0 +1,15 @@
+import { call, CALL_USAGE } from './call.js'
+import type { Terminal } from './terminal.js'
+
+const COMMANDS = { call } as const
+
+/**
+ * The command line of the package.
+ * @returns the exit code
+ */
+export async function run ([name = '', ...args]: readonly string[], terminal: Terminal): Promise<number> {
+  if (Object.hasOwn(COMMANDS, name) && !args.includes('--help')) return await COMMANDS[name as keyof typeof COMMANDS](args, terminal)
+  const isAsked = name === '--help' || name === 'help' || args.includes('--help')
+  terminal[isAsked ? 'stdout' : 'stderr'].write(CALL_USAGE)
+  return isAsked ? 0 : 2
+}

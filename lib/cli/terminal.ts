@@ -1,0 +1,21 @@
+import type { Readable, Writable } from 'node:stream'
+import { styleText } from 'node:util'
+
+/** Where a command reads and writes: a terminal, or a pipe. */
+export interface Terminal {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable & { readonly isTTY?: boolean }
+  readonly stderr: Writable
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** What a text is. Each kind has a colour of its own where there are colours. */
+export type Kind = 'agent' | 'note' | 'finding' | 'error'
+
+const STYLES = { agent: 'cyan', note: 'dim', finding: 'yellow', error: 'red' } as const
+
+/** Makes the function that paints texts: on terminals, unless NO_COLOR is set (no-color.org). */
+export function painter ({ stdout, env }: Terminal): (kind: Kind, text: string) => string {
+  const hasColours = stdout.isTTY === true && (env['NO_COLOR'] ?? '') === ''
+  return (kind, text) => hasColours ? styleText(STYLES[kind], text, { validateStream: false }) : text
+}
