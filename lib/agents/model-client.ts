@@ -45,9 +45,8 @@ export class ModelClient {
     const answer = await this.#transport.post({ ...request, body: JSON.stringify({ ...this.#params, ...params }), signal }).catch(error => {
       throw signal.aborted ? error : connectionError(error)
     })
-    if (answer.head.status >= 200 && answer.head.status <= 299) return answer
-    const error = await refusal(answer)
-    throw signal.aborted ? signal.reason : error
+    if (answer.head.status < 200 || answer.head.status > 299) throw await refusal(answer)
+    return answer
   }
 
   /** Opens a connection ahead of the next question. */

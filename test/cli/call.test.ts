@@ -69,7 +69,7 @@ t.test('Millis is called where the URL says so, or the caller', async t => {
   const address = await serve(t)
   const { code, output } = await piped(['call', `${address}/millis`], 'Tuesday', '/silence', '/drop', 'desk')
   t.equal(code, 0)
-  t.match(output, /You said Tuesday\.[^]*Millis has no reminders[^]*dropped, and dialled again[^]*One moment\.[^]*ended by the agent: call_transfer to \+14155550111/)
+  t.match(output, /You said Tuesday\.[^]*Millis has no reminders[^]*dropped, dialling again[^]*One moment\.[^]*ended by the agent: call_transfer to \+14155550111/)
   t.match((await piped(['call', '--provider', 'millis', `${address}/millis`])).output, /This is the greeting\./)
 })
 
@@ -159,7 +159,7 @@ t.test('a server that cannot be dialled again is gone', async t => {
 })
 
 t.test('the command line explains itself', async t => {
-  for (const [args, code] of [[[], 2], [['dance'], 2], [['--help'], 0], [['help'], 0], [['call', '--help'], 0], [['call'], 2], [['call', 'localhost:3000'], 2], [['call', 'ws://localhost', 'ws://localhost'], 2], [['call', '--provider', 'vapi', 'ws://localhost'], 2], [['call', '--loud', 'ws://localhost'], 2]] as const) {
+  for (const [args, code] of [[[], 2], [['dance'], 2], [['--help'], 0], [['help'], 0], [['call', '--help'], 0], [['call'], 2], [['call', 'localhost:3000'], 2], [['call', 'nowhere'], 2], [['call', 'ws://localhost', 'ws://localhost'], 2], [['call', '--provider', 'vapi', 'ws://localhost'], 2], [['call', '--loud', 'ws://localhost'], 2]] as const) {
     const { code: exit, output } = await piped([...args])
     t.equal(exit, code, args.join(' '))
     t.match(output, /fastify-voice-agent call URL/)
@@ -168,7 +168,7 @@ t.test('the command line explains itself', async t => {
 
 t.test('the binary runs in a pseudo-terminal', async t => {
   const address = await serve(t)
-  const child = spawn('script', ['-qefc', `node dist/cli/main.js call ${address}/llm-websocket`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const child = spawn('script', ['-qefc', `node dist/cli/main.js call ${address}/llm-websocket`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', NO_COLOR: '', FORCE_COLOR: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
   t.teardown(() => child.kill())
   let output = ''
   child.stdout.on('data', data => { output += String(data) })

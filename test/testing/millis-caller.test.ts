@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { WebSocketServer } from 'ws'
 import Fastify from 'fastify'
 import voiceAgentPlugin, { endCall, flush, pause, transferCall, type Agent, type Call, type Turn } from '../../lib/index.js'
 import { MillisCaller, type MillisCallerOptions } from '../../lib/testing/index.js'
@@ -184,4 +188,22 @@ t.test('a greeting that is lost with its connection is not asked for again', asy
   const dialled = MillisCaller.dial(url, { timeoutMs: 100 })
   await t.rejects(dialled, { name: 'NoReplyError' })
   t.equal(connections, 1)
+})
+
+t.test('a server that cannot be dialled again is a fault', async t => {
+  const sockets = new WebSocketServer({ noServer: true })
+  sockets.on('connection', socket => { socket.send(JSON.stringify(speech(0, 'Hello.'))) })
+  let calls = 0
+  const server = createServer().on('upgrade', (request, socket, head) => {
+    // Behind start_call.
+    if (++calls > 1) socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n')
+    else sockets.handleUpgrade(request, socket, head, client => { client.once('message', () => sockets.emit('connection', client)) })
+  })
+  t.teardown(() => { server.close() })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const call = await MillisCaller.dial(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  await call.drop()
+  t.strictSame(call.end, { by: 'fault', reason: 'the connection is lost' })
+  await call.settled()
 })

@@ -33,4 +33,5 @@ t.test('texts are streamed word by word, and tools are called', async t => {
   t.match(call.tools, [{ name: 'book', arguments: '{"time":"9 am"}', result: '{"booked":true}', successful: true }])
   t.match(await call.say('Thanks'), { text: 'You said: Thanks' })
   t.strictSame(call.findings, [])
+  t.equal((await fetch(`${model.origin}/v1/embeddings`)).status, 404)
 })
