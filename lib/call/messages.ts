@@ -42,7 +42,7 @@ const NO_OUTPUT = '(no output)'
  *
  * The list is never empty, starts with the user (unless `leadingAssistant`), and ends with the user or with a tool's
  * result, so that the model has something to answer. Each tool call is there once, with one result right behind it: where
- * the provider keeps books, in its place, else where the call's own record has it.
+ * the words around it tell, else where the provider's books have it, else where the call's own record has it.
  */
 export function toMessages (entries: readonly Entry[], reason: TurnReason, options: MessagesOptions): ChatMessage[] {
   const messages: ChatMessage[] = []
@@ -50,7 +50,7 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
   const own = new Map<string, ToolRecord>()
   for (const { tools } of options.spoken) for (const tool of tools) own.set(tool.id, tool)
   const seen = new Set<string>()
-  const { pieces, leftOver } = place(entries, own.size === 0 ? options.spoken : withoutReported(options.spoken, entries))
+  const { pieces, alignment, leftOver } = place(entries, options.spoken)
 
   const add = (piece: Piece | Extract<Entry, { kind: 'tool-call' }>): void => {
     if (typeof piece === 'string') return say('assistant', piece)
@@ -84,7 +84,8 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
         say('user', entry.content)
         break
       case 'tool-call':
-        add(entry)
+        // The words that were said around it tell its place better than the provider does.
+        if (!alignment.isPlaced(own.get(entry.id))) add(entry)
         break
       case 'tool-result':
         // Told right after its call, as models reject anything in between.
@@ -102,12 +103,6 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
   return messages
 }
 
-/** Tools that the provider keeps books of have their place there. */
-function withoutReported (spoken: readonly Spoken[], entries: readonly Entry[]): Spoken[] {
-  const reported = new Set(entries.map(entry => entry.kind === 'tool-call' ? entry.id : undefined))
-  return spoken.map(turn => ({ ...turn, tools: turn.tools.filter(({ id }) => !reported.has(id)) }))
-}
-
 /** Where a turn that heard these entries stands in the conversation, as it will grow. */
 export function placeBehind (entries: readonly Entry[]): Place {
   const more = entries.toReversed().findIndex(isHeard)
@@ -120,8 +115,9 @@ function isHeard (entry: Entry): boolean {
 }
 
 /** The agent's utterances with the tools that were called in them, and those that belong to none, by the index of the entry they come before. */
-function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][], leftOver: Map<number, ToolRecord[]> } {
+function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][], alignment: Alignment, leftOver: Map<number, ToolRecord[]> } {
   const alignment = new Alignment(spoken)
+  const reported = new Set(entries.map(entry => entry.kind === 'tool-call' ? entry.id : undefined))
   const turns: Array<number | undefined> = []
   let heard = 0
   const pieces = entries.map((entry, index) => {
@@ -135,7 +131,7 @@ function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces:
   const leftOver = new Map<number, ToolRecord[]>()
   for (const [turn, { tools, place }] of spoken.entries()) {
     if (tools.length === 0) continue
-    const unplaced = tools.filter(tool => !alignment.isPlaced(tool))
+    const unplaced = tools.filter(tool => !alignment.isPlaced(tool) && !reported.has(tool.id))
     if (unplaced.length === 0) continue
     let index = behind[place!.utterances] ?? entries.length
     for (let more = place!.more; more > 0 && index < entries.length && !isHeard(entries[index]!); more--) index++
@@ -144,7 +140,7 @@ function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces:
     if (next !== -1 && next < index) index = next
     leftOver.set(index, [...leftOver.get(index) ?? [], ...unplaced])
   }
-  return { pieces, leftOver }
+  return { pieces, alignment, leftOver }
 }
 
 /** What each call returned, by its id. Where a provider reports two results, the first stands. */

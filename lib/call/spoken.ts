@@ -86,8 +86,8 @@ export class Alignment {
   }
 
   /** Was this tool's place in an utterance that was read? */
-  isPlaced (tool: ToolRecord): boolean {
-    return this.#placed.has(tool)
+  isPlaced (tool: ToolRecord | undefined): boolean {
+    return tool !== undefined && this.#placed.has(tool)
   }
 
   /** An utterance without what was said in passing, and with the tools that were called in it or right behind it. */

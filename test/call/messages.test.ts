@@ -294,7 +294,25 @@ const cases: Case[] = [
     options: { spoken: [did('', 1, [used('1', 0, ' ')])] }
   },
   {
-    behaviour: "the provider's place is the better one, our result the newer one",
+    behaviour: 'what was said before a tool, and what after it, is told so where the provider has all of it before',
+    entries: [caller('Book it'), agent('One moment. Booked.'), invoke('1'), result('1'), caller('Thanks')],
+    messages: [user('Book it'), ...pair('1'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('One moment. Booked.', 1, [used('1', 12)], { inPassing: [[0, 12]] })] }
+  },
+  {
+    behaviour: 'and where it has all of it behind',
+    entries: [caller('Book it'), invoke('1'), result('1'), agent('I can. Booked.'), caller('Thanks')],
+    messages: [user('Book it'), ...pairAfter('I can.', '1'), assistant('Booked.'), user('Thanks')],
+    options: { spoken: [did('I can. Booked.', 1, [used('1', 7)])] }
+  },
+  {
+    behaviour: "where no words tell, the provider's place is kept, as it may join what the caller said",
+    entries: [caller('Tuesday Friday'), invoke('1'), result('1'), caller('Wait!')],
+    messages: [user('Tuesday Friday'), ...pair('1'), user('Wait!')],
+    options: { spoken: [did('Booked.', 2, [used('1')])] }
+  },
+  {
+    behaviour: 'our result is the newer one',
     entries: [caller('Book it'), agent('One moment.'), invoke('1'), result('1', 'timed out'), agent('Booked.'), caller('Thanks')],
     messages: [user('Book it'), ...pair('1', 'booked'), assistant('Booked.'), user('Thanks')],
     options: { spoken: [did('One moment. Booked.', 1, [used('1', 12, 'booked')], { inPassing: [[0, 12]] })] }
@@ -396,12 +414,12 @@ always('every word spoken by the caller or the agent is told once, in order, by 
   assert.deepEqual(messages.flatMap(({ role, content }) => words(role, content ?? '')), spoken)
 })
 
-always("every call is told once, the provider's in its order, each of ours that it does not tell of", (messages, entries, _reason, { spoken }) => {
+always('every call is told once, those that only the provider knows in its order', (messages, entries, _reason, { spoken }) => {
   const told = messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : [])
-  const reported = [...new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))]
-  assert.deepEqual(told.filter(id => reported.includes(id)), reported)
-  const own = spoken.flatMap(({ tools }) => tools.map(({ id }) => id)).filter(id => !reported.includes(id))
-  assert.deepEqual(told.filter(id => !reported.includes(id)).sort(), own.sort())
+  const own = spoken.flatMap(({ tools }) => tools.map(({ id }) => id))
+  const reported = [...new Set(entries.flatMap(entry => entry.kind === 'tool-call' ? [entry.id] : []))].filter(id => !own.includes(id))
+  assert.deepEqual(told.filter(id => !own.includes(id)), reported)
+  assert.deepEqual(told.filter(id => own.includes(id)).sort(), own.sort())
 })
 
 t.test('a turn has its place where the conversation had come to', async t => {
