@@ -49,11 +49,11 @@ export const FALLBACK = 'I am sorry, can you say that again?'
 const START_TIMEOUT_MS = 20_000
 const PROBE_TIMEOUT_MS = 20_000
 const FILES = {
-  model: new URL('./model-server.ts', import.meta.url),
-  plugin: new URL('./servers/plugin.ts', import.meta.url),
-  baseline: new URL('./servers/baseline.ts', import.meta.url),
-  undici: new URL('./servers/undici.ts', import.meta.url),
-  route: new URL('./servers/route.ts', import.meta.url)
+  model: new URL('./model-server.js', import.meta.url),
+  plugin: new URL('./servers/plugin.js', import.meta.url),
+  baseline: new URL('./servers/baseline.js', import.meta.url),
+  undici: new URL('./servers/undici.js', import.meta.url),
+  route: new URL('./servers/route.js', import.meta.url)
 }
 
 const live = new Set<ChildProcess>()
@@ -110,7 +110,7 @@ async function start (name: keyof typeof FILES, env: Record<string, string>): Pr
   const child = fork(fileURLToPath(FILES[name]), [], {
     // Nothing of the user's own environment may configure a server under test.
     env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
-    execArgv: ['--expose-gc', '--import', import.meta.resolve('tsx')],
+    execArgv: ['--expose-gc'],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   live.add(child)

@@ -20,7 +20,8 @@ interface CpuProfile {
 }
 
 const MOST_FUNCTIONS = 15
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
+// From where this is compiled to.
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const IDLE = '(idle)'
 /** What V8 names instead of a function. */
 const PSEUDO: Readonly<Record<string, string>> = {
