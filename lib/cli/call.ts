@@ -4,6 +4,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { MillisCaller, RetellCaller, type Reply } from '../testing/index.js'
+import { readServer, type Server } from './server.js'
 import { painter, type Terminal } from './terminal.js'
 
 /** How it is used. */
@@ -26,14 +27,14 @@ export async function call (args: readonly string[], terminal: Terminal): Promis
     terminal.stderr.write(`${paint('error', message)}\n`)
     return code
   }
-  let provider: string
-  let url: string
+  let server: Server
   try {
-    ({ provider, url } = read(args))
+    server = read(args)
   } catch (error) {
     return fail(`${(error as Error).message}\n\n${CALL_USAGE}`, 2)
   }
   try {
+    const { provider, url } = server
     const options = { timeoutMs: 120_000 }
     return await new TypedCall(terminal, provider === 'millis' ? await MillisCaller.dial(url, options) : await RetellCaller.dial(url, options)).run()
   } catch (error) {
@@ -41,12 +42,10 @@ export async function call (args: readonly string[], terminal: Terminal): Promis
   }
 }
 
-function read (args: readonly string[]): { provider: string, url: string } {
+function read (args: readonly string[]): Server {
   const { values, positionals: [url, ...more] } = parseArgs({ args: [...args], options: { provider: { type: 'string' } }, allowPositionals: true })
-  if (url === undefined || more.length > 0 || !/^(ws|http)s?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw new Error('one URL is needed, as ws://localhost:3000/llm-websocket')
-  const { provider = new URL(url).pathname.includes('millis') ? 'millis' : 'retell' } = values
-  if (provider !== 'retell' && provider !== 'millis') throw new Error('--provider is retell or millis')
-  return { provider, url }
+  if (more.length > 0) throw new Error('one URL is needed')
+  return readServer(url, values.provider)
 }
 
 // The timing of every word, made up.
@@ -108,9 +107,8 @@ class TypedCall {
           return await this.#hear(this.#call.ask(text))
         }
         case 'silence':
-          if (!('silence' in this.#call)) return this.#note('Millis has no reminders')
-          this.#call.silence().catch(() => {})
-          return await this.#hear(this.#call.reply!)
+          if (!('remind' in this.#call)) return this.#note('Millis has no reminders')
+          return await this.#hear(this.#call.remind())
         case 'drop':
           this.#note('dropped, dialling again')
           return await this.#call.drop()

@@ -1,7 +1,8 @@
 import { call, CALL_USAGE } from './call.js'
+import { test, TEST_USAGE } from './test.js'
 import type { Terminal } from './terminal.js'
 
-const COMMANDS = { call } as const
+const COMMANDS = { call, test } as const
 
 /**
  * The command line of the package.
@@ -10,6 +11,6 @@ const COMMANDS = { call } as const
 export async function run ([name = '', ...args]: readonly string[], terminal: Terminal): Promise<number> {
   if (Object.hasOwn(COMMANDS, name) && !args.includes('--help')) return await COMMANDS[name as keyof typeof COMMANDS](args, terminal)
   const isAsked = name === '--help' || name === 'help' || args.includes('--help')
-  terminal[isAsked ? 'stdout' : 'stderr'].write(CALL_USAGE)
+  terminal[isAsked ? 'stdout' : 'stderr'].write(`${CALL_USAGE}\n${TEST_USAGE}`)
   return isAsked ? 0 : 2
 }

@@ -5,14 +5,14 @@ import { styleText } from 'node:util'
 export interface Terminal {
   readonly stdin: Readable & { readonly isTTY?: boolean }
   readonly stdout: Writable & { readonly isTTY?: boolean }
-  readonly stderr: Writable
+  readonly stderr: Writable & { readonly isTTY?: boolean }
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** What a text is. Each kind has a colour of its own where there are colours. */
-export type Kind = 'agent' | 'note' | 'finding' | 'error'
+export type Kind = 'agent' | 'note' | 'finding' | 'error' | 'pass'
 
-const STYLES = { agent: 'cyan', note: 'dim', finding: 'yellow', error: 'red' } as const
+const STYLES = { agent: 'cyan', note: 'dim', finding: 'yellow', error: 'red', pass: 'green' } as const
 
 /** Makes the function that paints texts: on terminals, unless NO_COLOR is set (no-color.org). */
 export function painter ({ stdout, env }: Terminal): (kind: Kind, text: string) => string {

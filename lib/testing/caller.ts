@@ -1,23 +1,16 @@
 /**
  * What the callers of both providers have in common: a socket, a conversation, and a list of what the server got wrong.
  */
-import type { WebSocket } from 'ws'
+import { EventEmitter } from 'node:events'
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { WebSocket } from 'ws'
+import type { JsonObject } from '../protocols/frame.js'
 import { realClock, type Clock } from './clock.js'
 import { openSocket, type DialOptions } from './dial.js'
+import type { Finding, FindingCode } from './finding.js'
 import { Reply, wordsOf, type ReplyAction } from './reply.js'
 import type { DialTarget } from './target.js'
-
-/** Something that the provider drops, that it ends the call for, or that its callers would suffer from. */
-export interface Finding {
-  /** What kind of thing it is, as `stale-response`. */
-  readonly code: string
-  /** What is wrong, and what becomes of it. */
-  readonly message: string
-  /** The frame, where it is about one. */
-  readonly frame?: unknown
-  /** Since the call began, in ms. */
-  readonly atMs: number
-}
 
 /** One message on the wire. */
 export interface WireFrame {
@@ -57,8 +50,10 @@ export interface CallEnd {
 export interface CallerOptions {
   /** Default the real one. */
   clock?: Clock
-  /** How long to wait for a reply to be over, in ms. Default 10,000. */
+  /** How long to wait for all of a reply, in ms; to be spoken it may take longer. Default 10,000. */
   timeoutMs?: number
+  /** How fast the agent's words are spoken. Default as fast as they come, so that no test waits; people speak some 160. */
+  wordsPerMinute?: number
   /** Headers of the handshake. Default none: the providers send none of their own. */
   headers?: Readonly<Record<string, string>>
   /** Where the call seems to come from, where an app is called. Default Retell's own address; for Millis 127.0.0.1. */
@@ -67,8 +62,18 @@ export interface CallerOptions {
 
 /** Where a reply is to be talked over. */
 export interface InterruptOptions {
-  /** After so many words of it. Default what has come by then, at least one. */
+  /** Once so many words of it were spoken. Default 1. */
   afterWords?: number
+  /** Once it was spoken for so long, in ms; instead of `afterWords`. */
+  afterMs?: number
+}
+
+/** What becomes known of a call while it goes on. */
+export interface CallerEvents {
+  frame: [WireFrame]
+  /** A turn begins. */
+  reply: [Reply]
+  finding: [Finding]
 }
 
 /** The reply did not come to its end in time, or the call ended first. */
@@ -83,7 +88,16 @@ export class NoReplyError extends Error {
   }
 }
 
-const NORMAL = 1000
+/** Closes a connection in good order. */
+export const NORMAL = 1000
+
+const MS_PER_MINUTE = 60_000
+
+/** As Retell's. It tries three times; whoever tests wants to know at once. */
+const HANDSHAKE_TIMEOUT_MS = 7_000
+
+/** How long a server may take to close its side. */
+const CLOSE_TIMEOUT_MS = 1_000
 
 /** A caller, on the provider's side of one call. */
 export abstract class Caller {
@@ -95,27 +109,35 @@ export abstract class Caller {
   /** The conversation, as heard. */
   readonly transcript: Spoken[] = []
   readonly tools: ToolRecord[] = []
+  readonly events = new EventEmitter<CallerEvents>()
   /** Resolves once the call is over. */
   readonly ended: Promise<CallEnd>
   protected readonly clock: Clock
-  protected readonly timeoutMs: number
+  readonly #timeoutMs: number
+  readonly #msPerWord: number
+  #playing: unknown
   #socket: WebSocket | undefined
   readonly #target: DialTarget
   readonly #dialOptions: DialOptions
   readonly #startedAt: number
   #asked = 0
   #read = 0
-  /** For each ping that is not answered yet. */
-  #whenAnswered: Array<() => void> = []
+  /** For each ping that is not answered yet: told whether it was. */
+  #whenAnswered: Array<(isAnswered: boolean) => void> = []
+  /** What is to be said once the line is back. */
+  #unsent: Array<() => void> = []
+  #redialling: Promise<void> = Promise.resolve()
   #end!: (end: CallEnd) => void
   #ending: CallEnd | undefined
 
   /** @param target see {@link DialTarget} */
-  protected constructor (target: DialTarget, path: string, address: string, { clock = realClock, timeoutMs = 10_000, headers = {}, address: own = address }: CallerOptions) {
+  protected constructor (target: DialTarget, path: string, address: string, options: CallerOptions) {
+    const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {} } = options
     this.#target = target
-    this.#dialOptions = { path, address: own, headers }
+    this.#dialOptions = { path, address: options.address ?? address, headers, timeoutMs: Math.min(timeoutMs, HANDSHAKE_TIMEOUT_MS) }
     this.clock = clock
-    this.timeoutMs = timeoutMs
+    this.#timeoutMs = timeoutMs
+    this.#msPerWord = MS_PER_MINUTE / wordsPerMinute
     this.#startedAt = clock.now()
     this.ended = new Promise(resolve => { this.#end = resolve })
   }
@@ -125,44 +147,115 @@ export abstract class Caller {
     return this.#ending
   }
 
+  /** Since the call began, in ms. */
+  get elapsedMs (): number {
+    return this.clock.now() - this.#startedAt
+  }
+
   /** The reply that streams, or the last one. */
   get reply (): Reply | undefined {
     return this.replies.at(-1)
   }
 
-  /** Says something, and resolves with the reply once that is over: completed, or cut off by a newer one or the end of the call. */
+  /**
+   * Says something, and resolves with the reply once that is over: spoken to its end, or cut off by a newer one or the end of
+   * the call. Where the line breaks meanwhile, that is the reply of whoever was dialled again.
+   */
   async say (text: string): Promise<Reply> {
     return await this.hear(this.ask(text))
   }
 
-  /** Says something. The reply is there at once, and grows. */
+  /**
+   * Says something. The reply is there at once, and grows.
+   * @throws Error when the agent speaks and lets nobody interrupt it, or the call is over
+   */
   ask (text: string): Reply {
     this.assertLive()
-    const live = this.reply
-    if (live?.isLive === true) this.talkOver(live, live.text)
-    this.transcript.push({ role: 'user', content: text })
+    const { reply } = this
+    if (reply?.isOver === false) {
+      if (reply.isUninterruptible) throw new Error('the agent lets nobody interrupt it now')
+      this.#talkOver(reply, reply.spoken)
+    }
+    const last = this.transcript.at(-1)
+    // Who was not answered yet goes on with what they were saying.
+    if (last?.role === 'user' && reply?.outcome !== 'completed') this.transcript[this.transcript.length - 1] = { role: 'user', content: `${last.content} ${text}` }
+    else this.transcript.push({ role: 'user', content: text })
     return this.request(text)
   }
 
   /**
-   * Talks over the reply that streams, and says something else. The caller heard no more of it than what had come by then.
-   * Where it is over already, that was heard to its end.
+   * Talks over the reply that is spoken, and says something else. Of that reply the caller heard no more than what was
+   * spoken by then. Where it is over already, or lets nobody interrupt it, it was heard to its end.
    */
-  async interrupt (text: string, { afterWords = 1 }: InterruptOptions = {}): Promise<Reply> {
-    const live = this.reply
-    if (live?.isLive === true) {
-      await this.inTime(live.words(afterWords), live)
-      if (live.isLive) this.talkOver(live, wordsOf(live.text).slice(0, Math.max(afterWords, 1)).join(''))
-    }
-    return await this.say(text)
+  async interrupt (text: string, options: InterruptOptions = {}): Promise<Reply> {
+    return await this.hear(await this.askOver(text, options))
   }
 
-  /** Resolves once the server has read all that was sent, and what it says to that at once has come. */
+  /** The same, without waiting for the new reply, which grows. */
+  async askOver (text: string, options: InterruptOptions = {}): Promise<Reply> {
+    const { reply } = this
+    if (reply?.isOver === false) {
+      await this.spoken(reply, options)
+      if (reply.isUninterruptible) await reply.over()
+      // Without a pace of their own, words are spoken as soon as they come, and more of them may have come at once.
+      const { afterWords = 1, afterMs } = options
+      if (!reply.isOver) this.#talkOver(reply, afterMs === undefined ? wordsOf(reply.text).slice(0, Math.max(afterWords, 1)).join('') : reply.spoken)
+    }
+    return this.ask(text)
+  }
+
+  /** Resolves once so much of a reply was spoken, or no more will be. */
+  async spoken (reply: Reply, { afterWords = 1, afterMs }: InterruptOptions = {}): Promise<void> {
+    await this.#inTime(reply.words(afterMs === undefined ? afterWords : 1), reply)
+    const left = (afterMs === undefined ? reply.spokenMs(afterWords) : (reply.firstTokenMs ?? 0) + afterMs) - reply.elapsedMs
+    if (left <= 0) return
+    let timer: unknown
+    const passed = new Promise<void>(resolve => { timer = this.clock.setTimeout(resolve, left) })
+    await Promise.race([passed, reply.over()])
+    this.clock.clearTimeout(timer as never)
+  }
+
+  /** Resolves once the server has read all that was sent, and what it says to that at once has come; or the line is gone. */
   async settled (): Promise<void> {
-    if (this.#ending !== undefined) return
-    const answered = new Promise<void>(resolve => { this.#whenAnswered.push(resolve) })
+    await this.isAnswered()
+  }
+
+  /** The same. @returns whether the server answered */
+  protected async isAnswered (): Promise<boolean> {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false
+    let timer: unknown
+    const answered = new Promise<boolean>(resolve => {
+      this.#ping(resolve)
+      timer = this.clock.setTimeout(() => {
+        this.found('no-pong', 'a ping is not answered, as RFC 6455 wants it to be')
+        resolve(false)
+      }, this.#timeoutMs)
+    })
+    const isAnswered = await answered
+    this.clock.clearTimeout(timer as never)
+    return isAnswered
+  }
+
+  #ping (whenAnswered: (isAnswered: boolean) => void): void {
+    this.#whenAnswered.push(whenAnswered)
     this.#socket?.ping()
-    await Promise.race([answered, this.ended])
+  }
+
+  /** The line breaks. Resolves once the provider has dialled again, and what streamed was asked for again; or the call is over. */
+  async drop (): Promise<void> {
+    this.assertLive()
+    await this.redial(() => this.droppedLine())
+  }
+
+  /** Dials again, once whoever does so already is done. Never rejects. */
+  protected async redial (dial: () => Promise<void>): Promise<void> {
+    this.#redialling = this.#redialling.then(async () => {
+      if (this.#ending !== undefined) return
+      this.#breakOff()
+      await dial()
+    })
+    // A line that breaks again at once is dialled again, too.
+    for (let last; last !== this.#redialling;) await (last = this.#redialling)
   }
 
   /** Hangs up. */
@@ -172,15 +265,18 @@ export abstract class Caller {
     return await this.ended
   }
 
-  /** Waits for a reply to be over. */
-  protected async hear (reply: Reply): Promise<Reply> {
-    return await this.inTime(reply.over(), reply)
+  /** Waits for a reply to be over. Where the line breaks meanwhile it is that of whoever was dialled again. */
+  async hear (reply: Reply): Promise<Reply> {
+    await this.#inTime(reply.words(Infinity), reply)
+    await reply.over()
+    const next = this.replies[this.replies.indexOf(reply) + 1]
+    return reply.outcome === 'lost' && next !== undefined ? await this.hear(next) : reply
   }
 
-  protected async inTime<T> (waiting: Promise<T>, reply: Reply): Promise<T> {
+  async #inTime<T> (waiting: Promise<T>, reply: Reply): Promise<T> {
     let timer: unknown
     const late = new Promise<never>((_resolve, reject) => {
-      timer = this.clock.setTimeout(() => reject(new NoReplyError(`no end after ${this.timeoutMs} ms`, reply)), this.timeoutMs)
+      timer = this.clock.setTimeout(() => reject(new NoReplyError(`no end after ${this.#timeoutMs} ms`, reply)), this.#timeoutMs)
     })
     try {
       return await Promise.race([waiting, late])
@@ -189,19 +285,26 @@ export abstract class Caller {
     }
   }
 
-  /** Opens a connection, which takes the place of the one before. */
+  /** Opens a connection, which takes the place of the one before. Afterwards {@link Caller.flush} says what waited for it. */
   protected async connect (): Promise<void> {
     await openSocket(this.#target, this.#dialOptions, socket => {
+      // Hung up while it was dialled.
+      if (this.#ending !== undefined) return socket.terminate()
+      const waiting: Array<(isAnswered: boolean) => void> = this.#whenAnswered = []
+      let isOpen = false
       this.#socket = socket
-      this.#whenAnswered = []
-      socket.on('pong', () => { this.#whenAnswered.shift()?.() })
+      socket.on('open', () => { isOpen = true })
+      socket.on('pong', () => { waiting.shift()?.(true) })
       socket.on('message', (data, binary) => { if (socket === this.#socket) this.#receive(data as Buffer, binary) })
-      socket.on('close', code => { if (socket === this.#socket && this.#ending === undefined) this.closed(code) })
+      socket.on('close', code => {
+        for (const tell of waiting.splice(0)) tell(false)
+        if (isOpen && socket === this.#socket && this.#ending === undefined) this.closed(code)
+      })
     })
   }
 
-  /** Breaks the connection. Nothing that is still on its way arrives. */
-  protected breakOff (): void {
+  // Nothing that is still on its way arrives.
+  #breakOff (): void {
     const socket = this.#socket
     this.#socket = undefined
     socket?.terminate()
@@ -209,14 +312,26 @@ export abstract class Caller {
 
   /** Closes the connection in good order. */
   protected close (code: number): void {
-    this.#socket?.close(code)
+    const socket = this.#socket
+    socket?.close(code)
+    setTimeout(() => socket?.terminate(), CLOSE_TIMEOUT_MS).unref()
   }
 
   /** A request was sent. */
   protected requested (): void {
+    if (this.#socket?.readyState !== WebSocket.OPEN) {
+      this.#unsent.push(() => this.requested())
+      return
+    }
     const asked = ++this.#asked
-    this.#whenAnswered.push(() => { this.#read = asked })
-    this.#socket?.ping()
+    this.#ping(isAnswered => { if (isAnswered) this.#read = asked })
+  }
+
+  /** Says what was said while the line was gone. @returns whether there was anything */
+  protected flush (): boolean {
+    const unsent = this.#unsent.splice(0)
+    for (const send of unsent) send()
+    return unsent.length > 0
   }
 
   /** Has the server read the newest request? It answers pings in order. Until then what it sends may have crossed with it. */
@@ -229,45 +344,105 @@ export abstract class Caller {
     try {
       if (!binary) frame = JSON.parse(String(data))
     } catch {}
-    this.frames.push({ from: 'server', frame, atMs: this.now() })
+    this.#record({ from: 'server', frame, atMs: this.elapsedMs })
     if (this.#ending === undefined) this.receive(frame, binary)
   }
 
   protected send (frame: object): void {
-    this.frames.push({ from: 'provider', frame, atMs: this.now() })
-    this.#socket?.send(JSON.stringify(frame))
+    if (this.#socket?.readyState !== WebSocket.OPEN) {
+      this.#unsent.push(() => this.send(frame))
+      return
+    }
+    this.#record({ from: 'provider', frame, atMs: this.elapsedMs })
+    this.#socket.send(JSON.stringify(frame))
   }
 
-  /** Since the call began, in ms. */
-  protected now (): number {
-    return this.clock.now() - this.#startedAt
+  #record (frame: WireFrame): void {
+    this.frames.push(frame)
+    this.events.emit('frame', frame)
   }
 
-  protected found (code: string, message: string, frame?: unknown): void {
-    this.findings.push({ code, message, ...(frame !== undefined && { frame }), atMs: this.now() })
+  protected found (code: FindingCode, message: string, frame?: unknown): void {
+    const finding = { code, message, ...(frame !== undefined && { frame }), atMs: this.elapsedMs }
+    this.findings.push(finding)
+    this.events.emit('finding', finding)
+  }
+
+  /** Is it a frame that the provider takes? Else that is a finding. */
+  protected takes (accepts: Readonly<Record<string, TSchema>>, type: unknown, frame: JsonObject): boolean {
+    const schema = Object.hasOwn(accepts, String(type)) ? accepts[String(type)] : undefined
+    if (schema === undefined) {
+      this.found('unknown-type', 'the provider knows no such frame, and drops it', frame)
+      return false
+    }
+    const error = Value.Errors(schema, frame).First()
+    if (error === undefined) return true
+    this.found('malformed', `${String(type)}${error.path}: ${error.message}; the provider drops the frame`, frame)
+    return false
+  }
+
+  /** Takes speech of a reply that was asked for, unless nobody wants it any more. */
+  protected hears (reply: Reply, content: string, frame: JsonObject): boolean {
+    if (reply !== this.reply) {
+      // A closing frame without words does no harm.
+      if ((this.wasRead || this.reply?.reason === 'interjection') && content !== '') this.found('stale-response', 'a newer request was read before: nobody hears it', frame)
+      return false
+    }
+    if (!reply.isLive) {
+      if (reply.outcome === 'completed') this.found('after-completion', 'this reply was completed: nobody hears it', frame)
+      return false
+    }
+    if (/[\p{Ll}\p{N}][.!?]$/u.test(reply.text) && /^\p{Lu}/u.test(content)) this.found('run-together-words', 'nobody puts a space between two frames', frame)
+    reply.add(content)
+    return true
   }
 
   /** A turn begins. */
   protected begin (id: string | number, reason: Reply['reason']): Reply {
-    const live = this.reply
-    if (live?.isLive === true) this.over(live, 'superseded')
-    const reply = new Reply(id, reason, () => this.clock.now())
+    const reply = new Reply(id, reason, () => this.elapsedMs, this.#msPerWord)
     this.replies.push(reply)
+    this.events.emit('reply', reply)
     return reply
   }
 
-  /** A reply is over, and what was heard of it is part of the conversation. */
-  protected over (reply: Reply, outcome: 'completed' | 'superseded' | 'interrupted' | 'lost', heard = reply.text): void {
-    reply.end(outcome, heard)
+  /** All of a reply has come. It is over once it was spoken. */
+  protected completed (reply: Reply): void {
+    reply.end('completed')
+    const left = reply.spokenMs() - reply.elapsedMs
+    if (left <= 0) return this.#played(reply)
+    this.#playing = this.clock.setTimeout(() => this.#played(reply), left)
+  }
+
+  #played (reply: Reply): void {
+    this.#heard(reply, reply.text)
+    this.played(reply)
+  }
+
+  /** A reply ends before its end. What was heard of it is part of the conversation. */
+  protected cutOff (reply: Reply, outcome: 'superseded' | 'interrupted' | 'lost', heard = reply.spoken): void {
+    this.clock.clearTimeout(this.#playing as never)
+    reply.end(outcome)
+    this.#heard(reply, heard)
+  }
+
+  #heard (reply: Reply, heard: string): void {
+    reply.silence(heard)
     if (heard.trim() !== '') this.transcript.push({ role: 'agent', content: heard })
+  }
+
+  #talkOver (reply: Reply, heard: string): void {
+    this.cutOff(reply, reply.text === '' ? 'superseded' : 'interrupted', heard)
+    // What was to follow is discarded in silence.
+    reply.action = undefined
+    if (reply.text !== '') this.talkedOver(reply)
   }
 
   /** The call is over. */
   protected finish (end: CallEnd): void {
     if (this.#ending !== undefined) return
     this.#ending = end
-    const live = this.reply
-    if (live?.isLive === true) this.over(live, 'lost')
+    const { reply } = this
+    if (reply?.isOver === false) this.cutOff(reply, 'lost')
     this.stop()
     this.#end(end)
   }
@@ -293,13 +468,17 @@ export abstract class Caller {
     if (this.#ending !== undefined) throw new Error(`the call is over: ${this.#ending.reason}`)
   }
 
+  /** Dials again after the caller has broken the line. Never rejects. */
+  protected abstract droppedLine (): Promise<void>
   /** Nothing is to be done any more. */
   protected stop (): void {}
 
   /** Sends the request for a turn, and begins it. */
   protected abstract request (text: string): Reply
-  /** The caller begins to speak while a reply streams, of which they heard this. */
-  protected abstract talkOver (reply: Reply, heard: string): void
+  /** The caller began to speak while a reply was spoken. */
+  protected abstract talkedOver (reply: Reply): void
+  /** A reply was spoken to its end. */
+  protected abstract played (reply: Reply): void
   protected abstract receive (frame: unknown, binary: boolean): void
   /** The server closed the connection, or it broke, in mid-call. */
   protected abstract closed (code: number): void

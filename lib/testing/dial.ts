@@ -1,9 +1,8 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
 import { connectLoopback } from './loopback.js'
-import { DialError, REFUSALS, type DialTarget } from './target.js'
+import { DialError, REFUSALS, type DialledApp, type DialTarget } from './target.js'
 
 /** How to reach a server. */
 export interface DialOptions {
@@ -11,6 +10,8 @@ export interface DialOptions {
   /** Where the call seems to come from; of an app only. */
   readonly address: string
   readonly headers: Readonly<Record<string, string>>
+  /** How long the handshake may take, in ms. */
+  readonly timeoutMs: number
 }
 
 /**
@@ -18,7 +19,7 @@ export interface DialOptions {
  * @param listen is given it before anything can have come
  * @throws DialError when the server refuses, or cannot be reached
  */
-export async function openSocket (target: DialTarget, { path, address, headers }: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
+export async function openSocket (target: DialTarget, { path, address, headers, timeoutMs }: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
   const options = { headers, perMessageDeflate: false }
   const socket = typeof target === 'string'
     ? new WebSocket(target.replace(/^http/, 'ws').replace(/\/$/, '') + path, options)
@@ -34,11 +35,22 @@ export async function openSocket (target: DialTarget, { path, address, headers }
       reject(new DialError(`the server cannot be reached: ${error.code ?? error.message}`, undefined, error))
     })
   })
-  await Promise.race([once(socket, 'open'), refused])
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new DialError(`the server does not answer within ${timeoutMs} ms`)), timeoutMs)
+  })
+  try {
+    await Promise.race([once(socket, 'open'), refused, late])
+  } catch (error) {
+    socket.terminate()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
   return socket
 }
 
-async function connectionTo (app: FastifyInstance, address: string) {
+async function connectionTo (app: DialledApp, address: string) {
   await app.ready()
   return () => {
     const { client, server } = connectLoopback(address)

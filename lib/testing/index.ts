@@ -1,8 +1,9 @@
 /**
  * Calls without a phone: callers that play the providers' side of a call, for tests with any runner.
  */
-export { NoReplyError, type CallEnd, type CallerOptions, type Finding, type InterruptOptions, type Spoken, type ToolRecord, type WireFrame } from './caller.js'
+export { NoReplyError, type CallEnd, type CallerEvents, type CallerOptions, type InterruptOptions, type Spoken, type ToolRecord, type WireFrame } from './caller.js'
 export type { Clock } from './clock.js'
+export { FINDING_CODES, type Finding, type FindingCode } from './finding.js'
 export type { Reply, ReplyAction, ReplyOutcome } from './reply.js'
 export { MillisCaller, type MillisCallerOptions } from './millis-caller.js'
 export { RetellCaller, type RetellCallerOptions } from './retell-caller.js'
@@ -10,4 +11,6 @@ export {
   callTools, CUT, failures, hold, RESET, STALL, startScriptedModel, toolCallChunk, usageChunk,
   type Answer, type BreakOff, type Hold, type ModelRequest, type ModelRequestBody, type Refusal, type Script, type ScriptedModel, type ScriptedModelOptions, type Step
 } from './scripted-model.js'
-export { DialError, type DialTarget } from './target.js'
+export { DialError, type DialledApp, type DialTarget } from './target.js'
+export { readScenario, ScenarioError, type Scenario, type ScenarioStep } from '../scenarios/format.js'
+export { playScenario, type PlayOptions, type ScenarioFailure, type ScenarioResult } from '../scenarios/play.js'

@@ -2,11 +2,10 @@
  * Millis' side of a call, as its documentation and the servers written against it describe it.
  */
 import { randomUUID } from 'node:crypto'
-import { Value } from '@sinclair/typebox/value'
 import { isObject, type JsonObject } from '../protocols/frame.js'
-import { Caller, type CallerOptions } from './caller.js'
+import { Caller, NORMAL, type CallerOptions } from './caller.js'
 import { millisAccepts } from './millis-frames.js'
-import { wordsOf, type Reply } from './reply.js'
+import { firstHalf, type Reply } from './reply.js'
 import type { DialTarget } from './target.js'
 
 /** Options of {@link MillisCaller.dial}. */
@@ -19,7 +18,7 @@ export interface MillisCallerOptions extends CallerOptions {
   voip?: { from: string, to: string, direction?: 'inbound' | 'outbound', provider?: string }
   /** Default `{}`. */
   metadata?: Record<string, unknown>
-  /** The first stream's id, from which they count up. Default 0. */
+  /** The first stream's id, from which they count up. Default 4, which no server makes up. */
   firstStreamId?: number
   /** Sends `start_call`. Default true; some servers have met calls without. */
   introduces?: boolean
@@ -39,31 +38,40 @@ export class MillisCaller extends Caller {
    * @throws DialError when the server refuses; NoReplyError when it says nothing to `start_call`
    */
   static async dial (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
-    const call = new MillisCaller(target, options)
-    await call.#open()
+    const call = await MillisCaller.place(target, options)
     if (call.reply !== undefined) await call.hear(call.reply)
     return call
   }
 
+  /**
+   * Places a call, and resolves once it is answered: the greeting is its first reply, if it has one, and grows.
+   * @throws DialError when the server refuses
+   */
+  static async place (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
+    const call = new MillisCaller(target, options)
+    await call.#open()
+    return call
+  }
+
   private constructor (target: DialTarget, options: MillisCallerOptions) {
-    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 0 } = options
+    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 4 } = options
     super(target, typeof target === 'string' ? '' : path, '127.0.0.1', options)
     this.sessionId = sessionId
     this.#options = options
     this.#nextId = firstStreamId
   }
 
-  /** The connection breaks, and Millis dials again: whether it does is not documented. Resolves once it has, and what streamed was asked for again. */
-  async drop (): Promise<void> {
-    this.assertLive()
-    const lost = this.reply
-    this.breakOff()
+  // Whether Millis does is not documented.
+  protected override async droppedLine (): Promise<void> {
+    const { reply: lost } = this
     try {
       await this.#open()
     } catch {
       return this.finish({ by: 'fault', reason: 'the connection is lost' })
     }
-    if (lost?.isLive === true) this.#request()
+    if (this.flush() || lost?.isLive !== true) return
+    this.cutOff(lost, 'lost')
+    if (lost.reason !== 'greeting') this.#request()
   }
 
   async #open (): Promise<void> {
@@ -71,7 +79,7 @@ export class MillisCaller extends Caller {
     this.#isStarted = false
     await this.connect()
     this.#isStarted = true
-    if (this.#options.introduces === false) return
+    if (this.#options.introduces === false || this.end !== undefined) return
     const id = this.#nextId++
     const { metadata = {}, voip = null } = this.#options
     this.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
@@ -80,9 +88,7 @@ export class MillisCaller extends Caller {
   }
 
   protected override request (text: string): Reply {
-    const words = wordsOf(text)
-    // Recognised word by word; the first half stands for all that comes on the way.
-    for (const [transcript, isFinal] of [[words.slice(0, Math.ceil(words.length / 2)).join(''), false], [text, true]] as const) {
+    for (const [transcript, isFinal] of [[firstHalf(text), false], [text, true]] as const) {
       this.send({ type: 'partial_transcript', data: { session_id: this.sessionId, transcript, is_final: isFinal } })
     }
     return this.#request()
@@ -98,8 +104,7 @@ export class MillisCaller extends Caller {
     return this.begin(id, 'response')
   }
 
-  protected override talkOver (reply: Reply, heard: string): void {
-    this.over(reply, 'interrupted', heard)
+  protected override talkedOver (reply: Reply): void {
     this.send({ type: 'interrupt', stream_id: reply.id })
   }
 
@@ -110,10 +115,10 @@ export class MillisCaller extends Caller {
     if (!isObject(frame)) return this.found('not-json', 'frames are JSON objects', frame)
     if (!this.#isStarted) return this.found('before-start', 'until start_call has come there is no stream that could be spoken in', frame)
     const { type } = frame
-    if (!Object.hasOwn(millisAccepts, String(type))) return this.found('unknown-type', 'Millis knows no such frame', frame)
-    const error = Value.Errors(millisAccepts[type as keyof typeof millisAccepts], frame).First()
-    if (error !== undefined) return this.found('malformed', `${String(type)}${error.path}: ${error.message}`, frame)
+    if (!this.takes(millisAccepts, type, frame)) return
     const data = frame['data'] as JsonObject
+    const { stream_id: streamId } = data
+    if (type !== 'stream_response' && streamId != null && !this.replies.some(({ id }) => id === streamId)) this.found('unasked-stream', 'Millis never asked with this id', frame)
     if (type === 'end_call') return this.carryOut({ type: 'end-call' })
     if (type === 'transfer_call') return this.carryOut({ type: 'transfer-call', destination: data['destination'] as string })
     this.#responded(data, frame)
@@ -130,22 +135,15 @@ export class MillisCaller extends Caller {
       const isOtherType = this.replies.some(reply => String(reply.id) === String(id))
       return this.found('unasked-stream', isOtherType ? 'stream_id must come back with the type it was sent with' : 'Millis never asked with this id', frame)
     }
-    if (reply !== this.reply) {
-      if (this.wasRead) this.found('stale-response', 'a newer request was read before', frame)
-      return
-    }
-    if (!reply.isLive) {
-      if (reply.outcome === 'completed') this.found('after-end', 'this stream has ended', frame)
-      return
-    }
-    reply.add(data['content'] as string)
-    if (data['end_of_stream'] !== true) return
-    this.over(reply, 'completed')
-    if (reply.text.trim() !== '') this.send({ type: 'playback_finished', data: { session_id: this.sessionId, stream_id: id } })
+    if (this.hears(reply, data['content'] as string, frame) && data['end_of_stream'] === true) this.completed(reply)
+  }
+
+  protected override played (reply: Reply): void {
+    if (reply.text.trim() !== '') this.send({ type: 'playback_finished', data: { session_id: this.sessionId, stream_id: reply.id } })
   }
 
   protected override closed (code: number): void {
     this.found('closed', `closed with ${code}: what becomes of the call then is not known`)
-    this.finish({ by: code === 1000 ? 'agent' : 'fault', reason: `closed with ${code}` })
+    this.finish({ by: code === NORMAL ? 'agent' : 'fault', reason: `closed with ${code}` })
   }
 }

@@ -2,8 +2,7 @@
  * What Millis takes of a server's frames, as far as it is known: its documentation has no schema.
  */
 import { Type, type TSchema } from '@sinclair/typebox'
-
-const optional = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+import { optional } from './optional.js'
 
 const Id = Type.Union([Type.Integer(), Type.String()])
 
@@ -15,9 +14,10 @@ export const millisAccepts = {
       content: Type.String(),
       end_of_stream: Type.Boolean(),
       flush: optional(Type.Boolean()),
-      pause: optional(Type.Number({ minimum: 0 }))
+      // Left out rather than 0 or null.
+      pause: Type.Optional(Type.Number({ exclusiveMinimum: 0 }))
     })
   }),
   end_call: Type.Object({ data: Type.Object({ stream_id: optional(Id) }) }),
-  transfer_call: Type.Object({ data: Type.Object({ stream_id: optional(Id), destination: Type.String({ minLength: 1 }) }) })
+  transfer_call: Type.Object({ data: Type.Object({ stream_id: Id, destination: Type.String({ minLength: 1 }) }) })
 } satisfies Record<string, TSchema>

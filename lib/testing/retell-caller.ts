@@ -3,10 +3,9 @@
  * hangs up.
  */
 import { randomBytes } from 'node:crypto'
-import { Value } from '@sinclair/typebox/value'
 import { isObject, type JsonObject } from '../protocols/frame.js'
-import { Caller, type CallerOptions, type Spoken } from './caller.js'
-import { Reply, wordsOf, type ReplyAction } from './reply.js'
+import { Caller, NORMAL, type CallerOptions, type Spoken, type ToolRecord } from './caller.js'
+import { firstHalf, wordsOf, type Reply, type ReplyAction } from './reply.js'
 import { retellAccepts } from './retell-frames.js'
 import type { DialTarget } from './target.js'
 
@@ -22,7 +21,6 @@ const BEGIN_TIMEOUT_MS = 7_000
 const MAX_RECONNECTS = { keepalive: 2, abnormal: 4 } as const
 
 // Close codes.
-const NORMAL = 1000
 const NO_CODE = 1005
 const ABNORMAL = 1006
 const BINARY = 1007
@@ -56,6 +54,8 @@ export class RetellCaller extends Caller {
   digits = ''
   /** What the server sent for the front end of a web call. */
   readonly metadata: unknown[] = []
+  /** What the server made different for this call. */
+  agentConfig: JsonObject = {}
   readonly #options: RetellCallerOptions
   #config: JsonObject = {}
   #isFirst = true
@@ -65,7 +65,9 @@ export class RetellCaller extends Caller {
   #beginTimer: unknown
   #reconnects = { keepalive: 0, abnormal: 0 }
   #isGreeted = false
-  #interruptId: number | undefined
+  #reminders = 0
+  /** Tool calls and results, where they belong in the transcript: behind so many utterances, and behind that of a reply. */
+  readonly #records: Array<{ readonly entry: object, readonly place: number, readonly reply: Reply | undefined }> = []
   readonly #pings = new Set<number>()
   #lastPing = 0
 
@@ -74,10 +76,19 @@ export class RetellCaller extends Caller {
    * @throws DialError when the server refuses; NoReplyError when it has no begin message
    */
   static async dial (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
+    const call = await RetellCaller.place(target, options)
+    await call.hear(call.reply!)
+    return call
+  }
+
+  /**
+   * Places a call, and resolves once it is answered: the greeting is its first reply, and grows.
+   * @throws DialError when the server refuses
+   */
+  static async place (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
     const call = new RetellCaller(target, options)
-    const greeting = call.begin(0, 'greeting')
+    call.begin(0, 'greeting')
     await call.#open()
-    await call.hear(greeting)
     return call
   }
 
@@ -90,31 +101,35 @@ export class RetellCaller extends Caller {
 
   /** The caller says nothing until they are reminded. Resolves with what the agent says then. */
   async silence (): Promise<Reply> {
-    this.assertLive()
-    return await this.hear(this.#ask('reminder_required'))
+    return await this.hear(this.remind())
   }
 
-  /** The connection breaks. Resolves once Retell has dialled again, and what streamed was asked for again. */
-  async drop (): Promise<void> {
+  /**
+   * The same, without waiting for the reply, which grows.
+   * @throws Error where Retell would not: while the agent speaks, and after as many reminders as the agent wants
+   */
+  remind (): Reply {
     this.assertLive()
-    this.breakOff()
-    await this.#reconnect('abnormal')
+    if (this.reply?.isOver === false) throw new Error('the agent is not silent')
+    const { reminder_max_count: max } = this.agentConfig
+    if (typeof max === 'number' && this.#reminders >= max) throw new Error(`the agent wants no more than ${max} reminders`)
+    this.#reminders++
+    return this.#ask('reminder_required')
   }
 
   async #open (): Promise<void> {
     this.#isFirst = true
     this.#config = {}
     await this.connect()
-    if (this.#isGreeted) return
+    if (this.#isGreeted || this.end !== undefined) return
     this.#beginTimer = this.clock.setTimeout(() => {
       this.found('no-begin-message', `no response with id 0 within ${BEGIN_TIMEOUT_MS} ms: the agent stays mute`)
     }, BEGIN_TIMEOUT_MS)
   }
 
   protected override request (text: string): Reply {
-    const words = wordsOf(text)
-    // Recognised word by word; the first half stands for all that comes on the way.
-    this.#update([{ role: 'user', content: words.slice(0, Math.ceil(words.length / 2)).join('') }], 'user_turn')
+    this.#reminders = 0
+    this.#update([{ role: 'user', content: firstHalf(text) }], 'user_turn')
     return this.#ask('response_required')
   }
 
@@ -125,11 +140,8 @@ export class RetellCaller extends Caller {
     return this.begin(id, kind === 'response_required' ? 'response' : 'reminder')
   }
 
-  protected override talkOver (reply: Reply, heard: string): void {
-    this.over(reply, 'interrupted', heard)
-    // Discarded in silence.
-    reply.action = undefined
-  }
+  // Nobody is told: the next transcript shows it.
+  protected override talkedOver (): void {}
 
   #update (more: Spoken[], turntaking?: 'user_turn' | 'agent_turn'): void {
     // What is being said replaces what was put on record of it ahead of time.
@@ -148,22 +160,30 @@ export class RetellCaller extends Caller {
       })
     }))
     if (this.#config['transcript_with_tool_calls'] !== true) return { transcript }
-    const tools = this.tools.flatMap(({ id, name, arguments: args, result, successful }) => [
-      { role: 'tool_call_invocation', tool_call_id: id, name, arguments: args },
-      ...(result === undefined ? [] : [{ role: 'tool_call_result', tool_call_id: id, content: result, ...(successful !== undefined && { successful }) }])
-    ])
-    const last = transcript.length - (transcript.at(-1)?.role === 'user' ? 1 : 0)
-    return { transcript, transcript_with_tool_calls: [...transcript.slice(0, last), ...tools, ...transcript.slice(last)] }
+    // Between the words that were said before and those that were said after.
+    const woven: object[] = [...transcript]
+    for (const { entry, place, reply } of this.#records.toReversed()) {
+      const isBehindWords = reply?.heard?.trim()
+      woven.splice(place + (isBehindWords ? 1 : 0), 0, entry)
+    }
+    return { transcript, transcript_with_tool_calls: woven }
+  }
+
+  #weave (entry: object): void {
+    const { reply } = this
+    const isSpeaking = reply?.isOver === false && reply.text.trim() !== ''
+    this.#records.push({ entry, place: this.transcript.length, reply: isSpeaking ? reply : undefined })
   }
 
   #ping (): void {
     const timestamp = this.#lastPing = Math.max(Date.now(), this.#lastPing + 1)
     this.#pings.add(timestamp)
     this.send({ interaction_type: 'ping_pong', timestamp })
-    this.#watchdog ??= this.clock.setTimeout(() => void this.#reconnect('keepalive'), WATCHDOG_MS) // eslint-disable-line no-void
+    this.#watchdog ??= this.clock.setTimeout(() => void this.redial(() => this.#reconnect('keepalive')), WATCHDOG_MS) // eslint-disable-line no-void
   }
 
   #beat (): void {
+    this.clock.clearTimeout(this.#keepalive as never)
     this.#keepalive = this.clock.setTimeout(() => {
       this.#ping()
       this.#beat()
@@ -183,9 +203,7 @@ export class RetellCaller extends Caller {
     if (!isObject(frame)) return this.found('not-json', 'Retell drops what is no JSON object', frame)
     const { response_type: type = 'response' } = frame
     if (frame['response_type'] === undefined) this.found('no-response-type', 'taken as a response, as in 2024', frame)
-    if (!Object.hasOwn(retellAccepts, String(type))) return this.found('unknown-response-type', 'Retell drops it', frame)
-    const error = Value.Errors(retellAccepts[type as keyof typeof retellAccepts], frame).First()
-    if (error !== undefined) return this.found('malformed', `${String(type)}${error.path}: ${error.message}; Retell drops the frame`, frame)
+    if (!this.takes(retellAccepts, type, frame)) return
     switch (type) {
       case 'config':
         return this.#configured(frame, isFirst)
@@ -201,6 +219,9 @@ export class RetellCaller extends Caller {
       case 'metadata':
         this.metadata.push(frame['metadata'])
         if (this.#options.callType !== 'web_call') this.found('metadata-on-phone-call', 'there is no front end that could read it', frame)
+        return
+      case 'update_agent':
+        this.agentConfig = { ...this.agentConfig, ...(frame['agent_config'] as JsonObject) }
     }
   }
 
@@ -218,7 +239,7 @@ export class RetellCaller extends Caller {
       call_id: this.callId,
       agent_id: 'agent_test',
       agent_version: 1,
-      ...(this.#isGreeted ? { call_status: 'ongoing', start_timestamp: Date.now() - Math.round(this.now()) - 60_000 } : { call_status: 'registered' }),
+      ...(this.#isGreeted ? { call_status: 'ongoing', start_timestamp: Date.now() - Math.round(this.elapsedMs) - 60_000 } : { call_status: 'registered' }),
       ...(callType === 'phone_call' && { direction, from_number: from, to_number: to }),
       metadata,
       retell_llm_dynamic_variables: variables
@@ -226,41 +247,43 @@ export class RetellCaller extends Caller {
   }
 
   #ponged (timestamp: number): void {
-    if (!this.#pings.delete(timestamp)) return this.found('wrong-timestamp', 'no keep-alive had this timestamp', { timestamp })
+    if (!this.#pings.delete(timestamp)) this.found('wrong-timestamp', 'Retell tells the round trip from its own timestamp, which this is not', { timestamp })
     this.clock.clearTimeout(this.#watchdog as never)
     this.#watchdog = undefined
   }
 
   #responded (frame: JsonObject): void {
     const id = frame['response_id'] as number
-    const reply = this.replies.findLast(reply => reply.id === id)
+    const reply = this.replies.findLast(reply => reply.id === id && reply.reason !== 'interjection')
+    if (id === 0) this.clock.clearTimeout(this.#beginTimer as never)
     if (id === 0 && this.#isGreeted && !reply!.isLive) {
       // After it dialled again Retell may want one more, but nobody wants to hear it.
       if (frame['content'] !== '') this.found('second-greeting', 'the caller is greeted in mid-call', frame)
       return
     }
     if (reply === undefined) return this.found('unasked-response', 'Retell never asked with this id, and drops it', frame)
-    if (reply !== this.reply) {
-      if (this.wasRead) this.found('stale-response', 'a newer request was read before: Retell drops it', frame)
-      return
-    }
-    if (!reply.isLive) {
-      if (reply.outcome === 'completed') this.found('after-completion', 'this response was completed: Retell drops it', frame)
-      return
-    }
-    reply.add(frame['content'] as string)
-    const action = actionOf(frame)
-    if (action !== undefined) {
-      if (frame['content'] === '' && reply.text !== '' && action.type !== 'press-digits') this.found('bare-action', 'an action on an empty frame behind words is known to get lost', frame)
-      reply.action ??= action
-    }
-    if (frame['content_complete'] === true) this.#completed(reply)
+    this.#spoke(reply, frame)
   }
 
-  #completed (reply: Reply): void {
-    this.#isGreeted = true
-    this.clock.clearTimeout(this.#beginTimer as never)
-    this.over(reply, 'completed')
+  #spoke (reply: Reply, frame: JsonObject): void {
+    const words = reply.text
+    if (!this.hears(reply, frame['content'] as string, frame)) return
+    reply.isUninterruptible = frame['no_interruption_allowed'] === true
+    const actions = actionsOf(frame)
+    const [action] = actions
+    if (actions.length > 1 || (action !== undefined && reply.action !== undefined && action.type !== reply.action.type)) {
+      this.found('several-actions', 'a reply has one action: of several the end of the call wins, then the transfer', frame)
+    }
+    if (action?.type === 'transfer-call' && reply.action === undefined && words !== '' && frame['content'] === '') {
+      this.found('bare-action', 'a transfer that comes on an empty frame behind words is known to get lost', frame)
+    }
+    reply.action = [...actions, ...reply.action === undefined ? [] : [reply.action]].toSorted((a, b) => ACTIONS.indexOf(a.type) - ACTIONS.indexOf(b.type))[0]
+    if (frame['content_complete'] !== true) return
+    if (reply.id === 0) this.#isGreeted = true
+    this.completed(reply)
+  }
+
+  protected override played (reply: Reply): void {
     if (reply.action?.type === 'press-digits') this.digits += reply.action.digits
     if (reply.action !== undefined) return this.carryOut(reply.action)
     if (reply.text.trim() !== '') this.#update([], 'agent_turn')
@@ -269,14 +292,11 @@ export class RetellCaller extends Caller {
   // It voids what is being said.
   #interjected (frame: JsonObject): void {
     const id = frame['interrupt_id'] as number
-    const live = this.reply
-    if (live?.isLive === true) this.over(live, 'interrupted')
-    if (id !== this.#interruptId) this.transcript.push({ role: 'agent', content: '' })
-    this.#interruptId = id
-    const index = this.transcript.findLastIndex(({ role }) => role === 'agent')
-    this.transcript[index] = { role: 'agent', content: this.transcript[index]!.content + String(frame['content']) }
-    const action = actionOf(frame)
-    if (frame['content_complete'] === true && action !== undefined) this.carryOut(action)
+    const known = this.replies.findLast(reply => reply.id === id && reply.reason === 'interjection')
+    if (known !== undefined) return this.#spoke(known, frame)
+    const { reply } = this
+    if (reply?.isOver === false) this.cutOff(reply, 'interrupted')
+    this.#spoke(this.begin(id, 'interjection'), frame)
   }
 
   #recorded (frame: JsonObject): void {
@@ -284,40 +304,62 @@ export class RetellCaller extends Caller {
     const index = this.tools.findIndex(tool => tool.id === id)
     if (frame['response_type'] === 'tool_call_invocation') {
       if (index !== -1) return this.found('repeated-tool-call', 'ids of tool calls must be unique', frame)
-      this.tools.push({ id, name: frame['name'] as string, arguments: frame['arguments'] as string })
+      const { name, arguments: args } = frame as unknown as ToolRecord
+      this.tools.push({ id, name, arguments: args })
+      this.#weave({ role: 'tool_call_invocation', tool_call_id: id, name, arguments: args })
       try {
-        if (isObject(JSON.parse(frame['arguments'] as string))) return
+        if (isObject(JSON.parse(args))) return
       } catch {}
       return this.found('tool-arguments', 'arguments must be a JSON object in a string', frame)
     }
     if (index === -1) return this.found('orphaned-tool-result', 'no tool was called with this id', frame)
-    this.tools[index] = { ...this.tools[index]!, result: frame['content'] as string, ...(frame['successful'] !== undefined && { successful: frame['successful'] as boolean }) }
+    if (this.tools[index]!.result !== undefined) return this.found('repeated-tool-result', 'a tool call has one result', frame)
+    const content = frame['content'] as string
+    const outcome = typeof frame['successful'] === 'boolean' && { successful: frame['successful'] }
+    this.tools[index] = { ...this.tools[index]!, result: content, ...outcome }
+    this.#weave({ role: 'tool_call_result', tool_call_id: id, content, ...outcome })
   }
 
   // What becomes of the connection
 
   protected override closed (code: number): void {
     this.stop()
-    if (code === ABNORMAL) return void this.#reconnect('abnormal') // eslint-disable-line no-void
+    if (code === ABNORMAL) {
+      this.found('broken-connection', 'the connection broke: Retell dials again, four times at most')
+      return void this.redial(() => this.#reconnect('abnormal')) // eslint-disable-line no-void
+    }
     if (code === NORMAL) return this.finish({ by: 'agent', reason: 'agent_hangup' })
     this.found('closed', `closed with ${code}: the call ends`)
     this.finish({ by: 'fault', reason: code === NO_CODE ? 'error_llm_websocket_open' : 'error_llm_websocket_runtime' })
+  }
+
+  protected override async droppedLine (): Promise<void> {
+    await this.#reconnect('abnormal')
   }
 
   // Never rejects.
   async #reconnect (why: keyof typeof MAX_RECONNECTS): Promise<void> {
     this.stop()
     if (why === 'keepalive') this.found('no-keepalive', `no answer to a keep-alive within ${WATCHDOG_MS} ms: Retell dials again`)
-    this.breakOff()
-    try {
-      if (++this.#reconnects[why] > MAX_RECONNECTS[why]) throw new Error('too often')
-      await this.#open()
-    } catch {
+    if (++this.#reconnects[why] > MAX_RECONNECTS[why]) {
       return this.finish({ by: 'fault', reason: why === 'keepalive' ? 'error_llm_websocket_lost_connection' : 'error_llm_websocket_runtime' })
     }
-    const lost = this.reply!
+    const { reply: lost } = this
+    if (lost?.reason === 'greeting' && lost.isLive) {
+      this.cutOff(lost, 'lost')
+      this.begin(0, 'greeting')
+    }
+    try {
+      await this.#open()
+    } catch {
+      return this.finish({ by: 'fault', reason: 'error_llm_websocket_lost_connection' })
+    }
+    // What it wants to be told comes first.
+    if (!await this.isAnswered()) return
     // Nobody will answer any more what was asked before.
-    if (lost.isLive && lost.reason !== 'greeting') this.#ask(lost.reason === 'reminder' ? 'reminder_required' : 'response_required')
+    if (this.flush() || lost === undefined || !lost.isLive || lost.reason === 'greeting') return
+    this.cutOff(lost, 'lost')
+    if (lost.reason !== 'interjection') this.#ask(lost.reason === 'reminder' ? 'reminder_required' : 'response_required')
   }
 
   protected override stop (): void {
@@ -327,9 +369,13 @@ export class RetellCaller extends Caller {
   }
 }
 
-function actionOf (frame: JsonObject): ReplyAction | undefined {
-  if (frame['end_call'] === true) return { type: 'end-call' }
-  if (typeof frame['transfer_number'] === 'string') return { type: 'transfer-call', destination: frame['transfer_number'] }
-  if (typeof frame['digit_to_press'] === 'string') return { type: 'press-digits', digits: frame['digit_to_press'] }
-  return undefined
+// Of several the first wins.
+const ACTIONS: ReadonlyArray<ReplyAction['type']> = ['end-call', 'transfer-call', 'press-digits']
+
+function actionsOf ({ end_call: end, transfer_number: destination, digit_to_press: digits }: JsonObject): ReplyAction[] {
+  return [
+    ...end === true ? [{ type: 'end-call' } as const] : [],
+    ...typeof destination === 'string' && destination !== '' ? [{ type: 'transfer-call', destination } as const] : [],
+    ...typeof digits === 'string' && digits !== '' ? [{ type: 'press-digits', digits } as const] : []
+  ]
 }

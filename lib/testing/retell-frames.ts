@@ -3,8 +3,7 @@
  * it does not know, do no harm.
  */
 import { Type, type TSchema } from '@sinclair/typebox'
-
-const optional = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+import { optional } from './optional.js'
 
 const Actions = {
   end_call: optional(Type.Boolean()),

@@ -1,7 +1,14 @@
-import type { FastifyInstance } from 'fastify'
+import type { Server } from 'node:http'
+
+/** What is used of a Fastify instance. */
+export interface DialledApp {
+  readonly server: Pick<Server, 'emit'>
+  /** Resolves once it takes calls. */
+  ready (): PromiseLike<unknown>
+}
 
 /** Whom to call: an app, which need not listen, or the URL of any server, as `ws://localhost:3000/llm-websocket`. */
-export type DialTarget = FastifyInstance | string
+export type DialTarget = DialledApp | string
 
 /** The server refused the handshake, or there is none. */
 export class DialError extends Error {

@@ -15,7 +15,7 @@ import { openAIAgent } from '../../lib/agents/openai.js'
 import { scriptedAgent } from '../../lib/agents/scripted.js'
 import { deferred, type LogLine } from '../helpers/app.js'
 import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
-import { hold, startModelServer } from '../helpers/model-server.js'
+import { hold, startScriptedModel } from '../../lib/testing/scripted-model.js'
 
 const FIRST_TOKEN_MS = 2_000
 const COOLDOWN_MS = 30_000
@@ -788,7 +788,7 @@ t.test('silence is a failure that says how long it was', async t => {
 })
 
 t.test('a model that refuses is replaced by another model, and left alone for as long as it says', async t => {
-  const [first, second] = await Promise.all([startModelServer(), startModelServer()])
+  const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
   t.teardown(() => Promise.all([first.close(), second.close()]))
   const { logs, log } = capture()
   const model = failover([first, second].map(({ url }) => openAIAgent({ apiKey: 'k', baseURL: url })))
@@ -800,7 +800,7 @@ t.test('a model that refuses is replaced by another model, and left alone for as
 })
 
 t.test('the request to a model that is silent is cancelled', async t => {
-  const [first, second] = await Promise.all([startModelServer(), startModelServer()])
+  const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
   t.teardown(() => Promise.all([first.close(), second.close()]))
   const model = failover([first, second].map(({ url }) => openAIAgent({ apiKey: 'k', baseURL: url })), { firstTokenMs: 50 })
   t.teardown(() => model.close())

@@ -10,13 +10,13 @@ import { errors as undiciErrors } from 'undici'
 import { openAIAgent, type OpenAIAgent } from '../../lib/agents/openai.js'
 import { ModelError } from '../../lib/errors.js'
 import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
-import { CUT, failures, hold, RESET, STALL, startModelServer } from '../helpers/model-server.js'
+import { CUT, failures, hold, RESET, STALL, startScriptedModel } from '../../lib/testing/scripted-model.js'
 
 /** The clock of undici's own by which it measures silence; its `tick` is made for tests. */
 const undiciTimers = createRequire(import.meta.url)('undici/lib/util/timers.js') as { tick (ms: number): void }
 
 async function setup (t: Test) {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const agent = openAIAgent({ apiKey: 'sk-test', baseURL: server.url })
   t.teardown(() => agent.close())

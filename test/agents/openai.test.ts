@@ -10,10 +10,10 @@ import { Pool, request } from 'undici'
 import type { Agent, Turn } from '../../lib/agent.js'
 import { DEFAULT_INSTRUCTIONS, openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
-import { hold, startModelServer, toolCallChunk, usageChunk, type ModelServerOptions } from '../helpers/model-server.js'
+import { hold, startScriptedModel, toolCallChunk, usageChunk, type ScriptedModelOptions } from '../../lib/testing/scripted-model.js'
 
-async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?: ModelServerOptions) {
-  const server = await startModelServer(serverOptions)
+async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?: ScriptedModelOptions) {
+  const server = await startScriptedModel(serverOptions)
   t.teardown(() => server.close())
   const agent = openAIAgent({ apiKey: 'sk-test', baseURL: server.url, ...options })
   t.teardown(() => agent.close())

@@ -17,7 +17,7 @@ import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
 import { calling, messagesOf, openLine, wordsOf } from '../helpers/model-line.js'
-import { failures, hold, startModelServer, STALL, toolCallChunk, type Hold, type Script } from '../helpers/model-server.js'
+import { failures, hold, startScriptedModel, STALL, toolCallChunk, type Hold, type Script } from '../../lib/testing/scripted-model.js'
 import { messageFaults } from '../helpers/valid-messages.js'
 
 const PROVIDERS = ['retell', 'millis'] as const
@@ -63,7 +63,7 @@ async function say (agent: (turn: Turn) => AsyncIterable<Speech>, turn: Turn = f
 }
 
 async function openModel (t: Test, options: OpenAIAgentOptions) {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const agent = openAIAgent({ baseURL: server.url, instructions: '', ...options })
   t.teardown(() => agent.close())

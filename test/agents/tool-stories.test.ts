@@ -13,7 +13,7 @@ import { deferred } from '../helpers/app.js'
 import { APOLOGY, tick } from '../helpers/call.js'
 import { useClock } from '../helpers/clock.js'
 import { calling, openLine, type StreamingAgent } from '../helpers/model-line.js'
-import { hold, STALL, toolCallChunk, type Step } from '../helpers/model-server.js'
+import { hold, STALL, toolCallChunk, type Step } from '../../lib/testing/scripted-model.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
 const PROVIDERS = ['retell', 'millis'] as const

@@ -6,7 +6,7 @@ import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openTransport } from '../../lib/agents/transport.js'
-import { CUT, hold, RESET, startModelServer, STALL } from '../helpers/model-server.js'
+import { CUT, hold, RESET, startScriptedModel, STALL } from '../../lib/testing/scripted-model.js'
 import { runNode } from '../helpers/process.js'
 
 const QUESTION = { path: '/v1/chat/completions', headers: { 'content-type': 'application/json', authorization: 'Bearer key' }, body: '{"messages":[]}' }
@@ -20,7 +20,7 @@ function clientSockets (t: Test): () => Socket[] {
 
 async function setup (t: Test) {
   const sockets = clientSockets(t)
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const transport = openTransport(server.origin)
   t.teardown(() => transport.close())

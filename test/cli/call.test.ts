@@ -1,11 +1,10 @@
 import { once } from 'node:events'
-import { PassThrough } from 'node:stream'
 import { spawn } from 'node:child_process'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
-import { run } from '../../lib/cli/run.js'
 import voiceAgentPlugin, { endCall, transferCall, type Turn } from '../../lib/index.js'
 import { setEnv } from '../helpers/env.js'
+import { startProgram } from '../helpers/program.js'
 import { startServer } from '../helpers/scripted-server.js'
 
 setEnv(t)
@@ -27,28 +26,8 @@ async function serve (t: Test): Promise<string> {
   return (await app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
 }
 
-/** Runs a command with what is typed or piped. */
-function start (args: string[], { isTTY = false, env = {} }: { isTTY?: boolean, env?: Record<string, string> } = {}) {
-  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()].map(stream => Object.assign(stream, { isTTY })) as unknown as [PassThrough, PassThrough, PassThrough]
-  let output = ''
-  for (const stream of [stdout, stderr]) stream.on('data', data => { output += String(data) })
-  const exit = run(args, { stdin, stdout, stderr, env })
-  return {
-    exit,
-    output: () => output,
-    type: (...lines: string[]) => { for (const line of lines) stdin.write(`${line}\n`) },
-    press: (key: string) => { stdin.write(key) },
-    end: () => { stdin.end() },
-    async says (text: string | RegExp): Promise<void> {
-      const at = (): number => typeof text === 'string' ? output.indexOf(text) : output.search(text)
-      while (at() === -1) await once(stdout, 'data')
-      output = output.slice(at() + 1)
-    }
-  }
-}
-
 async function piped (args: string[], ...lines: string[]) {
-  const program = start(args)
+  const program = startProgram(args)
   program.type(...lines)
   program.end()
   return { code: await program.exit, output: program.output().replace(/\d+ ms/g, 'N ms') }
@@ -82,7 +61,7 @@ t.test('an agent may hang up', async t => {
 t.test('at a terminal one may talk over the agent, in colours unless they are not wanted', async t => {
   const address = await serve(t)
   for (const [env, cyan] of [[{}, '\x1b[36m'], [{ NO_COLOR: '1' }, '']] as const) {
-    const program = start(['call', `${address}/llm-websocket`], { isTTY: true, env })
+    const program = startProgram(['call', `${address}/llm-websocket`], { isTTY: true, env })
     await program.says(`${cyan}This is the greeting.`)
     program.type('hold')
     await program.says('You said ')
@@ -100,6 +79,17 @@ t.test('at a terminal one may talk over the agent, in colours unless they are no
     t.equal(await program.exit, 0)
     t.match(program.output(), /you hung up/)
   }
+})
+
+t.test('nobody is silent while the agent speaks', async t => {
+  const program = startProgram(['call', `${await serve(t)}/llm-websocket`], { isTTY: true })
+  await program.says('This is the greeting.')
+  program.type('hold')
+  await program.says('You said')
+  program.type('/silence')
+  await program.says('the agent is not silent')
+  program.press('\x03')
+  t.equal(await program.exit, 0)
 })
 
 t.test('a server that refuses says why', async t => {
@@ -120,7 +110,7 @@ t.test('what a server gets wrong is told, and how it ended the call', async t =>
   })
   const { code, output } = await piped(['call', url], 'Hi', 'Hi?')
   t.equal(code, 1)
-  t.match(output, /malformed: response\/content: Expected string; Retell drops the frame\nclosed: closed with 1011: the call ends\n[^]*ended by a fault: error_llm_websocket_runtime\n$/)
+  t.match(output, /malformed: response\/content: Expected string; the provider drops the frame\nclosed: closed with 1011: the call ends\n[^]*ended by a fault: error_llm_websocket_runtime\n$/)
 })
 
 t.test('a server that never greets is no reason to crash', async t => {
@@ -136,7 +126,7 @@ t.test('a call that ends while it is to be talked over is over', async t => {
     // Behind the request.
     socket.on('ping', () => { socket.close(1000) })
   }, () => {})
-  const program = start(['call', url], { isTTY: true })
+  const program = startProgram(['call', url], { isTTY: true })
   await program.says('Hello.')
   program.type('Hi', '/interrupt wait')
   t.equal(await program.exit, 0)
@@ -147,7 +137,7 @@ t.test('a server that cannot be dialled again is gone', async t => {
   for (const provider of ['retell', 'millis']) {
     const [opened, hello] = provider === 'retell'
       ? [{ response_type: 'response', response_id: 0, content: 'Hello.', content_complete: true }, {}]
-      : [{}, { type: 'stream_response', data: { stream_id: 0, content: 'Hello.', end_of_stream: true } }]
+      : [{}, { type: 'stream_response', data: { stream_id: 4, content: 'Hello.', end_of_stream: true } }]
     let isFirst = true
     const url = await startServer(t, (_frame, send, socket) => {
       if (!isFirst) return socket.terminate()

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Agent, Reply, Turn, VoiceAgentOptions } from '../../lib/index.js'
 import { build, deferred } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller, type Frame } from '../helpers/caller.js'
-import { hold, startModelServer, type ModelServer } from '../helpers/model-server.js'
+import { hold, startScriptedModel, type ScriptedModel } from '../../lib/testing/scripted-model.js'
 
 /** What both protocols have, so that one test plays either. */
 interface Side {
@@ -53,7 +53,7 @@ function requestSockets (t: Test): Socket[] {
   return sockets
 }
 
-async function cancelledBy (model: ModelServer, count: number): Promise<number> {
+async function cancelledBy (model: ScriptedModel, count: number): Promise<number> {
   while (model.cancelled < count) await once(model.events, 'cancelled')
   return model.cancelled
 }
@@ -61,7 +61,7 @@ async function cancelledBy (model: ModelServer, count: number): Promise<number> 
 /** A listening app whose built-in agent asks a scripted model. `onAsked` is called as the agent is, on reading a request. */
 async function listen (t: Test, options: VoiceAgentOptions & { onAsked?: (turn: Turn) => void, onClosed?: (turn: Turn) => void } = {}) {
   const { onAsked, onClosed, ...pluginOptions } = options
-  const model = await startModelServer()
+  const model = await startScriptedModel()
   t.teardown(() => model.close())
   const sockets = requestSockets(t)
   const { app } = await build(t, undefined, { openai: { baseURL: model.url, greeting: 'Hello.' }, ...pluginOptions })
@@ -251,7 +251,7 @@ t.test('when the server closes, the request of every call is cancelled', async t
 const LAST = 50
 
 /** A model that talks and talks, but for the last question. */
-function talkative (t: Test, model: ModelServer): void {
+function talkative (t: Test, model: ScriptedModel): void {
   const held = hold()
   t.teardown(held.release)
   model.handler = ({ body }) => body.messages.at(-1)?.content === `Question ${LAST}`

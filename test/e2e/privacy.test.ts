@@ -8,7 +8,7 @@ import voiceAgentPlugin, {
 } from '../../lib/index.js'
 import { AT_ONCE, createApp, deferred, type LogLine } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
-import { CUT, startModelServer, toolCallChunk } from '../helpers/model-server.js'
+import { CUT, startScriptedModel, toolCallChunk } from '../../lib/testing/scripted-model.js'
 
 // Whatever must not be in the log holds one of these.
 
@@ -233,7 +233,7 @@ t.test('a whole Millis call leaves nothing in the log that anybody said', async 
 })
 
 t.test('tools, their arguments, results and failures leave nothing in the log either', async t => {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const { app, logs, dial, hangUp } = await listen(t, {
     openai: {
@@ -279,7 +279,7 @@ t.test('tools, their arguments, results and failures leave nothing in the log ei
 })
 
 t.test('a model that fails, and quotes the key and the caller, is not quoted in the log', async t => {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const { logs, dial, hangUp } = await listen(t, { openai: { apiKey: API_KEY, baseURL: server.url, instructions: CANARY, greeting: `Hello, ${CANARY}.` } })
   const quote = { error: { message: `Incorrect key ${API_KEY}: ${CANARY}`, type: CANARY, param: CANARY, code: 'content_filter' } }

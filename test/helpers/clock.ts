@@ -1,5 +1,6 @@
 import FakeTimers from '@sinonjs/fake-timers'
 import type { Test } from 'tap'
+import type { Clock } from '../../lib/testing/index.js'
 import { tick } from './call.js'
 
 /** Timers that go off when the test says so, from now until it ends. */
@@ -15,4 +16,9 @@ export function useClock (t: Test) {
     /** How many timers are left. */
     left: () => clock.countTimers()
   }
+}
+
+/** The time of one caller, which passes when the test says so. */
+export function clockOf (clock: FakeTimers.Clock): Clock {
+  return { now: () => clock.now, setTimeout: (act, ms) => clock.setTimeout(act, ms), clearTimeout: timer => { clock.clearTimeout(timer) } }
 }

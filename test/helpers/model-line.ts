@@ -5,7 +5,7 @@ import { openAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js
 import type { Tool } from '../../lib/agents/tool.js'
 import { openCall, type CallOptions } from './call.js'
 import { millis, retell, type Frame } from './caller.js'
-import { startModelServer, toolCallChunk, type Answer, type ModelRequest, type Step } from './model-server.js'
+import { startScriptedModel, toolCallChunk, type Answer, type ModelRequest, type Step } from '../../lib/testing/scripted-model.js'
 import type { WireMessage } from './valid-messages.js'
 
 /** An agent that streams, as the OpenAI agent does. */
@@ -24,7 +24,7 @@ export function calling (...calls: string[]): Answer & { steps: Step[] } {
 
 /** A live call, greeted, whose agent asks a model on the loopback; `wrap` puts another agent around that one. */
 export async function openLine (t: Test, provider: Provider, tools: Tool[], { agent: agentOptions, wrap = agent => agent, ...options }: CallOptions & { agent?: OpenAIAgentOptions, wrap?: (agent: StreamingAgent) => StreamingAgent } = {}) {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   const agent = openAIAgent({ baseURL: server.url, instructions: '', greeting: '', tools, ...agentOptions })
   t.teardown(() => agent.close())

@@ -6,7 +6,7 @@ import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Responses } from 'openai/resources/responses/responses'
-import { CUT, STALL } from './model-server.js'
+import { CUT, STALL } from '../../lib/testing/scripted-model.js'
 
 /** An answer ends so, and not in `response.completed`. */
 export type Failure = 'response.failed' | 'response.incomplete' | 'error'

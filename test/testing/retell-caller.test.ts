@@ -5,11 +5,12 @@ import FakeTimers from '@sinonjs/fake-timers'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
 import voiceAgentPlugin, { endCall, pressDigits, toolCall, toolResult, transferCall, type Agent, type Call, type Turn } from '../../lib/index.js'
-import { DialError, RetellCaller, type Clock, type RetellCallerOptions } from '../../lib/testing/index.js'
+import { DialError, RetellCaller, type RetellCallerOptions } from '../../lib/testing/index.js'
 import { deferred } from '../helpers/app.js'
 import type { Frame } from '../helpers/caller.js'
+import { clockOf } from '../helpers/clock.js'
 import { setEnv } from '../helpers/env.js'
-import { startServer, type Behaviour } from '../helpers/scripted-server.js'
+import { findsOut, findsOutStale, startServer, type Behaviour } from '../helpers/scripted-server.js'
 
 setEnv(t)
 
@@ -18,10 +19,6 @@ async function listen (t: Test, server: Server): Promise<string> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-function clockOf (clock: FakeTimers.Clock): Clock {
-  return { now: () => clock.now, setTimeout: (act, ms) => clock.setTimeout(act, ms), clearTimeout: timer => { clock.clearTimeout(timer) } }
 }
 
 /** An app with the plugin as it comes, that does not listen. */
@@ -96,34 +93,62 @@ t.test('an interruption keeps what was spoken by then', async t => {
   await call.hangUp()
 })
 
-t.test('a caller who says nothing is reminded', async t => {
-  const app = await createApp(t, turn => turn.reason)
+t.test('a caller who says nothing is reminded, as often as the agent wants', async t => {
+  const app = await createApp(t, async turn => {
+    if (turn.reason === 'greeting') await turn.call.updateAgent({ reminder_max_count: 2 })
+    return turn.reason
+  })
   const call = await RetellCaller.dial(app)
   t.match(await call.silence(), { reason: 'reminder', text: 'reminder' })
+  await call.silence()
+  t.match(call.agentConfig, { reminder_max_count: 2 })
+  t.throws(() => call.remind(), { message: 'the agent wants no more than 2 reminders' })
+  await call.say('Hi')
+  await call.silence()
+})
+
+t.test('a goodbye that lets nobody interrupt it is heard to its end', async t => {
+  const clock = FakeTimers.createClock()
+  const app = await createApp(t, async function * (turn) {
+    if (turn.reason === 'response') yield endCall({ say: 'Bye then.' })
+  })
+  const call = await RetellCaller.dial(app, { clock: clockOf(clock), wordsPerMinute: 60 })
+  const bye = call.ask('bye')
+  await bye.words(2)
+  t.throws(() => call.ask('Wait!'), { message: 'the agent lets nobody interrupt it now' })
+  const interrupted = call.interrupt('Wait!', { afterWords: 0 })
+  while (bye.isLive) await bye.words(Infinity)
+  clock.tick(2_000)
+  await t.rejects(interrupted, { message: 'the call is over: agent_hangup' })
+  t.match(bye, { heard: 'Bye then.', outcome: 'completed' })
 })
 
 t.test('a call that is dropped is dialled again, and what streamed is asked for again', async t => {
   const gate = deferred()
-  const held = [deferred(), deferred(), deferred()]
+  const held = [deferred(), deferred(), deferred(), deferred()]
   const app = await createApp(t, async function * (turn) {
     if (turn.reason === 'greeting') return yield 'Hello.'
+    if (turn.id === 3) return yield 'Yes.'
     const next = held.shift()
     next?.resolve()
     if (next !== undefined) await gate.promise
     yield turn.reason === 'reminder' ? 'Still there?' : `Yes, ${saidIn(turn)}`
   })
-  const [first, second, third] = held.map(({ promise }) => promise)
+  const [first, second, third, fourth] = held.map(({ promise }) => promise)
   const call = await RetellCaller.dial(app)
   const lost = call.ask('please')
   await first
   await call.drop()
-  t.equal(lost.outcome, 'superseded')
+  t.equal(lost.outcome, 'lost')
   await second
+  t.throws(() => call.remind(), { message: 'the agent is not silent' })
   await call.drop()
+  t.match(await call.hear(lost), { id: 3, text: 'Yes.' }, 'who waits hears the one that was asked again')
+  call.remind()
   await third
-  call.silence().catch(() => {})
   await call.drop()
-  t.match(await call.reply!.over(), { id: 5, reason: 'reminder', text: 'Still there?' })
+  t.match(call.reply, { id: 5, reason: 'reminder' })
+  await fourth
   await call.drop()
   t.equal(call.end, undefined)
   await call.drop()
@@ -147,6 +172,52 @@ t.test('tools that are put on record come back in the transcript', async t => {
     { id: 'tc_2', name: 'look', arguments: '{}' }
   ])
   t.match(await call.say('done?'), { text: /"tool_call_id":"tc_1","content":"{\\"booked\\":true}"/ })
+})
+
+t.test('tools stand between the words that were said before and those said after', async t => {
+  const app = await createApp(t, async function * (turn) {
+    if (saidIn(turn) !== 'book') return yield 'Well?'
+    yield toolCall('tc_1', 'find', {})
+    yield toolResult('tc_1', '[]')
+    yield 'Let me see. '
+    yield toolCall('tc_2', 'book', {})
+    yield 'Booked.'
+  })
+  const call = await RetellCaller.dial(app)
+  await call.say('book')
+  await call.say('thanks')
+  const woven = (call.frames.findLast(({ frame }) => (frame as Frame)['interaction_type'] === 'response_required')!.frame as Frame)['transcript_with_tool_calls'] as Frame[]
+  t.strictSame(woven.map(({ role, content, tool_call_id: id }) => id ?? `${role}: ${content}`), ['agent: Well?', 'user: book', 'tc_1', 'tc_1', 'agent: Let me see. Booked.', 'tc_2', 'user: thanks'])
+})
+
+t.test('what was put on record before the line broke is told to who is dialled again', async t => {
+  const app = await createApp(t, async function * (turn) {
+    if (turn.reason !== 'response') return
+    yield 'Let me see. '
+    if (turn.call.state['isBooked']) return yield 'Booked.'
+    turn.call.state['isBooked'] = true
+    yield toolCall('tc_1', 'book', {})
+    await once(turn.signal, 'abort')
+  })
+  const call = await RetellCaller.dial(app)
+  await call.ask('book').words(1)
+  while (call.tools.length === 0) await call.settled()
+  await call.drop()
+  t.match(await call.reply!.over(), { text: 'Let me see. Booked.' })
+  const { frame } = call.frames.findLast(({ frame }) => (frame as Frame)['interaction_type'] === 'response_required')!
+  t.match((frame as Frame)['transcript_with_tool_calls'], [{ role: 'user' }, { role: 'agent', content: 'Let me see. ' }, { role: 'tool_call_invocation', tool_call_id: 'tc_1' }])
+})
+
+t.test('a caller who was not answered yet goes on with what they were saying', async t => {
+  const gate = deferred()
+  const app = await createApp(t, async turn => {
+    if (saidIn(turn) === 'Tuesday') await gate.promise
+    return `You said ${saidIn(turn)}.`
+  })
+  const call = await RetellCaller.dial(app)
+  call.ask('Tuesday')
+  t.equal((await call.say('or Friday')).text, 'You said Tuesday or Friday.')
+  gate.resolve()
 })
 
 t.test('actions are carried out once the words are spoken', async t => {
@@ -218,10 +289,10 @@ async function callWrong (t: Test, wrong: Behaviour, { opened = (_frame, send) =
   return await RetellCaller.dial(`${url.replace('ws', 'http')}/`, { timeoutMs: 5_000, ...options })
 }
 
-const wrongs: Record<string, { frames: Array<object | string>, codes: string[], text?: string }> = {
+const wrongs: Parameters<typeof findsOut>[1] = {
   'no JSON': { frames: ['{"half', '[]', speech(1, 'Yes.')], codes: ['not-json', 'not-json'] },
   'no response_type': { frames: [{ response_id: 1, content: 'Yes.', content_complete: true }], codes: ['no-response-type'] },
-  'a frame of another platform': { frames: [{ response_type: 'response.create' }, { response_type: 'toString' }, speech(1, 'Yes.')], codes: ['unknown-response-type', 'unknown-response-type'] },
+  'a frame of another platform': { frames: [{ response_type: 'response.create' }, { response_type: 'toString' }, speech(1, 'Yes.')], codes: ['unknown-type', 'unknown-type'] },
   'the wrong types': { frames: [speech('1', 'No.'), speech(1, null), speech(1, 'No.', 'true'), speech(1, 'Yes.')], codes: ['malformed', 'malformed', 'malformed'] },
   'members that are null': { frames: [speech(1, 'Yes.', true, { end_call: null, transfer_number: null, digit_to_press: null })], codes: [] },
   'an id of its own': { frames: [speech(7, 'No.'), speech(1, 'Yes.')], codes: ['unasked-response'] },
@@ -229,6 +300,10 @@ const wrongs: Record<string, { frames: Array<object | string>, codes: string[], 
   'a second greeting': { frames: [speech(0, 'Hello again.'), speech(0, ''), speech(1, 'Yes.')], codes: ['second-greeting'] },
   'a late config': { frames: [{ response_type: 'config', config: {} }, speech(1, 'Yes.')], codes: ['late-config'] },
   'a keep-alive of its own': { frames: [{ response_type: 'ping_pong', timestamp: 1 }, speech(1, 'Yes.')], codes: ['wrong-timestamp'] },
+  'a closing frame of a reply that nobody waits for': { frames: [speech(0, '', true), speech(1, 'Yes.')], codes: [] },
+  'an action with each frame': { frames: [speech(1, 'Yes', false, { digit_to_press: '1' }), speech(1, '.', true, { digit_to_press: '1' })], codes: [] },
+  'actions that are none': { frames: [speech(1, 'Yes', false, { digit_to_press: '1' }), speech(1, '.', true, { transfer_number: '', digit_to_press: '' })], codes: [] },
+  'words that run together': { frames: [speech(1, 'No.', false), speech(1, 'No. ', false), speech(1, 'Yes.')], codes: ['run-together-words'] },
   'metadata on a phone call': { frames: [{ response_type: 'metadata', metadata: {} }, speech(1, 'Yes.')], codes: ['metadata-on-phone-call'] },
   'what nobody can set': { frames: [{ response_type: 'update_agent', agent_config: { responsiveness: 2 } }, { response_type: 'update_agent', agent_config: { responsiveness: 1 } }, speech(1, 'Yes.')], codes: ['malformed'] },
   'tools out of order': {
@@ -238,34 +313,15 @@ const wrongs: Record<string, { frames: Array<object | string>, codes: string[], 
       { response_type: 'tool_call_invocation', tool_call_id: 'tc_2', name: 'book', arguments: '[]' },
       { response_type: 'tool_call_invocation', tool_call_id: 'tc_1', name: 'book', arguments: '{}' },
       { response_type: 'tool_call_result', tool_call_id: 'tc_1', content: '{}' },
+      { response_type: 'tool_call_result', tool_call_id: 'tc_1', content: '{}' },
       speech(1, 'Yes.')
     ],
-    codes: ['orphaned-tool-result', 'tool-arguments', 'tool-arguments', 'repeated-tool-call']
+    codes: ['orphaned-tool-result', 'tool-arguments', 'tool-arguments', 'repeated-tool-call', 'repeated-tool-result']
   }
 }
 
-for (const [name, { frames, codes }] of Object.entries(wrongs)) {
-  t.test(`a server that sends ${name} is found out`, async t => {
-    const call = await callWrong(t, (_frame, send) => send(...frames))
-    t.match(await call.say('Yes?'), { text: 'Yes.', outcome: 'completed' })
-    t.match(await call.say('Still there?'), { text: 'Fine.' })
-    t.strictSame(call.findings.map(({ code }) => code), codes)
-  })
-}
-
-t.test('a server that goes on with a reply that was given up is found out, and what crossed is not', async t => {
-  const call = await callWrong(t, (_frame, send, socket) => {
-    send(speech(1, 'One ', false))
-    setImmediate(() => send(speech(1, 'two ', false)))
-    // Each request has a ping behind it, which is answered by then.
-    let pings = 0
-    socket.on('ping', () => { if (++pings === 2) send(speech(1, 'three.')) })
-  })
-  await call.ask('One?').words(1)
-  await call.interrupt('Two?')
-  await call.say('Three?')
-  t.match(call.findings, [{ code: 'stale-response', frame: { content: 'three.' } }])
-})
+findsOut(t, wrongs, callWrong)
+findsOutStale(t, (words, isLast) => speech(1, words, isLast), callWrong)
 
 t.test('an action that came too late, on an empty frame, is warned of', async t => {
   const call = await callWrong(t, (_frame, send) => send(speech(1, 'Goodbye, and thank you. ', false), speech(1, '', true, { transfer_number: '+14155550111' })))
@@ -282,6 +338,28 @@ t.test('an action is lost where the caller talks over it', async t => {
   await call.interrupt('wait')
   t.equal(bye.action, undefined)
   t.equal(call.end, undefined)
+})
+
+t.test('of several actions the end of the call wins, then the transfer', async t => {
+  for (const [frames, reason] of [
+    [[speech(1, 'Bye. ', false, { transfer_number: '+1' }), speech(1, 'Bye.', true, { end_call: true })], 'agent_hangup'],
+    [[speech(1, 'Bye.', true, { digit_to_press: '1', transfer_number: '+1' })], 'call_transfer']
+  ] as const) {
+    const call = await callWrong(t, (_frame, send) => send(...frames))
+    await call.say('Bye')
+    t.match(await call.ended, { reason })
+    t.match(call.findings, [{ code: 'several-actions' }])
+  }
+})
+
+t.test('a reply that goes on behind an interjection is found out, and an interjection that goes on behind its end', async t => {
+  const words = (content: string) => ({ response_type: 'agent_interrupt', interrupt_id: 1, content, content_complete: true })
+  const call = await callWrong(t, (_frame, send) => send(speech(1, 'One ', false), words('Wait!'), speech(1, 'two.'), words('More.')))
+  await call.say('Yes?')
+  t.match(call.reply, { id: 1, reason: 'interjection', text: 'Wait!' })
+  await call.settled()
+  t.strictSame(call.findings.map(({ code }) => code), ['stale-response', 'after-completion'])
+  t.strictSame(call.transcript.map(({ content }) => content), ['Hello.', 'Yes?', 'One ', 'Wait!'])
 })
 
 t.test('an interjection comes in pieces, and may end the call', async t => {
@@ -316,9 +394,9 @@ t.test('a server that breaks the connection is dialled again', async t => {
     if (frame['response_id'] !== undefined) send(speech(frame['response_id'], 'Yes.'))
   })
   const call = await RetellCaller.dial(url)
-  t.match(await call.say('Yes?'), { outcome: 'superseded' })
-  t.match(await call.reply!.over(), { id: 2, text: 'Yes.' })
-  t.strictSame(call.findings, [])
+  t.match(await call.say('Yes?'), { id: 2, text: 'Yes.', outcome: 'completed' })
+  t.match(call.replies[1], { id: 1, outcome: 'lost' })
+  t.match(call.findings, [{ code: 'broken-connection' }])
 })
 
 t.test('a server that breaks the connection before its greeting is dialled again, and may greet then', async t => {
@@ -329,12 +407,154 @@ t.test('a server that breaks the connection before its greeting is dialled again
   }, nothing)
   const call = await RetellCaller.dial(url)
   t.match(call.reply, { text: 'Hello.', outcome: 'completed' })
-  t.strictSame(call.findings, [])
+  t.match(call.findings, [{ code: 'broken-connection' }])
+})
+
+t.test('a server that breaks the connection as soon as it is dialled again is dialled once more', async t => {
+  let connections = 0
+  const asked: unknown[] = []
+  const url = await startServer(t, (_frame, send, socket) => {
+    if (++connections === 2) return socket.terminate()
+    send({ response_type: 'config', config: {} }, begin(connections === 1 ? 'Hello.' : ''))
+  }, (frame, send, socket) => {
+    if (frame['interaction_type'] !== 'response_required') return
+    asked.push([connections, frame['response_id']])
+    if (connections === 1) socket.terminate()
+    else send(speech(2, 'Here.'))
+  })
+  const call = await RetellCaller.dial(url)
+  await call.ask('Hi').over()
+  t.match(await call.reply!.over(), { id: 2, text: 'Here.' })
+  t.strictSame(asked, [[1, 1], [3, 2]])
+  t.match(call.findings, [{ code: 'broken-connection' }, { code: 'broken-connection' }])
 })
 
 t.test('a server that never completes is given up, and says what had come', async t => {
   const call = await callWrong(t, (_frame, send) => send(speech(1, 'One moment', false)), { timeoutMs: 50 })
   await t.rejects(call.say('Yes?'), { name: 'NoReplyError', message: 'no end after 50 ms; what had come of the reply to 1: "One moment"', reply: { id: 1 } })
+})
+
+t.test('a line that is dropped while it is dialled again, or hung up, or spoken on', async t => {
+  const answer = (turn: Turn): string => `Yes, ${saidIn(turn)}`
+  t.test('is dialled as often as it was dropped', async t => {
+    const app = await createApp(t, answer)
+    const call = await RetellCaller.dial(app)
+    await Promise.all([call.drop(), call.drop()])
+    t.match(await call.say('hello'), { text: 'Yes, hello' })
+    await call.hangUp()
+  })
+  for (const [when, meanwhile] of [['', () => new Promise(resolve => setImmediate(resolve))], [' before it was dropped', () => {}]] as const) {
+    t.test(`is hung up${when}`, async t => {
+      const app = await createApp(t, answer)
+      const call = await RetellCaller.dial(app)
+      const dropped = call.drop()
+      await meanwhile()
+      await call.hangUp()
+      const { length } = call.frames
+      await dropped
+      // No connection is left of which the server could think that it goes on.
+      await app.close()
+      t.match(call.end, { by: 'caller' })
+      t.equal(call.frames.length, length)
+    })
+  }
+  t.test('is hung up before anybody was dialled', async t => {
+    const app = await createApp(t, answer)
+    await app.ready()
+    const dialled = deferred()
+    const ready = deferred()
+    let isFirst = true
+    const call = await RetellCaller.dial({
+      server: app.server,
+      async ready () {
+        if (isFirst) return
+        dialled.resolve()
+        await ready.promise
+      }
+    })
+    isFirst = false
+    const dropped = call.drop()
+    await dialled.promise
+    await call.hangUp()
+    ready.resolve()
+    await dropped
+    await app.close()
+    t.match(call.end, { by: 'caller' })
+  })
+  t.test('is hung up with a second drop to come', async t => {
+    const app = await createApp(t, answer)
+    const call = await RetellCaller.dial(app)
+    const dropped = Promise.all([call.drop(), call.drop()])
+    await call.hangUp()
+    await dropped
+    await app.close()
+    t.match(call.end, { by: 'caller' })
+  })
+  t.test('takes along what was said meanwhile', async t => {
+    const app = await createApp(t, answer)
+    const call = await RetellCaller.dial(app)
+    const settled = call.settled()
+    const dropped = call.drop()
+    await new Promise(resolve => setImmediate(resolve))
+    const reply = call.ask('hello')
+    await call.settled()
+    await dropped
+    await settled
+    t.match(await call.hear(reply), { text: 'Yes, hello', outcome: 'completed' })
+    await call.hangUp()
+  })
+})
+
+t.test('a greeting that is lost with its connection begins anew', async t => {
+  let connections = 0
+  const url = await startServer(t, (_frame, send) => {
+    if (++connections === 1) send(speech(0, 'How may ', false))
+    else send(begin('How may I help?'))
+  }, nothing)
+  const call = await RetellCaller.place(url)
+  await call.reply!.words(1)
+  await call.drop()
+  t.match(await call.hear(call.replies[0]!), { text: 'How may I help?', outcome: 'completed' })
+  t.match(call.replies[0], { outcome: 'lost', text: 'How may ' })
+})
+
+t.test('an interjection that is lost with its connection is nobody\'s answer', async t => {
+  const call = await callWrong(t, (_frame, send) => send({ response_type: 'agent_interrupt', interrupt_id: 1, content: 'One ', content_complete: false }))
+  call.ask('Yes?')
+  while (call.reply!.reason !== 'interjection') await call.settled()
+  await call.drop()
+  t.match(call.reply, { outcome: 'lost', reason: 'interjection' })
+})
+
+t.test('a server that cannot be dialled again has lost the connection', async t => {
+  const server = createServer()
+  const { WebSocketServer } = await import('ws')
+  const sockets = new WebSocketServer({ server })
+  sockets.on('connection', socket => { socket.send(JSON.stringify(begin())) })
+  const url = (await listen(t, server)).replace('http', 'ws')
+  const call = await RetellCaller.dial(url)
+  server.close()
+  await call.drop()
+  t.match(call.end, { by: 'fault', reason: 'error_llm_websocket_lost_connection' })
+})
+
+t.test('nobody waits for a server that does not answer', async t => {
+  const server = createServer()
+  server.on('upgrade', () => {})
+  const url = (await listen(t, server)).replace('http', 'ws')
+  await t.rejects(RetellCaller.dial(url, { timeoutMs: 20 }), { name: 'DialError', message: 'the server does not answer within 20 ms' })
+})
+
+t.test('a server that answers no pings is found out', async t => {
+  const { WebSocketServer } = await import('ws')
+  const server = createServer()
+  const sockets = new WebSocketServer({ server, autoPong: false })
+  sockets.on('connection', socket => { socket.send(JSON.stringify(begin())) })
+  t.teardown(() => { for (const client of sockets.clients) client.terminate() })
+  const call = await RetellCaller.dial((await listen(t, server)).replace('http', 'ws'), { timeoutMs: 50 })
+  await call.settled()
+  t.match(call.findings, [{ code: 'no-pong' }])
+  await call.hangUp()
 })
 
 t.test('time is the test\'s, where it wants to', async t => {
@@ -364,6 +584,34 @@ t.test('time is the test\'s, where it wants to', async t => {
     t.strictSame(await call.ended, { by: 'fault', reason: 'error_llm_websocket_lost_connection' })
     t.strictSame(call.findings.map(({ code }) => code), ['no-keepalive', 'no-keepalive', 'no-keepalive'])
     t.match(pings[0], { timestamp: Number })
+  })
+
+  t.test('one that is answered with another timestamp is an answer', async t => {
+    const clock = FakeTimers.createClock()
+    const url = await startServer(t, (_frame, send) => send({ response_type: 'config', config: { auto_reconnect: true } }, { response_type: 'config', config: { auto_reconnect: true } }, begin()), (frame, send) => {
+      if (frame['interaction_type'] === 'ping_pong') send({ response_type: 'ping_pong', timestamp: 1 })
+    })
+    const call = await RetellCaller.dial(url, { clock: clockOf(clock) })
+    for (let i = 0; i < 4; i++) {
+      clock.tick(2_000)
+      await call.settled()
+    }
+    t.strictSame(call.findings.map(({ code }) => code), ['late-config', ...Array(4).fill('wrong-timestamp')])
+    await call.hangUp()
+    t.equal(clock.countTimers(), 0)
+  })
+
+  t.test('what is spoken for longer than a reply may take is no late reply', async t => {
+    const clock = FakeTimers.createClock()
+    const app = await createApp(t, turn => turn.reason === 'greeting' ? '' : 'One two three four five.')
+    const call = await RetellCaller.dial(app, { clock: clockOf(clock), timeoutMs: 3_000, wordsPerMinute: 60 })
+    const said = call.say('Hi')
+    while (call.reply!.isLive) await call.reply!.words(Infinity)
+    for (let i = 0; i < 5; i++) {
+      await call.settled()
+      clock.tick(1_000)
+    }
+    t.match(await said, { outcome: 'completed', heard: 'One two three four five.' })
   })
 
   t.test('a plugin answers them', async t => {

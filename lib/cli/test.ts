@@ -1,0 +1,92 @@
+/**
+ * Plays scenarios against any server that speaks Retell's or Millis' protocol.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { playScenario, readScenario, ScenarioError, type Scenario, type ScenarioResult } from '../testing/index.js'
+import { toJUnit } from './junit.js'
+import { readServer, type Server } from './server.js'
+import { toTable } from './table.js'
+import { painter, type Terminal } from './terminal.js'
+
+/** How it is used. */
+export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
+
+  Plays scenarios, each of which is a call in YAML, against a server, as ws://localhost:3000/llm-websocket.
+
+  --provider retell|millis  for scenarios that name none; else told by the URL
+  --concurrency N           calls at a time; 10 unless told otherwise
+  --json                    print results as JSON
+  --junit FILE              write them as JUnit's XML, too
+`
+
+/** A scenario, and the file that it comes from. */
+interface Named {
+  readonly file: string
+  readonly scenario: Scenario
+}
+
+/** A result, and the file of its scenario. */
+export interface FileResult extends ScenarioResult {
+  readonly file: string
+}
+
+/** @returns the exit code: 1 where a scenario failed; 2 where the arguments or a scenario are wrong */
+export async function test (args: readonly string[], terminal: Terminal): Promise<number> {
+  const paint = painter(terminal)
+  let told: ReturnType<typeof read>
+  let scenarios: Named[]
+  try {
+    told = read(args)
+    scenarios = await Promise.all(told.files.map(load))
+    // It must not turn out in the end that it cannot be written.
+    if (told.junit !== undefined) await writeFile(told.junit, '')
+  } catch (error) {
+    const usage = error instanceof ScenarioError || 'syscall' in (error as Error) ? '' : `\n${TEST_USAGE}`
+    terminal.stderr.write(`${paint('error', (error as Error).message)}\n${usage}`)
+    return 2
+  }
+  const results = await playAll(scenarios, told.server, told.concurrency, terminal)
+  terminal.stdout.write(told.json ? `${JSON.stringify(results, undefined, 2)}\n` : toTable(results, paint))
+  if (told.junit !== undefined) await writeFile(told.junit, toJUnit(results))
+  return results.every(({ failures }) => failures.length === 0) ? 0 : 1
+}
+
+function read (args: readonly string[]): { files: string[], server: Server, concurrency: number, json: boolean, junit: string | undefined } {
+  const { values, positionals: files } = parseArgs({
+    args: [...args],
+    options: { url: { type: 'string' }, provider: { type: 'string' }, concurrency: { type: 'string', default: '10' }, json: { type: 'boolean', default: false }, junit: { type: 'string' } },
+    allowPositionals: true
+  })
+  if (files.length === 0) throw new Error('no scenario is named')
+  const concurrency = Number(values.concurrency)
+  if (!Number.isInteger(concurrency) || concurrency < 1) throw new Error('--concurrency is a number from 1')
+  return { files, server: readServer(values.url, values.provider), concurrency, json: values.json, junit: values.junit }
+}
+
+async function load (file: string): Promise<Named> {
+  const scenario = readScenario(await readFile(file, 'utf8'), file)
+  return { file, scenario: { name: file, ...scenario } }
+}
+
+async function playAll (scenarios: readonly Named[], { url, provider }: Server, concurrency: number, { stderr }: Terminal): Promise<FileResult[]> {
+  const results: FileResult[] = []
+  const waiting = [...scenarios.entries()]
+  let done = 0
+  let failed = 0
+  // Over the line before; nothing of it is left where the output is read by a program.
+  const show = (text: string): void => { if (stderr.isTTY === true) stderr.write(`\r\u001b[K${text}`) }
+  const play = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, { file, scenario }] = next
+      const result = results[index] = { file, ...await playScenario(url, scenario, { provider }) }
+      done++
+      if (result.failures.length > 0) failed++
+      show(`${done} of ${scenarios.length} calls, ${failed} failed`)
+    }
+  }
+  show(`0 of ${scenarios.length} calls`)
+  await Promise.all(Array.from({ length: Math.min(concurrency, scenarios.length) }, play))
+  show('')
+  return results
+}

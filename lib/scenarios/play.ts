@@ -1,0 +1,168 @@
+/**
+ * Plays a scenario: places its call, does what its caller does, and compares what the agent does with what is expected.
+ */
+import type { InterruptOptions, Spoken } from '../testing/caller.js'
+import type { Finding } from '../testing/finding.js'
+import { MillisCaller } from '../testing/millis-caller.js'
+import type { Reply } from '../testing/reply.js'
+import { RetellCaller } from '../testing/retell-caller.js'
+import type { DialTarget } from '../testing/target.js'
+import { failuresOfCall, failuresOfReply } from './expectation.js'
+import { cutsIn, type Scenario, type ScenarioStep } from './format.js'
+
+/** Something that is not as expected. */
+export interface ScenarioFailure {
+  /** Where, as `step 2 (say "Tuesday")`. */
+  readonly at: string
+  readonly message: string
+}
+
+/** What became of a scenario. */
+export interface ScenarioResult {
+  readonly name: string
+  readonly provider: 'retell' | 'millis'
+  /** None where it passed. */
+  readonly failures: readonly ScenarioFailure[]
+  /** What the server got wrong in the protocol, with what the scenario allows. */
+  readonly findings: readonly Finding[]
+  /** The conversation, as heard. */
+  readonly transcript: readonly Spoken[]
+  /** The slowest reply's, in ms; undefined where none had a word. Greetings and reminders count. */
+  readonly firstTokenMs: number | undefined
+  /** Likewise. */
+  readonly firstSentenceMs: number | undefined
+  /** How long the call took, in ms. */
+  readonly durationMs: number
+}
+
+/** Options of {@link playScenario}. */
+export interface PlayOptions {
+  /** Where the scenario names none. Default `retell`. */
+  provider?: 'retell' | 'millis'
+}
+
+/** Plays one. Never rejects: what goes wrong is a failure. */
+export async function playScenario (target: DialTarget, scenario: Scenario, { provider = 'retell' }: PlayOptions = {}): Promise<ScenarioResult> {
+  return await new Play(scenario, scenario.provider ?? provider).run(target)
+}
+
+type Expected = Parameters<typeof failuresOfReply>[0]
+
+class Play {
+  readonly #scenario: Scenario
+  readonly #provider: 'retell' | 'millis'
+  readonly #failures: ScenarioFailure[] = []
+  #call: RetellCaller | MillisCaller | undefined
+  #at = 'the call'
+
+  constructor (scenario: Scenario, provider: 'retell' | 'millis') {
+    this.#scenario = scenario
+    this.#provider = provider
+  }
+
+  async run (target: DialTarget): Promise<ScenarioResult> {
+    const startedAt = performance.now()
+    try {
+      await this.#play(target)
+    } catch (error) {
+      this.#fail((error as Error).message)
+    }
+    const call = this.#call
+    if (call?.end === undefined) await call?.hangUp()
+    const { name = 'unnamed', allow = [] } = this.#scenario
+    this.#at = 'the protocol'
+    for (const { code, message } of call?.findings ?? []) if (!allow.includes(code)) this.#fail(`${code}: ${message}`)
+    return {
+      name,
+      provider: this.#provider,
+      failures: this.#failures,
+      findings: call?.findings ?? [],
+      transcript: call?.transcript ?? [],
+      firstTokenMs: slowest(call, 'firstTokenMs'),
+      firstSentenceMs: slowest(call, 'firstSentenceMs'),
+      durationMs: performance.now() - startedAt
+    }
+  }
+
+  async #play (target: DialTarget): Promise<void> {
+    const { call: options = {}, 'words-per-minute': wordsPerMinute, 'timeout-ms': timeoutMs, greeting, steps, expect = {} } = this.#scenario
+    const all = { ...options, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
+    const call = this.#call = this.#provider === 'millis' ? await MillisCaller.place(target, all) : await RetellCaller.place(target, all)
+    const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
+    if (this.#provider === 'millis' && expected.some(one => one !== false && one?.tools !== undefined)) this.#fail('no tools can be expected: Millis is not told of them')
+    this.#at = 'the greeting'
+    if (call.reply !== undefined && greeting !== false && !cutsIn(steps[0])) await this.#hear(call, call.reply, greeting, 0)
+    for (const [index, step] of steps.entries()) {
+      this.#at = `step ${index + 1} (${describe(step)})`
+      if (call.end !== undefined) return this.#fail(`the call was over: ended by the ${call.end.by}, ${call.end.reason}`)
+      await this.#do(call, step, cutsIn(steps[index + 1]))
+    }
+    this.#at = 'the call'
+    // What the agent does behind its last words.
+    await call.settled()
+    if (expect['ended-by'] === 'agent' || expect['ended-by'] === 'fault' || expect['transferred-to'] !== undefined) await this.#ended(call, timeoutMs)
+    if (call.end === undefined) await call.hangUp()
+    const said = call.replies.map(reply => reply.text).join('\n')
+    const digits = 'digits' in call ? call.digits : ''
+    for (const message of failuresOfCall(expect, said, call.tools, digits, call.end!)) this.#fail(message)
+  }
+
+  async #ended (call: RetellCaller | MillisCaller, timeoutMs = 10_000): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([call.ended, new Promise(resolve => { timer = setTimeout(resolve, timeoutMs) })])
+    clearTimeout(timer)
+  }
+
+  async #do (call: RetellCaller | MillisCaller, step: ScenarioStep, isCut: boolean): Promise<void> {
+    const tools = call.tools.length
+    const hear = async (reply: Reply | undefined, expected?: Expected): Promise<void> => {
+      if (reply !== undefined && !isCut) await this.#hear(call, reply, expected, tools)
+    }
+    if ('say' in step) return await hear(call.ask(step.say), step.expect)
+    if ('interrupt' in step) {
+      const before = call.reply
+      const reply = await call.askOver(step.interrupt, amountOf(step.after))
+      if (before?.outcome !== 'interrupted') this.#fail('there was nothing to interrupt: the reply was over. With words-per-minute it takes its time')
+      return await hear(reply, step.expect)
+    }
+    if ('silence' in step) {
+      if (!('remind' in call)) return this.#fail('Millis has no reminders')
+      return await hear(call.remind(), step.expect)
+    }
+    if ('wait' in step) {
+      await new Promise(resolve => setTimeout(resolve, step.wait))
+    } else if ('drop' in step) {
+      const before = call.reply
+      if (before !== undefined && step.after !== undefined) await call.spoken(before, amountOf(step.after))
+      await call.drop()
+      if (call.reply !== before || step.expect !== undefined) await hear(call.reply, step.expect)
+    } else {
+      await call.hangUp()
+    }
+  }
+
+  async #hear (call: RetellCaller | MillisCaller, reply: Reply, expected: Expected = {}, toolsBefore: number): Promise<void> {
+    const heard = await call.hear(reply)
+    if (heard.outcome !== 'completed') this.#fail(`the reply was ${heard.outcome}`)
+    for (const message of failuresOfReply(expected, heard, call.tools.slice(toolsBefore))) this.#fail(message)
+  }
+
+  #fail (message: string): void {
+    this.#failures.push({ at: this.#at, message })
+  }
+}
+
+function amountOf (after = '1 word'): InterruptOptions {
+  const [amount, unit] = after.split(' ')
+  return unit === 'ms' ? { afterMs: Number(amount) } : { afterWords: Number(amount) }
+}
+
+function describe (step: ScenarioStep): string {
+  const [kind, value] = Object.entries(step)[0]!
+  return value === true ? kind : `${kind} ${JSON.stringify(value)}`
+}
+
+function slowest (call: RetellCaller | MillisCaller | undefined, figure: 'firstTokenMs' | 'firstSentenceMs'): number | undefined {
+  const figures = call?.replies.flatMap(reply => reply[figure] ?? []) ?? []
+  return figures.length === 0 ? undefined : Math.max(...figures)
+}

@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import type { Test } from 'tap'
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+
+const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => existsSync(path))
+
+/** Why tests of pages cannot run here; false where they can. */
+export const noBrowser: string | false = EXECUTABLE === undefined && 'no Chromium here: apt-get install chromium'
+
+/** Starts Chromium; closed when the test ends. */
+export async function startBrowser (t: Test): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath: EXECUTABLE!, args: ['--no-sandbox'] })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+/** Tests a page. What it complains of on its console fails the test. */
+export async function onPage (t: Test, browser: Browser, url: string, name: string, options: BrowserContextOptions, use: (t: Test, page: Page) => Promise<void>): Promise<void> {
+  await t.test(name, async t => {
+    const context = await browser.newContext(options)
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    const complaints: string[] = []
+    page.on('console', message => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()) })
+    page.on('pageerror', error => complaints.push(String(error)))
+    await page.goto(url)
+    await use(t, page)
+    t.strictSame(complaints, [], 'nothing on the console')
+  })
+}
