@@ -1,7 +1,7 @@
 import neostandard, { plugins } from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, noJsx: true, ignores: ['dist', '.tap'] }),
+  ...neostandard({ ts: true, noJsx: true, ignores: ['dist', '.bench', '.tap'] }),
   {
     // A TypeBox schema and the type made from it share a name.
     files: ['**/*.ts'],
@@ -10,7 +10,7 @@ export default [
   {
     // The two typical bugs of this code: an async listener and a turn nobody catches.
     files: ['lib/**/*.ts'],
-    languageOptions: { parserOptions: { project: ['tsconfig.json'] } },
+    languageOptions: { parserOptions: { project: ['tsconfig.json', 'lib/playground/page/tsconfig.json'] } },
     plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',

@@ -8,6 +8,9 @@ import { deskTools, INSTRUCTIONS } from './desk.js'
 import { Diary } from './diary.js'
 import { startScriptedModel } from './scripted-model.js'
 
+// About as fast as a model writes.
+const MS_PER_WORD = 20
+
 /** Creates the app; whoever creates it listens and closes. */
 export function createApp (options: FastifyServerOptions = {}): FastifyInstance {
   const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT, AGENT_INSTRUCTIONS = INSTRUCTIONS } = process.env
@@ -32,7 +35,7 @@ export function createApp (options: FastifyServerOptions = {}): FastifyInstance 
 
 // So that there is somebody to talk to without a model, too.
 const scriptedDesk = fp(async function scriptedDesk (app: FastifyInstance, { tools }: { tools: readonly Tool[] }) {
-  const model = await startScriptedModel()
+  const model = await startScriptedModel(MS_PER_WORD)
   const agent = openAIAgent({ baseURL: model.url, tools })
   app.log.info('no model is configured: a scripted one answers')
   app.decorate('agent', agent)

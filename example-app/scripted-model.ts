@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import type { ChatMessage } from 'fastify-voice-agent'
 
 /** What it is sent. */
@@ -80,22 +81,35 @@ function names (said: string, time: string): boolean {
   return new RegExp(`\\b(${hour}|${HOURS[hour - 1]})\\b`).test(said)
 }
 
-/** As server-sent events. */
-function stream (reply: string | ToolCall): string {
-  const isText = typeof reply === 'string'
-  const delta = isText
-    ? { content: reply }
-    : { tool_calls: [{ index: 0, id: randomUUID(), type: 'function', function: { name: reply.name, arguments: JSON.stringify(reply.args) } }] }
-  const choices = [{ delta, finish_reason: null }, { delta: {}, finish_reason: isText ? 'stop' : 'tool_calls' }]
-  return choices.map(choice => `data: ${JSON.stringify({ choices: [{ index: 0, ...choice }] })}\n\n`).join('') + 'data: [DONE]\n\n'
+/** As server-sent events, one a word. */
+function * events (reply: string | ToolCall): Generator<string, void, undefined> {
+  const event = (delta: object, reason: string | null = null): string => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`
+  if (typeof reply === 'string') {
+    for (const content of reply.match(/\S+\s*/g)!) yield event({ content })
+    return yield `${event({}, 'stop')}data: [DONE]\n\n`
+  }
+  const { name, args } = reply
+  yield event({ tool_calls: [{ index: 0, id: randomUUID(), type: 'function', function: { name, arguments: JSON.stringify(args) } }] })
+  yield `${event({}, 'tool_calls')}data: [DONE]\n\n`
 }
 
-/** Starts it on a free port of the loopback. Whoever started it closes it. */
-export async function startScriptedModel (): Promise<{ url: string, close (): Promise<void> }> {
+async function stream (reply: string | ToolCall, response: ServerResponse, msPerWord: number): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  for (const event of events(reply)) {
+    if (response.destroyed) return
+    response.write(event)
+    await setTimeout(msPerWord)
+  }
+  response.end()
+}
+
+/**
+ * Starts it on a free port of the loopback. Whoever started it closes it.
+ * @param msPerWord how long it thinks about each word
+ */
+export async function startScriptedModel (msPerWord = 0): Promise<{ url: string, close (): Promise<void> }> {
   const server = createServer((request, response) => {
-    json(request).then(body => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream(answer((body as { messages: Message[] }).messages)))
-    }).catch(() => response.destroy()) // who asked has left
+    json(request).then(body => stream(answer((body as { messages: Message[] }).messages), response, msPerWord)).catch(() => response.destroy()) // who asked has left
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

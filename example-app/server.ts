@@ -2,11 +2,16 @@
  * `npm start`: listens on HOST and PORT, says which URLs to paste into the dashboards, and closes on SIGTERM and SIGINT.
  */
 import closeWithGrace from 'close-with-grace'
+import playground from 'fastify-voice-agent/playground'
 import { createApp } from './app.js'
 
 const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
 
 const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
+
+// A page on / to call the agent from. It serves this machine alone.
+const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`
+app.register(playground, { retellPath: RETELL_PATH + inPath, millisPath: MILLIS_PATH + inPath })
 
 // Live calls may go on for DRAIN_TIMEOUT_MS and a last answer; a second signal ends the process at once.
 closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 10_000 }, async ({ err }) => {
@@ -15,11 +20,14 @@ closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 10_
 })
 
 try {
-  const address = (await app.listen({ host: HOST || '127.0.0.1', port: Number(PORT || 3000) })).replace(/^http/, 'ws')
+  const url = await app.listen({ host: HOST || '127.0.0.1', port: Number(PORT || 3000) })
+  const address = url.replace(/^http/, 'ws')
   const secret = VOICE_AGENT_SECRET === undefined ? '' : '/<VOICE_AGENT_SECRET>'
   console.log(`
 Retell  Custom LLM WebSocket URL  ${address}${RETELL_PATH}${secret}
 Millis  Custom LLM WebSocket URL  ${address}${MILLIS_PATH}${secret}
+
+Playground  ${url}
 
 Providers reach this machine through a tunnel: see "Trying it with real calls" in README.md.
 `)

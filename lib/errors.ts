@@ -24,6 +24,10 @@ export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forb
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
 
+/** The playground is asked for from another machine, or by another page. */
+export const PlaygroundError = createError<[]>('VOICE_AGENT_ERR_PLAYGROUND',
+  'The playground serves this machine alone: open it as http://localhost, without a tunnel, or register it with allowRemote', 403)
+
 /** The server is closing and takes no new calls. */
 export const ClosingError = createError<[]>('VOICE_AGENT_ERR_CLOSING', 'The server is closing', 503)
 

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 import ts from 'typescript'
 import { dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
 import { compile } from './helpers/compile.js'
-import { CUT, STALL, failures, hold, startModelServer, toolCallChunk, type Script } from './helpers/model-server.js'
+import { CUT, STALL, failures, hold, startScriptedModel, toolCallChunk, type Script } from '../lib/testing/scripted-model.js'
 import { runNode } from './helpers/process.js'
 import { startResponsesServer, type ResponsesScript } from './helpers/responses-server.js'
 import { messageFaults, type WireMessage } from './helpers/valid-messages.js'
@@ -80,7 +80,7 @@ const BRAINS: Brain[] = [{
   title: 'the AI SDK',
   file: 'ai-sdk.ts',
   async start () {
-    const server = await startModelServer()
+    const server = await startScriptedModel()
     return {
       env: { MODEL_URL: server.url },
       requests: server.requests,

@@ -9,7 +9,7 @@ import { toConfigError } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
-import { startModelServer, type ModelRequest } from './helpers/model-server.js'
+import { startScriptedModel, type ModelRequest } from '../lib/testing/scripted-model.js'
 
 type Variable = keyof typeof envSchema.properties
 
@@ -30,8 +30,8 @@ interface Setting {
 
 setEnv(t)
 
-const server = await startModelServer()
-const other = await startModelServer()
+const server = await startScriptedModel()
+const other = await startScriptedModel()
 t.teardown(() => Promise.all([server.close(), other.close()]))
 
 const OPEN = { RETELL_ALLOWLIST: '*' }

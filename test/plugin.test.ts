@@ -7,7 +7,7 @@ import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named,
 import { AT_ONCE, build, createApp, deferred, type LogLine } from './helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
-import { hold, startModelServer } from './helpers/model-server.js'
+import { hold, startScriptedModel } from '../lib/testing/scripted-model.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 
 const OPEN = { ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
@@ -45,7 +45,7 @@ function wsUrl (address: string): string {
 }
 
 async function startModel (t: Test) {
-  const server = await startModelServer()
+  const server = await startScriptedModel()
   t.teardown(() => server.close())
   return server
 }

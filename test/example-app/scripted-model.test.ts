@@ -93,7 +93,7 @@ t.test('the server outlives a request that breaks off, and one it cannot read, a
   await t.rejects(ask('{'))
 
   const events = await (await ask(JSON.stringify({ messages: [user('Hi')] }))).text()
-  t.match(events, APOLOGY)
+  t.equal(Array.from(events.matchAll(/"content":"(.*?)"/g), ([, word]) => word).join(''), APOLOGY)
   t.ok(events.endsWith('data: [DONE]\n\n'))
   t.match(await (await ask(JSON.stringify({ messages: [user('Tuesday')] }))).text(), /"tool_calls":\[.*find_slot.*"finish_reason":"tool_calls"/s)
   await model.close()

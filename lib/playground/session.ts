@@ -1,0 +1,148 @@
+/**
+ * One page's connection: a call that the page places by remote control.
+ */
+import { Type, type Static } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { MillisCaller, RetellCaller, type DialError, type DialTarget, type Finding, type Reply, type WireFrame } from '../testing/index.js'
+import type { FromPage, ToPage, TurnState } from './wire.js'
+
+/** Where the app takes calls. */
+export interface Routes {
+  /** Of Retell's route, with its secret where it has one. */
+  readonly retellPath: string
+  /** Likewise of Millis'. */
+  readonly millisPath: string
+}
+
+const Command = Type.Union([
+  Type.Object({ type: Type.Literal('place'), provider: Type.Union([Type.Literal('retell'), Type.Literal('millis')]), wordsPerMinute: Type.Optional(Type.Number({ minimum: 30, maximum: 1000 })) }),
+  Type.Object({ type: Type.Literal('say'), text: Type.String({ minLength: 1, maxLength: 10_000 }) }),
+  Type.Object({ type: Type.Union([Type.Literal('remind'), Type.Literal('drop'), Type.Literal('hang-up')]) })
+])
+const commands = TypeCompiler.Compile(Command)
+
+// For as long as somebody looks at it.
+const TIMEOUT_MS = 2 ** 31 - 1
+
+/** Over when its connection is. */
+export class PlaygroundSession {
+  readonly #app: DialTarget
+  readonly #routes: Routes
+  readonly #send: (message: ToPage) => void
+  #call: RetellCaller | MillisCaller | undefined
+  #isPlacing = false
+  #isOver = false
+
+  constructor (app: DialTarget, routes: Routes, send: (message: ToPage) => void) {
+    this.#app = app
+    this.#routes = routes
+    this.#send = send
+  }
+
+  /** Does what the page wants, or says why not. Never rejects. */
+  async receive (text: string): Promise<void> {
+    try {
+      const command: unknown = JSON.parse(text)
+      if (!commands.Check(command)) throw new Error('not a command of the playground')
+      await this.#do(command)
+    } catch (error) {
+      this.#send({ type: 'refused', message: (error as Error).message })
+    }
+  }
+
+  /** The page has gone: the caller hangs up. */
+  async close (): Promise<void> {
+    this.#isOver = true
+    if (this.#call?.end === undefined) await this.#call?.hangUp()
+  }
+
+  async #do (command: Static<typeof Command> & FromPage): Promise<void> {
+    if (command.type === 'place') return await this.#place(command)
+    const call = this.#call
+    if (call === undefined) throw new Error('no call was placed')
+    switch (command.type) {
+      case 'say':
+        call.ask(command.text)
+        return
+      case 'remind':
+        if (!('remind' in call)) throw new Error('Millis has no reminders')
+        call.remind()
+        return
+      case 'drop':
+        await call.drop()
+        if (call.end === undefined) this.#send({ type: 'dialled-again' })
+        return
+      case 'hang-up':
+        await call.hangUp()
+    }
+  }
+
+  async #place ({ provider, wordsPerMinute }: Extract<FromPage, { type: 'place' }>): Promise<void> {
+    if (this.#isPlacing || (this.#call !== undefined && this.#call.end === undefined)) throw new Error('a call is on')
+    const options = { timeoutMs: TIMEOUT_MS, ...(wordsPerMinute !== undefined && { wordsPerMinute }) }
+    this.#isPlacing = true
+    try {
+      const call = this.#call = provider === 'retell'
+        ? await this.#fromAdmitted(address => RetellCaller.place(this.#app, { ...options, ...address, path: this.#routes.retellPath, callType: 'web_call' }))
+        : await this.#fromAdmitted(address => MillisCaller.place(this.#app, { ...options, ...address, path: this.#routes.millisPath }))
+      if (this.#isOver) await call.hangUp()
+      else this.#follow(call)
+    } finally {
+      this.#isPlacing = false
+    }
+  }
+
+  // From this machine, which is on the allowlist of whoever tries things out, or else from where the provider calls.
+  async #fromAdmitted<Caller> (place: (options: { address?: string }) => Promise<Caller>): Promise<Caller> {
+    try {
+      return await place({ address: '127.0.0.1' })
+    } catch (error) {
+      if ((error as DialError).status !== 403) throw error
+      return await place({})
+    }
+  }
+
+  #follow (call: RetellCaller | MillisCaller): void {
+    this.#send({ type: 'placed', id: 'callId' in call ? call.callId : call.sessionId, atMs: call.elapsedMs })
+    const frame = (frame: WireFrame): void => this.#send({ type: 'frame', ...frame })
+    const finding = ({ code, message, atMs }: Finding): void => this.#send({ type: 'finding', code, message, atMs })
+    const reply = (reply: Reply): void => void this.#watch(call, reply, call.replies.indexOf(reply)) // eslint-disable-line no-void
+    // What came with the answer, and what will come.
+    call.frames.forEach(frame)
+    call.findings.forEach(finding)
+    call.replies.forEach(reply)
+    call.events.on('frame', frame).on('finding', finding).on('reply', reply)
+    void call.ended.then(end => this.#send({ type: 'ended', ...end })) // eslint-disable-line no-void
+  }
+
+  // Never rejects.
+  async #watch (call: RetellCaller | MillisCaller, reply: Reply, index: number): Promise<void> {
+    const show = (): void => this.#send({ type: 'turn', turn: toState(reply, index), atMs: call.elapsedMs })
+    show()
+    let words = 0
+    for await (const text of reply) {
+      const { firstTokenMs, firstSentenceMs } = toState(reply, index)
+      this.#send({ type: 'words', index, text, wordsMs: reply.wordsMs.slice(words), atMs: call.elapsedMs, ...(firstTokenMs !== undefined && { firstTokenMs }), ...(firstSentenceMs !== undefined && { firstSentenceMs }) })
+      words = reply.wordsMs.length
+    }
+    show()
+    await reply.over()
+    show()
+  }
+}
+
+function toState ({ id, reason, askedMs, text, outcome, wordsMs, heard, firstTokenMs, firstSentenceMs, durationMs }: Reply, index: number): TurnState {
+  return {
+    index,
+    id,
+    reason,
+    askedMs,
+    text,
+    outcome,
+    wordsMs,
+    ...(heard !== undefined && { heard }),
+    ...(firstTokenMs !== undefined && { firstTokenMs }),
+    ...(firstSentenceMs !== undefined && { firstSentenceMs }),
+    ...(durationMs !== undefined && { durationMs })
+  }
+}
