@@ -149,6 +149,13 @@ export interface Call {
    */
   record (entry: ToolAction, turn?: Turn): boolean
   /**
+   * Counts what a model was asked and answered towards `limits.maxTokensPerCall`, at which the call is ended with a
+   * goodbye. The built-in agent counts by itself: an estimate of four bytes a token, as an answer that is cut off has no
+   * figures.
+   * @throws VOICE_AGENT_ERR_ACTION when it is no number, or below 0
+   */
+  countTokens (tokens: number): void
+  /**
    * Has the app wait for work that goes on after its turn, or after its call: on `app.close()` for at most 5,000 ms,
    * before `onClose` hooks take away what it works with. A rejection is logged.
    */

@@ -24,6 +24,9 @@ export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forb
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
 
+/** A ceiling on calls is reached: of all, of those from one address, of those not started, or of new ones in a second. The log says which. */
+export const LimitError = createError<[]>('VOICE_AGENT_ERR_LIMIT', 'The server takes no more calls at the moment', 503)
+
 /** The playground is asked for from another machine, or by another page. */
 export const PlaygroundError = createError<[]>('VOICE_AGENT_ERR_PLAYGROUND',
   'The playground serves this machine alone: open it as http://localhost, without a tunnel, or register it with allowRemote', 403)

@@ -8,9 +8,11 @@ import type { LogLevel, RouteShorthandOptions } from 'fastify'
 import type { AzureOptions } from './agents/model-server-options.js'
 import type { OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
+import type { Goodbye } from './call/limits.js'
 import type { Fallback, Filler } from './call/stand-in.js'
 import { ConfigError } from './errors.js'
 import type { MillisControlFrames } from './protocols/millis/frames.js'
+import type { CallCeiling, Ceiling } from './telemetry/refusals.js'
 
 /** Options of the Retell route. */
 export interface RetellOptions {
@@ -44,14 +46,41 @@ export interface DeadlineOptions {
   fillerMs?: number
 }
 
+/** How much is too much; 0 = no ceiling. New calls are refused with 503, a call that is too long or too busy is ended with a goodbye. */
+export interface LimitOptions {
+  /** Calls at the same time, those included that wait for their provider to dial again. `MAX_CALLS`, default 1,000: some 10 % of one core, where nobody talks. */
+  maxCalls?: number
+  /** Calls from one address. `MAX_CALLS_PER_ADDRESS`, default 1,000: a provider has one address, or few. */
+  maxCallsPerAddress?: number
+  /** Sockets whose call has not been introduced. `MAX_UNSTARTED_CALLS`, default 500; none stays for longer than 30 s. */
+  maxUnstartedCalls?: number
+  /** New sockets in a second. `MAX_UPGRADES_PER_SECOND`, default 1,000: all calls of another node may come at once. */
+  maxUpgradesPerSecond?: number
+  /** Frames of one call in a second, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
+  maxFramesPerSecond?: number
+  /** Bytes read of one call. `MAX_BYTES_PER_CALL`, default 16 GiB: Retell repeats the whole call in each update, which comes to half of that in 2 h. */
+  maxBytesPerCall?: number
+  /** Turns of one call, those superseded included. `MAX_TURNS_PER_CALL`, default 2,000: one every 4 s for 2 h. */
+  maxTurnsPerCall?: number
+  /** `MAX_CALL_DURATION_MS`, default 7,200,000: Retell's own maximum. */
+  maxCallDurationMs?: number
+  /** What the models of one call read and write, as {@link Call.countTokens} is told. `MAX_TOKENS_PER_CALL`, default 10,000,000: a talkative call of 2 h. */
+  maxTokensPerCall?: number
+  /** What the caller hears when a call is ended for one of these. Default `I am sorry, we have to end our call here. Goodbye.`. */
+  goodbye?: Goodbye
+}
+
 /** Options of `app.register(voiceAgentPlugin, options)`. All are optional, and win over the environment. */
 export interface VoiceAgentOptions extends CallHooks {
   /** `false` = no Retell route. */
   retell?: false | RetellOptions
   /** `false` = no Millis route. */
   millis?: false | MillisOptions
-  /** A path segment callers must know: `/llm-websocket/<secret>/:call_id`, `/millis/<secret>`. `VOICE_AGENT_SECRET`, default none. */
-  secret?: string
+  /** A path segment callers must know: `/llm-websocket/<secret>/:call_id`, `/millis/<secret>`; of several each is right. `VOICE_AGENT_SECRET`, default none. */
+  secret?: string | readonly string[]
+  /** Only calls that the app placed itself are taken: those whose ids `app.admitCall()` was told. `ADMITTED_CALLS_ONLY`, default false. */
+  admittedCallsOnly?: boolean
+  limits?: LimitOptions
   /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For is believed. `TRUSTED_PROXIES`, default none. */
   trustedProxies?: string | readonly string[]
   /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is known. */
@@ -95,6 +124,9 @@ const Text = (option: string) => Type.String({ title: option, description: 'text
 const Milliseconds = (option: string, ms: number, maximum: number) => Type.Integer({
   title: option, description: `milliseconds, 0 to ${maximum}`, default: ms, minimum: 0, maximum
 })
+const Ceiling = (option: keyof LimitOptions, most: number) => Type.Integer({
+  title: `limits.${option}`, description: 'a whole number, 0 = no ceiling', default: most, minimum: 0, maximum: Number.MAX_SAFE_INTEGER
+})
 const OptionalText = (option: string) => Type.Optional(Type.String({ title: option, description: 'text' }))
 
 /** The environment variables the plugin reads, as JSON schema. */
@@ -105,8 +137,20 @@ export const envSchema = Type.Object({
   MILLIS_PATH: Path('millis.path', '/millis'),
   MILLIS_ALLOWLIST: List('millis.allowlist'),
   VOICE_AGENT_SECRET: Type.Optional(Type.String({
-    title: 'secret', description: 'at least one letter, digit or one of . _ ~ -, and nothing else', pattern: '^[A-Za-z0-9._~-]+$'
+    title: 'secret',
+    description: 'at least one letter, digit or one of . _ ~ -, and nothing else; several are separated by commas',
+    pattern: '^[A-Za-z0-9._~-]+(,[A-Za-z0-9._~-]+)*$'
   })),
+  ADMITTED_CALLS_ONLY: Type.Boolean({ title: 'admittedCallsOnly', description: 'true or false', default: false }),
+  MAX_CALLS: Ceiling('maxCalls', 1_000),
+  MAX_CALLS_PER_ADDRESS: Ceiling('maxCallsPerAddress', 1_000),
+  MAX_UNSTARTED_CALLS: Ceiling('maxUnstartedCalls', 500),
+  MAX_UPGRADES_PER_SECOND: Ceiling('maxUpgradesPerSecond', 1_000),
+  MAX_FRAMES_PER_SECOND: Ceiling('maxFramesPerSecond', 100),
+  MAX_BYTES_PER_CALL: Ceiling('maxBytesPerCall', 16 * 1024 ** 3),
+  MAX_TURNS_PER_CALL: Ceiling('maxTurnsPerCall', 2_000),
+  MAX_CALL_DURATION_MS: Ceiling('maxCallDurationMs', 2 * HOUR_MS),
+  MAX_TOKENS_PER_CALL: Ceiling('maxTokensPerCall', 10_000_000),
   TRUSTED_PROXIES: List('trustedProxies'),
   FIRST_TOKEN_TIMEOUT_MS: Milliseconds('deadlines.firstTokenMs', 5_000, HOUR_MS),
   TOKEN_GAP_TIMEOUT_MS: Milliseconds('deadlines.tokenGapMs', 5_000, HOUR_MS),
@@ -143,7 +187,20 @@ const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false
 const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number() })),
   millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }) })),
-  secret: Type.String(),
+  secret: StringList,
+  admittedCallsOnly: Type.Boolean(),
+  limits: members({
+    maxCalls: Type.Number(),
+    maxCallsPerAddress: Type.Number(),
+    maxUnstartedCalls: Type.Number(),
+    maxUpgradesPerSecond: Type.Number(),
+    maxFramesPerSecond: Type.Number(),
+    maxBytesPerCall: Type.Number(),
+    maxTurnsPerCall: Type.Number(),
+    maxCallDurationMs: Type.Number(),
+    maxTokensPerCall: Type.Number(),
+    goodbye: Line
+  }),
   trustedProxies: StringList,
   openai: members({
     apiKey: Type.String(),
@@ -197,15 +254,25 @@ function innermost (error: ValueError): ValueError {
 }
 
 /** The options as the environment would have them, to be laid over it. */
-export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number>> {
-  const { retell, millis, openai, deadlines } = options
+export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number | boolean>> {
+  const { retell, millis, openai, deadlines, limits } = options
   return withoutUndefined({
     RETELL_PATH: retell ? retell.path : undefined,
     RETELL_ALLOWLIST: retell ? joined(retell.allowlist) : undefined,
     RETELL_CALL_DETAILS_TIMEOUT_MS: retell ? retell.callDetailsTimeoutMs : undefined,
     MILLIS_PATH: millis ? millis.path : undefined,
     MILLIS_ALLOWLIST: millis ? joined(millis.allowlist) : undefined,
-    VOICE_AGENT_SECRET: options.secret,
+    VOICE_AGENT_SECRET: joined(options.secret),
+    ADMITTED_CALLS_ONLY: options.admittedCallsOnly,
+    MAX_CALLS: limits?.maxCalls,
+    MAX_CALLS_PER_ADDRESS: limits?.maxCallsPerAddress,
+    MAX_UNSTARTED_CALLS: limits?.maxUnstartedCalls,
+    MAX_UPGRADES_PER_SECOND: limits?.maxUpgradesPerSecond,
+    MAX_FRAMES_PER_SECOND: limits?.maxFramesPerSecond,
+    MAX_BYTES_PER_CALL: limits?.maxBytesPerCall,
+    MAX_TURNS_PER_CALL: limits?.maxTurnsPerCall,
+    MAX_CALL_DURATION_MS: limits?.maxCallDurationMs,
+    MAX_TOKENS_PER_CALL: limits?.maxTokensPerCall,
     TRUSTED_PROXIES: joined(options.trustedProxies),
     FIRST_TOKEN_TIMEOUT_MS: deadlines?.firstTokenMs,
     TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,
@@ -223,6 +290,22 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     AGENT_INSTRUCTIONS: openai?.instructions,
     AGENT_GREETING: openai?.greeting
   })
+}
+
+/** The ceilings, of which 0 is none. */
+export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling, number>> {
+  const ceiling = (limit: number): number => limit === 0 ? Infinity : limit
+  return {
+    maxCalls: ceiling(config.MAX_CALLS),
+    maxCallsPerAddress: ceiling(config.MAX_CALLS_PER_ADDRESS),
+    maxUnstartedCalls: ceiling(config.MAX_UNSTARTED_CALLS),
+    maxUpgradesPerSecond: ceiling(config.MAX_UPGRADES_PER_SECOND),
+    maxFramesPerSecond: ceiling(config.MAX_FRAMES_PER_SECOND),
+    maxBytesPerCall: ceiling(config.MAX_BYTES_PER_CALL),
+    maxTurnsPerCall: ceiling(config.MAX_TURNS_PER_CALL),
+    maxCallDurationMs: ceiling(config.MAX_CALL_DURATION_MS),
+    maxTokensPerCall: ceiling(config.MAX_TOKENS_PER_CALL)
+  }
 }
 
 /** Turns what @fastify/env found wrong into one message that names variable, option and what is accepted. */

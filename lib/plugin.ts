@@ -1,14 +1,15 @@
 /**
  * What registering does, read top to bottom.
  */
-import { randomUUID } from 'node:crypto'
 import env from '@fastify/env'
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RawData, WebSocket } from 'ws'
 import { parseAllowlist } from './admission/allowlist.js'
+import { AdmittedCalls, type AdmitCallOptions } from './admission/admitted-calls.js'
+import { Ceilings } from './admission/ceilings.js'
 import { trustProxies } from './admission/client-address.js'
-import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from './admission/guard.js'
+import { admitsSomebody, createGuard, readDialledUrl, seatOf, type GuardSettings } from './admission/guard.js'
 import { secretCheck } from './admission/secret.js'
 import type { Agent } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
@@ -17,12 +18,13 @@ import { answer, type CallHost, type LiveCall } from './call/call.js'
 import { Connection } from './call/connection.js'
 import { drain, within } from './call/drain.js'
 import { HookRunner } from './call/hooks.js'
+import { createGoodbye } from './call/limits.js'
 import { Pulse } from './call/pulse.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
 import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
-import { checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
+import { ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
@@ -35,6 +37,12 @@ declare module 'fastify' {
     agent: Agent
     /** The live calls of the plugin registered here. */
     calls: Calls
+    /**
+     * Expects a call that the app placed itself, as the provider's REST API told its id (Retell's call_id, Millis'
+     * session_id). With `admittedCallsOnly` no other is taken. It is expected until `ttlMs` have passed, or it is over.
+     * @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range
+     */
+    admitCall (callId: string, options?: AdmitCallOptions): void
   }
 }
 
@@ -60,6 +68,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
   checkOptions(options)
   const calls = new CallRegistry<LiveCall>()
   fastify.decorate('calls', calls)
+  const admitted = new AdmittedCalls()
+  fastify.decorate('admitCall', (callId, options) => admitted.admit(callId, options))
 
   await fastify.register(async function voiceAgentRoutes (scope) {
     const config = await readEnv(scope, options)
@@ -71,6 +81,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const closing = closingOf(fastify)
     const isClosing = (): boolean => closing.isClosing
     const hooks = new HookRunner(options)
+    const limits = ceilingsOf(config)
+    const expects = (callId: string): boolean => !config.ADMITTED_CALLS_ONLY || admitted.has(callId)
     const host: CallHost = {
       calls,
       hooks,
@@ -85,6 +97,9 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: config.RECONNECT_GRACE_MS,
+      limits: { ...limits, goodbye: createGoodbye(options.limits?.goodbye) },
+      expects,
+      over: callId => admitted.delete(callId),
       bindLog: hasOwnLogs ? bindInPlace : bindChild,
       isClosing,
       ask: turn => fastify.agent(turn)
@@ -92,8 +107,15 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const connections = new Map<WebSocket, Connection>()
     const pulse = new Pulse()
     const shared = {
-      knowsSecret: secretCheck(config.VOICE_AGENT_SECRET),
+      knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
+      ceilings: new Ceilings(limits, {
+        get all () { return calls.size },
+        get unstarted () { return Array.from(calls).filter(call => !call.hasBegun).length }
+      }),
+      refusals: calls.refusals,
+      expects,
+      goesOn: (callId: string) => calls.get(callId) !== undefined,
       isClosing
     }
 
@@ -129,17 +151,19 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     function take (socket: WebSocket, request: FastifyRequest, route: Route, hasSecret: boolean): void {
       // It was admitted before the app began to close, and would keep it from closing.
       if (closing.isClosing) return socket.terminate()
-      const { callId = randomUUID(), placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
+      const { callId, placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
       if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
       const connection = new Connection(socket, route.newProtocol())
       connections.set(socket, connection)
       pulse.add(connection)
       socket.on('message', receive).on('pong', hear).on('close', close)
+      const seat = seatOf(request)
       releaseUpgrade(socket, request, fail)
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
       answer(host, callId, connection, request.log)
+      shared.ceilings.start(seat)
     }
 
     // The same for all sockets, as each would hold its own for hours.
@@ -168,6 +192,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       await Promise.all(Array.from(connections.keys(), closed))
       // What the app still writes down of its calls comes before its database is closed.
       await within(HOOKS_TIMEOUT_MS, hooks.settled())
+      admitted.clear()
     })
   }, {
     prefix: options.prefix ?? '',

@@ -145,8 +145,13 @@ function gateOf (server: Server): UpgradeGate {
   return gate
 }
 
-// What @fastify/websocket leaves on a request that it hands to the router. The gate's listener comes behind those of the
-// app, having been attached when everything was loaded.
+// The gate's listener comes behind those of the app, having been attached when everything was loaded.
 function isDispatched (request: IncomingMessage): boolean {
-  return Object.getOwnPropertySymbols(request).some(({ description }) => description === 'ws-socket')
+  return upgradingSocket(request) !== undefined
+}
+
+/** The socket of an upgrade that was handed to the router. `undefined` for a request that is none. */
+export function upgradingSocket (request: IncomingMessage): Duplex | undefined {
+  const mark = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'ws-socket')
+  return mark && (request as unknown as Record<symbol, Duplex>)[mark]
 }

@@ -2,12 +2,15 @@ import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import env from '@fastify/env'
 import { Type } from '@sinclair/typebox'
+import FakeTimers from '@sinonjs/fake-timers'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { envSchema, type Agent, type VoiceAgentOptions } from '../lib/index.js'
+import type { LiveCall } from '../lib/call/call.js'
+import { PULSE_MS } from '../lib/call/pulse.js'
 import { toConfigError } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
-import { dial, dialRetell, millis, retell } from './helpers/caller.js'
+import { dial, dialRetell, millis, retell, type Caller } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
 import { startScriptedModel, type ModelRequest } from '../lib/testing/scripted-model.js'
 
@@ -65,6 +68,42 @@ async function greeted (t: Test, app: FastifyInstance): Promise<string> {
   const caller = await dialRetell(t, app)
   caller.send(retell.details())
   return (await caller.response(0)).map(({ content }) => content).join('')
+}
+
+// Who is let in, of three that come at the same moment.
+async function seated (t: Test, app: FastifyInstance): Promise<number> {
+  const callers = await Promise.allSettled([1, 2, 3].map(n => dialRetell(t, app, `call_${n}`)))
+  return callers.filter(({ status }) => status === 'fulfilled').length
+}
+
+// How many of forty things that a caller may do a ceiling lets through.
+function passed (send: (caller: Caller, n: number) => void) {
+  return async (t: Test, app: FastifyInstance): Promise<number> => {
+    const caller = await dialRetell(t, app)
+    caller.send(retell.details())
+    await caller.response(0)
+    for (let n = 1; n <= 40; n++) {
+      const heard = caller.frames.length
+      send(caller, n)
+      // As soon as it is too much the server reads no more, not even pings.
+      while (caller.frames.length === heard) await nextLoopTurn()
+      if (caller.frames.some(({ end_call: isEnd }) => isEnd)) return n - 1
+    }
+    return Infinity
+  }
+}
+
+// How long a call may be, in ms.
+async function lasted (t: Test, app: FastifyInstance): Promise<number> {
+  const clock = FakeTimers.install({ toFake: ['performance'] })
+  t.teardown(() => clock.uninstall())
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details())
+  await caller.response(0)
+  const call = app.calls.get('call_1') as LiveCall
+  for (; app.calls.refusals.maxCallDurationMs === 0; call.pulse()) clock.tick(PULSE_MS)
+  clock.uninstall()
+  return clock.now
 }
 
 // How long Retell's begin message is waited for.
@@ -189,6 +228,68 @@ const SETTINGS: Setting[] = [
       }
       return admitted
     }
+  },
+  {
+    variable: 'ADMITTED_CALLS_ONLY',
+    with: OPEN,
+    inEnv: 'true',
+    option: { admittedCallsOnly: false },
+    expected: [3, 1, 3],
+    observe: (t, app) => {
+      app.admitCall('call_2')
+      return seated(t, app)
+    }
+  },
+  { variable: 'MAX_CALLS', with: OPEN, inEnv: '2', option: { limits: { maxCalls: 1 } }, expected: [3, 2, 1], observe: seated },
+  { variable: 'MAX_CALLS_PER_ADDRESS', with: OPEN, inEnv: '2', option: { limits: { maxCallsPerAddress: 1 } }, expected: [3, 2, 1], observe: seated },
+  { variable: 'MAX_UNSTARTED_CALLS', with: OPEN, inEnv: '2', option: { limits: { maxUnstartedCalls: 1 } }, expected: [3, 2, 1], observe: seated },
+  { variable: 'MAX_UPGRADES_PER_SECOND', with: OPEN, inEnv: '2', option: { limits: { maxUpgradesPerSecond: 0 } }, expected: [3, 2, 3], observe: seated },
+  {
+    variable: 'MAX_FRAMES_PER_SECOND',
+    with: OPEN,
+    inEnv: '2',
+    option: { limits: { maxFramesPerSecond: 1 } },
+    // Ten seconds' worth, of which the call's details are one.
+    expected: [Infinity, 19, 9],
+    observe: passed(caller => caller.send(retell.ping()))
+  },
+  {
+    variable: 'MAX_BYTES_PER_CALL',
+    with: OPEN,
+    inEnv: '10000',
+    option: { limits: { maxBytesPerCall: 5000 } },
+    expected: [Infinity, 9, 4],
+    observe: passed(caller => caller.send(JSON.stringify(retell.ping()).padEnd(1000)))
+  },
+  {
+    variable: 'MAX_TURNS_PER_CALL',
+    with: OPEN,
+    inEnv: '8',
+    option: { limits: { maxTurnsPerCall: 3 } },
+    // The greeting is one.
+    expected: [Infinity, 7, 2],
+    observe: passed((caller, n) => caller.send(retell.request(n, 'Hi')))
+  },
+  {
+    variable: 'MAX_TOKENS_PER_CALL',
+    with: OPEN,
+    agent: ({ call, reason }) => {
+      if (reason === 'response') call.countTokens(500_000)
+      return 'Yes'
+    },
+    inEnv: '1000000',
+    option: { limits: { maxTokensPerCall: 600_000 } },
+    expected: [20, 2, 1],
+    observe: passed((caller, n) => caller.send(retell.request(n, 'Hi')))
+  },
+  {
+    variable: 'MAX_CALL_DURATION_MS',
+    with: OPEN,
+    inEnv: '60000',
+    option: { limits: { maxCallDurationMs: 20_000 } },
+    // It is looked at every 5 s.
+    expected: [7_205_000, 65_000, 25_000],
+    observe: lasted
   },
   {
     variable: 'TRUSTED_PROXIES',
@@ -394,6 +495,11 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['MILLIS_ALLOWLIST', '1.2.3.4;1.2.3.5', allowlist => ({ millis: { allowlist } }), /CIDR ranges/],
   ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
+  ['VOICE_AGENT_SECRET', 'opensesame,', secret => ({ secret: String(secret).split(',') }), /several are separated by commas/],
+  ['MAX_CALLS', '-1', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
+  ['MAX_CALLS', '1.5', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
+  ['MAX_CALLS', '', maxCalls => ({ limits: { maxCalls } }), /a whole number, 0 = no ceiling/],
+  ['ADMITTED_CALLS_ONLY', '1', admittedCallsOnly => ({ admittedCallsOnly }), /true or false/],
   ['TRUSTED_PROXIES', '*', trustedProxies => ({ trustedProxies }), /"\*" .* CIDR ranges/],
   ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /"0.0.0.0\/0" .* CIDR ranges/],
   ['TRUSTED_PROXIES', 'loopback', trustedProxies => ({ trustedProxies: [trustedProxies] }), /"loopback" .* CIDR ranges/],
@@ -442,7 +548,10 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ millis: 'no' }, 'option millis must be false or an object'],
     [{ millis: { callDetailsTimeoutMs: 5 } }, 'option millis.callDetailsTimeoutMs: Unexpected property'],
     [{ millis: { controlFrames: { endCall: {} } } }, 'option millis.controlFrames.endCall: Expected function'],
-    [{ secret: 5 }, 'VOICE_AGENT_SECRET (option secret) must be at least one letter, digit or one of . _ ~ -, and nothing else'],
+    [{ secret: 5 }, 'VOICE_AGENT_SECRET (option secret) must be at least one letter, digit or one of . _ ~ -, and nothing else; several are separated by commas'],
+    [{ limits: { maxCalls: '5' } }, 'MAX_CALLS (option limits.maxCalls) must be a whole number, 0 = no ceiling'],
+    [{ limits: { goodbye: 5 } }, 'option limits.goodbye must be a string or a function'],
+    [{ admittedCallsOnly: 'yes' }, 'ADMITTED_CALLS_ONLY (option admittedCallsOnly) must be true or false'],
     [{ trustedProxies: true }, 'TRUSTED_PROXIES (option trustedProxies) must be addresses and CIDR ranges, separated by commas'],
     [{ openai: 'sk-secret' }, 'option openai: Expected object'],
     [{ openai: { key: 'sk-secret' } }, 'option openai.key: Unexpected property'],

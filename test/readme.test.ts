@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import * as errors from '../lib/errors.js'
 import { dialUrl, retell } from './helpers/caller.js'
 import { runNode } from './helpers/process.js'
 
@@ -36,6 +37,13 @@ t.test('it is short, and begins with the two commands', async t => {
   t.ok(lines.length <= 300)
   t.match(lines[3], /^npm ci && npm start/)
   t.match(lines[4], /^npm ci && npm test/)
+})
+
+t.test('every error stands in docs/errors.md', async t => {
+  const text = readFileSync('docs/errors.md', 'utf8')
+  const codes = Object.values(errors).map(error => new error('x' as never, 0 as never)).flatMap(error => 'code' in error ? [String(error.code)] : [])
+  t.ok(codes.length > 10)
+  for (const code of codes) t.ok(text.includes(`\`${code}\``), code)
 })
 
 t.test('every outcome in docs/failures.md is shown by the test it names', async t => {

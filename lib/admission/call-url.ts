@@ -19,6 +19,11 @@ export interface CallUrl {
 const PLACEHOLDER = '{call_id}'
 const SAFE_ID = /^(?!\.{1,2}$)[\w.~:@-]{1,256}$/
 
+/** Could it be a provider's id of a call? See {@link CallUrl.callId}. */
+export function isCallId (id: string): boolean {
+  return SAFE_ID.test(id)
+}
+
 /**
  * Takes apart the URL a provider dialled: `[/<secret>][/{call_id}]/<call id>`. Empty path segments are skipped. Never
  * throws; what cannot be decoded is `undefined`.
@@ -33,7 +38,7 @@ export function readCallUrl (rest: string, query: string, hasSecret: boolean): C
   if (placeholder) path.shift()
 
   const id = path.length === 0 ? idInQuery(query) : path[0]
-  const usable = path.length < 2 && id !== undefined && SAFE_ID.test(id)
+  const usable = path.length < 2 && id !== undefined && isCallId(id)
   return { secret, callId: usable ? id : undefined, placeholder }
 }
 

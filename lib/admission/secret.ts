@@ -1,18 +1,22 @@
 /**
- * The shared secret of the routes.
+ * The shared secrets of the routes.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 /**
  * Makes the check of what a caller presents as the secret. How long the check takes tells neither how much of it was
- * right nor how long the secret is.
- * @param secret an empty one is matched by nothing
+ * right, nor which one, nor how long a secret is.
+ * @param secrets each one is right: while a secret is changed there are two. An empty one is matched by nothing
  * @returns `undefined` when there is no secret to know
  */
-export function secretCheck (secret: string | undefined): ((candidate: string | undefined) => boolean) | undefined {
-  if (secret === undefined) return undefined
-  const expected = digest(secret)
-  return candidate => candidate !== undefined && candidate !== '' && timingSafeEqual(digest(candidate), expected)
+export function secretCheck (secrets: readonly string[]): ((candidate: string | undefined) => boolean) | undefined {
+  if (secrets.length === 0) return undefined
+  const expected = secrets.map(digest)
+  return candidate => {
+    if (candidate === undefined || candidate === '') return false
+    const presented = digest(candidate)
+    return expected.filter(each => timingSafeEqual(each, presented)).length > 0
+  }
 }
 
 // Digests are of one length, which is what timingSafeEqual asks for.

@@ -166,7 +166,7 @@ function madeUpTurn (call: Call, log: Turn['log'], signal: AbortSignal): Turn {
   const facts = { id, provider, from, to, direction, metadata, variables, details, completedTurns }
   // Nothing is recorded, and so no tool runs.
   const refuseNow = () => { throw new CallEndedError() }
-  const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record: refuseNow, waitUntil: refuseNow }
+  const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record: refuseNow, waitUntil: refuseNow, countTokens () {} }
   const said = { role: 'user' as const, content: 'Hello?' }
   return { id: 'probe', reason: 'response', call: { ...facts, ...control, state: {}, log }, transcript: [said], messages: [said], signal, log }
 }

@@ -38,11 +38,14 @@ export class ModelClient {
 
   /**
    * Resolves with an answer that is going to stream.
+   * @param asking told of the request before it is sent
    * @throws the `openai` package's errors; the reason of an aborted signal as it is
    */
-  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal): Promise<Answer> {
+  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<Answer> {
     const request = await this.#request
-    const answer = await this.#transport.post({ ...request, body: JSON.stringify({ ...this.#params, ...params }), signal }).catch(error => {
+    const body = JSON.stringify({ ...this.#params, ...params })
+    asking(body)
+    const answer = await this.#transport.post({ ...request, body, signal }).catch(error => {
       throw signal.aborted ? error : connectionError(error)
     })
     if (answer.head.status < 200 || answer.head.status > 299) throw await refusal(answer)

@@ -13,6 +13,7 @@ import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
 import { isTool, type Tool } from './tool.js'
+import { estimateTokens } from './token-estimate.js'
 import type { Answer } from './transport.js'
 
 /** The model that is asked when no other is named. */
@@ -95,7 +96,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       ask: (messages, choice) => new Completion(turn, tools.length > 0, client.ask({
         messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
         ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
-      }, turn.signal))
+      }, turn.signal, body => turn.call.countTokens(estimateTokens(body))))
     })
   }
 

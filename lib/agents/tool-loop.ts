@@ -7,6 +7,7 @@ import { ModelError } from '../errors.js'
 import { findLine } from '../line.js'
 import { failed, type ToolOutcome } from './ledger.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
+import { estimateTokens } from './token-estimate.js'
 import type { Tool, ToolArguments } from './tool.js'
 
 /** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */
@@ -99,6 +100,8 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
       }
     } catch (error) {
       if (!turn.signal.aborted) throw answer.explain(error)
+    } finally {
+      turn.call.countTokens(estimateTokens(text))
     }
     if (turn.signal.aborted) return
     const toolCalls = answer.complete(hasSpoken)

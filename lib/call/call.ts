@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, isAction, transferCall } from '../agent.js'
 import type {
@@ -5,10 +6,12 @@ import type {
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
+import type { CallCeiling } from '../telemetry/refusals.js'
 import type { TurnReport } from '../telemetry/report.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
+import { Usage, type CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
 import { Floor, type Speaker } from './speaker.js'
 import type { Spoken } from './spoken.js'
@@ -21,6 +24,9 @@ const START_HOOK_TIMEOUT_MS = 2_000
 // The frame that ends a call is not proven for Millis, so that it may not be understood.
 const HANG_UP_TIMEOUT_MS = 10_000
 
+// Long enough for a goodbye; then the call is over, whether or not the provider agrees.
+const GOODBYE_TIMEOUT_MS = 20_000
+
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
@@ -30,6 +36,11 @@ const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 export interface CallHost extends TurnSettings {
   readonly calls: CallRegistry<LiveCall>
   readonly hooks: HookRunner
+  readonly limits: CallLimits
+  /** Does the app expect a call with this id, or any call? Of ids in URLs it was asked before. */
+  expects (id: string): boolean
+  /** The call is over: it is not expected again. */
+  over (id: string): void
   /** How long a call waits for its provider to dial again, in ms. */
   readonly reconnectGraceMs: number
   /** Makes a connection's log that of its call, whose id is final. */
@@ -40,10 +51,10 @@ export interface CallHost extends TurnSettings {
 
 /**
  * Takes a provider's new connection: it carries on the call that it belongs to, or begins one.
- * @param id of the call, as far as it is known by now
+ * @param id of the call, where the URL says it
  */
-export function answer (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger): void {
-  const known = host.calls.find(connection.protocol.provider, id)
+export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger): void {
+  const known = id === undefined ? undefined : host.calls.find(connection.protocol.provider, id)
   if (known === undefined) new LiveCall(host, id, connection, log).open()
   else known.resume(connection)
 }
@@ -58,12 +69,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   readonly #host: CallHost
   readonly #farewell = new Farewell()
-  readonly #openedAt = performance.now()
+  readonly #usage: Usage
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
   /** Made when first used, as the id may change before. */
   #ownLog: FastifyBaseLogger | undefined
   #isNamed = false
+  readonly #isAdmitted: boolean
   #id: string
   #facts: CallFacts | undefined
 
@@ -80,6 +92,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   /** We ended the call, or transferred it, and it has not gone on since. */
   #leaving: LeavingAction | undefined
   #dropsAfterTurn = false
+  /** The ceiling that was reached: from then on a goodbye is all that is said. */
+  #reached: CallCeiling | undefined
+  #goodbyeTimer: NodeJS.Timeout | undefined
   #turns = 0
   #completedTurns = 0
   #controls = 0
@@ -88,12 +103,14 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #lacked: Set<Feature> | undefined
   readonly #book = new ToolBook()
 
-  constructor (host: CallHost, id: string, connection: Connection, log: FastifyBaseLogger) {
+  constructor (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger) {
     this.#host = host
-    this.#id = id
+    this.#isAdmitted = id !== undefined
+    this.#id = id ?? randomUUID()
     this.provider = connection.protocol.provider
     this.#connection = connection
     this.#baseLog = log
+    this.#usage = new Usage(host.limits)
   }
 
   get id (): string { return this.#id }
@@ -190,15 +207,18 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
     clearTimeout(this.#awaited)
+    clearTimeout(this.#goodbyeTimer)
     this.#farewell.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
+    if (introduced) this.#host.over(this.#id)
     const summary = {
       code,
-      durationMs: performance.now() - this.#openedAt,
+      durationMs: this.#usage.durationMs,
       turns: this.#turns,
       reconnects: this.#reconnects,
-      malformedFrames: this.#malformed
+      malformedFrames: this.#malformed,
+      ...(this.#reached !== undefined && { limit: this.#reached })
     }
     this.log.info(summary, 'call ended')
     if (introduced) this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
@@ -248,6 +268,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     return isNews
   }
 
+  countTokens (tokens: number): void {
+    if (!Number.isFinite(tokens) || tokens < 0) throw new ActionError('countTokens: tokens is a number, 0 or more')
+    this.#judge(this.#usage.spent(tokens))
+  }
+
   waitUntil (work: Promise<unknown>): void {
     this.#host.hooks.waitFor(this.log, work)
   }
@@ -264,12 +289,45 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#turn?.abort('disconnected')
   }
 
+  received (bytes: number): boolean {
+    const isFlood = this.#judge(this.#usage.received(bytes))
+    if (isFlood) this.#connection.deafen()
+    return !isFlood
+  }
+
+  pulse (): void {
+    this.#judge(this.#usage.pulse())
+  }
+
+  // Ends the call where a ceiling is reached, once. Returns whether one is.
+  #judge (reached: CallCeiling | undefined): boolean {
+    if (reached === undefined) return false
+    if (this.#reached === undefined && this.#phase !== 'ended') this.#reach(reached)
+    return true
+  }
+
+  #reach (limit: CallCeiling): void {
+    this.#host.calls.refusals[limit]++
+    // Nobody is there to whom anything could be said.
+    if (!this.hasBegun) return this.#connection.reject(`the call exceeds ${limit}`)
+    this.#reached = limit
+    this.log.warn({ limit }, 'the call is ended, as it reached a ceiling')
+    this.#goodbyeTimer = setTimeout(() => this.#connection.hangUp(), GOODBYE_TIMEOUT_MS)
+    if (this.#awaited === undefined) this.#sayGoodbyeAt(limit)
+    else this.#leaving = endCall()
+  }
+
+  #sayGoodbyeAt (limit: CallCeiling): void {
+    this.#leave(endCall({ say: this.#host.limits.goodbye(this, limit) }))
+  }
+
   /** Deals with one event of the provider's. */
   handle (event: CallEvent, bytes: number): void {
     switch (event.type) {
       case 'started':
         return this.#started(event)
       case 'asked': {
+        if (!this.#isExpected(this.#id)) return
         const turn = this.#newTurn(event.id, event.reason, event.transcript)
         return this.#phase === 'opening' ? this.#begin(turn) : this.#accept(turn)
       }
@@ -288,6 +346,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #started (event: Extract<ProviderEvent, { type: 'started' }>): void {
     const known = event.id === undefined ? this : this.#host.calls.find(this.provider, event.id) ?? this
     if (known !== this && !this.hasBegun) return this.#handOver(known, event)
+    if (!this.#isExpected(event.id ?? this.#id)) return
     if (known !== this) {
       // Of two calls that both went on, the newer one is where the caller is.
       known.#ended(ABNORMAL)
@@ -303,6 +362,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     }
     const greeting = event.resumed ? undefined : event.greeting ?? this.#protocol.begin?.id
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
+  }
+
+  #isExpected (id: string): boolean {
+    if (this.hasBegun || this.#isAdmitted || this.#host.expects(id)) return true
+    this.#host.calls.refusals.call++
+    this.#connection.reject('the call is not expected: app.admitCall() was not told of it')
+    return false
   }
 
   // The connection belongs to a call that is known, so this one never was.
@@ -366,6 +432,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#turns++
     this.#speaker.give(turn.floor)
     older?.abort('superseded')
+    this.#judge(this.#usage.asked(this.#turns))
+    if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)
     if (this.#phase === 'open') turn.start()
   }
 

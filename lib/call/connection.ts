@@ -15,6 +15,8 @@ export interface Socket {
   /** @param written called once the frame left, or never will */
   send (frame: string, written?: () => void): void
   ping (): void
+  /** Reads no more. */
+  pause (): void
   close (code: number, reason: string): void
   terminate (): void
 }
@@ -27,7 +29,11 @@ export interface ConnectionOwner {
   readonly log: FastifyBaseLogger
   /** Has the call introduced itself? */
   readonly hasBegun: boolean
+  /** A frame came. Returns whether it is to be read. */
+  received (bytes: number): boolean
   handle (event: CallEvent, bytes: number): void
+  /** Called every {@link PULSE_MS} of an open connection. */
+  pulse (): void
   /** The connection is over. Told once more when the socket has closed. */
   disconnected (connection: Connection, code: number): void
 }
@@ -68,6 +74,7 @@ export class Connection {
   #keepsAlive = false
   /** Closed, or about to be: what still comes is for nobody. */
   #isOver = false
+  #isDeaf = false
   #ageMs = 0
   #silentMs = 0
 
@@ -84,9 +91,10 @@ export class Connection {
 
   /** Reads one frame. Never throws, and never waits. */
   receive (data: Buffer, binary: boolean): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#isDeaf) return
     this.#silentMs = 0
     try {
+      if (!this.owner.received(data.length)) return
       const event = this.protocol.decode(data, binary)
       if (event.type === 'keepalive') {
         this.#keepsAlive = true
@@ -125,6 +133,13 @@ export class Connection {
     if (!this.#isOver && this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
   }
 
+  /** Reads no more of what the peer sends, which it will notice: what it sends is too much. */
+  deafen (): void {
+    if (this.#isOver) return
+    this.#isDeaf = true
+    this.#socket.pause()
+  }
+
   /** Closes the socket in such a way that the provider dials another node where it can. */
   drop (): void {
     const { redialCode } = this.protocol
@@ -150,7 +165,9 @@ export class Connection {
       if (this.#silentMs > PULSE_MS) this.#socket.terminate()
       return
     }
-    if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.#reject('the call did not start')
+    if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.reject('the call did not start')
+    this.owner.pulse()
+    if (this.#isOver || this.#isDeaf) return
     if (this.#keepsAlive) {
       if (this.#silentMs >= KEEPALIVE_TIMEOUT_MS) this.#giveUp('the provider sends no keep-alives any more')
     } else {
@@ -160,10 +177,11 @@ export class Connection {
   }
 
   #countMalformed (): void {
-    if (++this.#malformed > MALFORMED_BURST) this.#reject('too many malformed frames')
+    if (++this.#malformed > MALFORMED_BURST) this.reject('too many malformed frames')
   }
 
-  #reject (why: string): void {
+  /** Closes the socket on somebody who is no caller of ours: the call is over. */
+  reject (why: string): void {
     this.owner.log.warn({ why }, 'connection closed')
     this.#close(POLICY_VIOLATION, why)
     // Not only when the peer agrees.

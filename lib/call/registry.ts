@@ -1,16 +1,20 @@
 import type { Call, Provider } from '../agent.js'
+import { noRefusals, type Refusals } from '../telemetry/refusals.js'
 
 /** The live calls of this process, as `fastify.calls`. */
 export interface Calls extends Iterable<Call> {
   readonly size: number
   /** The live call with this id, be it Retell's call_id or Millis' session_id. */
   get (id: string): Call | undefined
+  /** Who was not let in, or not let go on, counted since the start. */
+  readonly refusals: Refusals
 }
 
 /** Keeps {@link Calls}. Ids are unique per provider only. */
 export class CallRegistry<C extends Call> implements Calls {
   readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
   #emptied = (): void => {}
+  readonly refusals = noRefusals()
 
   get size (): number {
     return this.#calls.retell.size + this.#calls.millis.size

@@ -2,6 +2,7 @@
  * What is known of a turn and of a call once they are over. No content in them.
  */
 import type { AbortReason } from '../errors.js'
+import type { CallCeiling } from './refusals.js'
 
 /** How a turn ended: it said all it wanted, the agent threw, or it was aborted, be it by a deadline. */
 export type TurnOutcome = 'completed' | 'error' | AbortReason
@@ -28,4 +29,6 @@ export interface CallSummary {
   readonly reconnects: number
   /** Frames that broke the protocol and were ignored. */
   readonly malformedFrames: number
+  /** The ceiling that the call reached, where that ended it. */
+  readonly limit?: CallCeiling
 }

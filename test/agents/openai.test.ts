@@ -10,7 +10,7 @@ import { Pool, request } from 'undici'
 import type { Agent, Turn } from '../../lib/agent.js'
 import { DEFAULT_INSTRUCTIONS, openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
-import { hold, startScriptedModel, toolCallChunk, usageChunk, type ScriptedModelOptions } from '../../lib/testing/scripted-model.js'
+import { hold, STALL, startScriptedModel, toolCallChunk, usageChunk, type ScriptedModelOptions } from '../../lib/testing/scripted-model.js'
 
 async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?: ScriptedModelOptions) {
   const server = await startScriptedModel(serverOptions)
@@ -142,6 +142,21 @@ t.test('the model is asked with the system prompt and the messages of the turn',
   t.strictSame(server.requests[0]?.body, {
     model: 'small', stream: true, messages: [{ role: 'system', content: 'Be brief.' }, ...messages]
   })
+})
+
+t.test('what is asked and answered is counted, at four bytes a token, also where the answer is cut off', async t => {
+  const { server, agent } = await setup(t)
+  const counts: number[] = []
+  const call = { record: () => true, waitUntil: () => {}, countTokens: (tokens: number) => { counts.push(tokens) } } as unknown as Turn['call']
+  server.next('Grüß dich')
+  await say(agent, fakeTurn({ call }))
+  const asked = Buffer.byteLength(JSON.stringify(server.requests[0]!.body)) / 4
+  t.strictSame(counts.splice(0), [asked, Buffer.byteLength('Grüß dich') / 4])
+  server.next(['One ', STALL])
+  const reply = agent(fakeTurn({ call }))
+  await reply.next()
+  await reply.return()
+  t.strictSame(counts, [asked, 1])
 })
 
 t.test('model and system prompt have defaults, and an empty system prompt is not sent', async t => {

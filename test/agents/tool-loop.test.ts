@@ -770,7 +770,7 @@ t.test('what a tool needs of its call goes wrong loudly', async t => {
       if (action === broken) throw new Error('no such call')
       return true
     }
-    const call = { record, waitUntil: () => {} } as unknown as Turn['call']
+    const call = { record, waitUntil: () => {}, countTokens: () => {} } as unknown as Turn['call']
     await t.rejects(say(agent, fakeTurn({ call })), { message: 'no such call' })
   }
 })

@@ -9,6 +9,7 @@ import { Connection } from '../../lib/call/connection.js'
 import type { DeadlineSettings } from '../../lib/call/deadlines.js'
 import { createFallback, createFiller, type Fallback, type Filler } from '../../lib/call/stand-in.js'
 import { HookRunner, type CallHooks } from '../../lib/call/hooks.js'
+import { createGoodbye, type CallLimits } from '../../lib/call/limits.js'
 import { CallRegistry } from '../../lib/call/registry.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
 import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
@@ -35,6 +36,17 @@ export interface CallOptions {
   /** None, unless told otherwise. */
   reconnectGraceMs?: number
   isClosing?: () => boolean
+  /** None, unless told otherwise. */
+  limits?: Partial<CallLimits>
+}
+
+const NO_LIMITS: CallLimits = {
+  maxFramesPerSecond: Infinity,
+  maxBytesPerCall: Infinity,
+  maxTurnsPerCall: Infinity,
+  maxCallDurationMs: Infinity,
+  maxTokensPerCall: Infinity,
+  goodbye: createGoodbye()
 }
 
 /** A call without a server, its provider's side driven by hand. Every frame is kept in `frames`, from the first on. */
@@ -65,6 +77,9 @@ export class Line {
       fallback: createFallback(options.fallback, GREETING, APOLOGY),
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: options.reconnectGraceMs ?? 0,
+      limits: { ...NO_LIMITS, ...options.limits },
+      expects: () => true,
+      over: () => {},
       bindLog: (log: FastifyBaseLogger, bindings: object) => log.child(bindings),
       isClosing: options.isClosing ?? (() => false)
     }
@@ -77,6 +92,7 @@ export class Line {
         if (written !== undefined) this.#written.push(written)
       },
       ping: () => { this.closes.push('ping') },
+      pause: () => { this.closes.push('pause') },
       close: (code: number, reason: string) => { this.closes.push({ code, reason }) },
       terminate: () => { this.closes.push('terminate') }
     }

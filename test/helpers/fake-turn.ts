@@ -15,7 +15,7 @@ export function fakeTurn (overrides: Partial<Turn> = {}): FakeTurn {
   return {
     id: 1,
     reason: 'response',
-    call: { completedTurns: 0, record: () => true, waitUntil: () => {} } as unknown as Call,
+    call: { completedTurns: 0, record: () => true, waitUntil: () => {}, countTokens: () => {} } as unknown as Call,
     transcript: [],
     messages: [{ role: 'user', content: 'Hi' }],
     signal: controller.signal,

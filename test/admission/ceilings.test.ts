@@ -1,0 +1,213 @@
+import { once } from 'node:events'
+import FakeTimers from '@sinonjs/fake-timers'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { Ceilings, type CeilingSettings } from '../../lib/admission/ceilings.js'
+import voiceAgentPlugin, { type LimitOptions, type VoiceAgentOptions } from '../../lib/index.js'
+import type { Ceiling } from '../../lib/telemetry/refusals.js'
+import { AT_ONCE, createApp, deferred } from '../helpers/app.js'
+import { tick } from '../helpers/call.js'
+import { dial, dialUrl, millis, retell } from '../helpers/caller.js'
+import { useClock } from '../helpers/clock.js'
+import { setEnv } from '../helpers/env.js'
+import { upgrade } from '../helpers/upgrade.js'
+
+const NONE: CeilingSettings = { maxCalls: Infinity, maxCallsPerAddress: Infinity, maxUnstartedCalls: Infinity, maxUpgradesPerSecond: Infinity }
+
+setEnv(t)
+
+async function start (t: Test, limits: LimitOptions, options: VoiceAgentOptions = {}) {
+  const { app, logs } = createApp(t)
+  await app.register(voiceAgentPlugin, {
+    ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' }, trustedProxies: '127.0.0.1', limits, ...options
+  })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  return {
+    app,
+    complaints: () => logs.filter(({ level }) => level >= 40),
+    url: (id: string) => `${url}/llm-websocket/${id}`,
+    millisUrl: `${url}/millis`
+  }
+}
+
+const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address })
+
+/** The answer to an upgrade that is refused, headers and all. */
+async function refusal (url: string, headers: Record<string, string> = {}): Promise<{ status: number, retryAfter: string | null, body: object }> {
+  const socket = new WebSocket(url, { headers })
+  const [, response] = await once(socket, 'unexpected-response')
+  let body = ''
+  for await (const chunk of response) body += chunk
+  return { status: response.statusCode, retryAfter: response.headers['retry-after'] ?? null, body: JSON.parse(body) }
+}
+
+const TOO_MANY = {
+  status: 503,
+  retryAfter: '1',
+  body: { statusCode: 503, code: 'VOICE_AGENT_ERR_LIMIT', error: 'Service Unavailable', message: 'The server takes no more calls at the moment' }
+}
+
+// Over a real socket
+
+const CASES: Array<[ceiling: Ceiling, refusedFrom: string, admittedFrom?: string]> = [
+  ['maxCalls', '192.0.2.9'],
+  ['maxCallsPerAddress', '192.0.2.1', '192.0.2.9'],
+  ['maxUnstartedCalls', '192.0.2.9'],
+  ['maxUpgradesPerSecond', '192.0.2.9']
+]
+for (const [ceiling, refusedFrom, admittedFrom] of CASES) {
+  t.test(`${ceiling}: who is too much is told to come again, before the upgrade, and counted`, async t => {
+    const { app, url, complaints } = await start(t, { [ceiling]: 2 })
+    for (const id of ['call_1', 'call_2']) t.equal((await upgrade(t, url(id), from('192.0.2.1'))).status, 101)
+    t.strictSame(await refusal(url('call_3'), from(refusedFrom)), TOO_MANY)
+    t.match(complaints(), [{ level: 40, limit: ceiling, address: refusedFrom, msg: 'refused: too many calls' }])
+    t.equal(app.calls.refusals[ceiling], 1)
+    t.equal(Object.values(app.calls.refusals).reduce((sum, count) => sum + count), 1)
+    t.equal(app.calls.size, 2)
+    if (admittedFrom !== undefined) t.equal((await upgrade(t, url('call_3'), from(admittedFrom))).status, 101)
+  })
+}
+
+t.test('a place is free again once a call is over, on both providers', async t => {
+  const { app, url, millisUrl } = await start(t, { maxCalls: 1, maxCallsPerAddress: 1, maxUnstartedCalls: 1 })
+  for (const address of [url('call_1'), millisUrl, url('call_2')]) {
+    const caller = await dialUrl(t, address)
+    t.match(await refusal(url('call_9')), { status: 503 })
+    caller.socket.close()
+    await caller.closed
+    while (app.calls.size > 0) await tick()
+  }
+  const injected = await dial(t, app, '/llm-websocket/call_3')
+  await t.rejects(dial(t, app, '/llm-websocket/call_4'), { message: 'Unexpected server response: 503' })
+  injected.socket.terminate()
+  while (app.calls.size > 0) await tick()
+  await dial(t, app, '/llm-websocket/call_4')
+})
+
+t.test('a call that waits for its provider keeps its place, and its provider is let in whatever the ceilings', async t => {
+  const { app, url } = await start(t, { maxCalls: 1, maxCallsPerAddress: 1, maxUnstartedCalls: 1, maxUpgradesPerSecond: 1 }, { reconnectGraceMs: 60_000 })
+  const caller = await dialUrl(t, url('call_1'))
+  caller.send(retell.details())
+  await caller.response(0)
+  const again = await dialUrl(t, url('call_1'))
+  await caller.closed
+  again.socket.terminate()
+  await again.closed
+  t.equal(app.calls.size, 1)
+  t.match(await refusal(url('call_2')), { status: 503 })
+  const third = await dialUrl(t, url('call_1'))
+  t.match(await third.next(), { response_type: 'config' })
+})
+
+t.test('a call that has started is none of those that have not', async t => {
+  const { url, millisUrl } = await start(t, { maxUnstartedCalls: 1 })
+  for (const id of ['call_1', 'call_2']) {
+    const caller = await dialUrl(t, url(id))
+    caller.send(retell.details())
+    await caller.response(0)
+  }
+  const caller = await dialUrl(t, millisUrl)
+  caller.send(millis.start(0))
+  await caller.stream(0)
+  await dialUrl(t, millisUrl)
+  t.match(await refusal(url('call_3')), { status: 503 })
+})
+
+t.test('places are taken before hooks of the app\'s own have been waited for, and left where these refuse', async t => {
+  const { app } = createApp(t)
+  const gate = deferred()
+  const waiting = deferred()
+  let count = 0
+  app.addHook('preHandler', async request => {
+    if (++count === 2) waiting.resolve()
+    await gate.promise
+    if (request.headers['x-refuse']) throw Object.assign(new Error('no'), { statusCode: 418 })
+  })
+  await app.register(voiceAgentPlugin, { ...AT_ONCE, retell: { allowlist: '*' }, limits: { maxCalls: 2 } })
+  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/llm-websocket/call`
+  const asked = [upgrade(t, `${url}_1`), upgrade(t, `${url}_2`, { 'x-refuse': '1' })]
+  await waiting.promise
+  t.match(await refusal(`${url}_3`), { status: 503 })
+  gate.resolve()
+  t.strictSame((await Promise.all(asked)).map(({ status }) => status), [101, 418])
+  for (;;) {
+    const { status } = await upgrade(t, `${url}_3`)
+    if (status === 101) break
+  }
+  t.match(await refusal(`${url}_4`), { status: 503 })
+  // Who asks for no upgrade takes no place, nor waits for one.
+  t.equal((await fetch(`${url}_4`)).status, 404)
+})
+
+t.test('a handshake that is none takes no place', async t => {
+  const { app, url } = await start(t, { maxCalls: 1 })
+  t.equal((await upgrade(t, url('call_1'), { 'sec-websocket-version': '7' })).status, 400)
+  t.equal((await upgrade(t, url('call_1'))).status, 101)
+  t.equal(app.calls.size, 1)
+})
+
+t.test('other refusals are counted, too, by what is missing', async t => {
+  const { app, url } = await start(t, {}, { secret: ['old', 'new'], retell: { allowlist: '127.0.0.1, 192.0.2.1' } })
+  await upgrade(t, url('call_1'), from('192.0.2.2'))
+  await upgrade(t, url('wrong/call_1'), from('192.0.2.1'))
+  await upgrade(t, url('old'))
+  t.equal((await upgrade(t, url('old/call_1'))).status, 101)
+  t.equal((await upgrade(t, url('new/call_2'))).status, 101)
+  t.match(app.calls.refusals, { address: 1, secret: 1, url: 1, call: 0, closing: 0, maxCalls: 0 })
+})
+
+// By themselves
+
+t.test('as many upgrades as a second may have are let in at once, and from then on one each time that it was earned', async t => {
+  const clock = FakeTimers.install({ toFake: ['performance'] })
+  t.teardown(() => clock.uninstall())
+  const pauses = fc.array(fc.integer({ min: 0, max: 50 }).map(steps => steps * 20), { maxLength: 60 })
+  // Steps of 20 ms, in which one to fifty a second earn a whole number of hundredths.
+  fc.assert(fc.property(fc.constantFrom(1, 2, 5, 10, 50), pauses, (most, pauses) => {
+    const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: most }, { all: 0, unstarted: 0 })
+    let hundredths = 100 * most
+    for (const pause of pauses) {
+      clock.tick(pause)
+      hundredths = Math.min(100 * most, hundredths + pause * most / 10)
+      const isAllowed = ceilings.judge('') === undefined
+      // On the very line rounding decides.
+      if (hundredths !== 100 && isAllowed !== (hundredths > 100)) return false
+      if (isAllowed) hundredths -= 100
+    }
+    return true
+  }))
+})
+
+t.test('a clock that is set back earns nobody anything', async t => {
+  const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: 1 }, { all: 0, unstarted: 0 })
+  useClock(t)
+  t.equal(ceilings.judge(''), undefined)
+  t.equal(ceilings.judge(''), 'maxUpgradesPerSecond')
+})
+
+t.test('seats are counted by address, and none is left behind', async () => {
+  fc.assert(fc.property(fc.array(fc.tuple(fc.constantFrom('a', 'b'), fc.boolean(), fc.nat(5)), { maxLength: 40 }), steps => {
+    let started = 0
+    const ceilings = new Ceilings({ ...NONE, maxCallsPerAddress: 2, maxCalls: 3 }, { get all () { return started }, unstarted: 0 })
+    const seats: Array<ReturnType<Ceilings['sit']>> = []
+    for (const [address, starts, leaver] of steps) {
+      const ofAddress = seats.filter(seat => seat.address === address).length
+      const expected = seats.length >= 3 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : undefined
+      if (ceilings.judge(address) !== expected) return false
+      if (expected === undefined) {
+        const seat = ceilings.sit(address)
+        seats.push(seat)
+        if (starts) {
+          ceilings.start(seat)
+          started++
+        }
+      } else {
+        const [seat] = seats.splice(leaver % seats.length, 1)
+        if (!seat!.isPending) started--
+        ceilings.leave(seat!)
+      }
+    }
+    return true
+  }))
+})
