@@ -41,7 +41,7 @@ t.test('it is short, and begins with the two commands', async t => {
 
 t.test('every error stands in docs/errors.md', async t => {
   const text = readFileSync('docs/errors.md', 'utf8')
-  const codes = Object.values(errors).map(error => new error('x' as never, 0 as never)).flatMap(error => 'code' in error ? [String(error.code)] : [])
+  const codes = Object.values(errors).map(Failure => new Failure('x' as never, 0 as never)).flatMap(error => 'code' in error ? [String(error.code)] : [])
   t.ok(codes.length > 10)
   for (const code of codes) t.ok(text.includes(`\`${code}\``), code)
 })
