@@ -25,6 +25,7 @@ export type { SayParameter, Tool, ToolContext, ToolOptions } from './agents/tool
 export type { AdmitCallOptions } from './admission/admitted-calls.js'
 export type { CallHooks } from './call/hooks.js'
 export type { Goodbye } from './call/limits.js'
+export type { Redact } from './call/redaction.js'
 export type { Calls } from './call/registry.js'
 export type { DeadlineOptions, LimitOptions, MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'
 export type { MillisControlFrames } from './protocols/millis/frames.js'

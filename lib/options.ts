@@ -9,6 +9,7 @@ import type { AzureOptions } from './agents/model-server-options.js'
 import type { OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
 import type { Goodbye } from './call/limits.js'
+import type { Redact } from './call/redaction.js'
 import type { Fallback, Filler } from './call/stand-in.js'
 import { ConfigError } from './errors.js'
 import type { MillisControlFrames } from './protocols/millis/frames.js'
@@ -97,6 +98,8 @@ export interface VoiceAgentOptions extends CallHooks {
     /** What the assistant says between a tool's result and the caller's next words. Mistral's servers, among others, refuse them side by side. Default none. */
     afterTool?: string
   }
+  /** Takes out of what people say what is not to be stored, before `onTranscript` and `onTurnEnd` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
+  redact?: Redact
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
   /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 5,000: with a last answer of at most 3 s still less than the 10 s after which Docker kills. */
@@ -220,6 +223,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   filler: Line,
   deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
   messages: members({ leadingAssistant: Type.Boolean(), afterTool: Type.String() }),
+  redact: Hook,
   onCallStart: Hook,
   onTranscript: Hook,
   onTurnEnd: Hook,

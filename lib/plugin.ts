@@ -20,6 +20,7 @@ import { drain, within } from './call/drain.js'
 import { HookRunner } from './call/hooks.js'
 import { createGoodbye } from './call/limits.js'
 import { Pulse } from './call/pulse.js'
+import { redactingHooks } from './call/redaction.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
@@ -80,7 +81,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
     const closing = closingOf(fastify)
     const isClosing = (): boolean => closing.isClosing
-    const hooks = new HookRunner(options)
+    const hooks = new HookRunner(redactingHooks(options, options.redact))
     const limits = ceilingsOf(config)
     const expects = (callId: string): boolean => !config.ADMITTED_CALLS_ONLY || admitted.has(callId)
     const host: CallHost = {

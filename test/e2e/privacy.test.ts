@@ -417,7 +417,7 @@ t.test('a handshake that comes while the server closes leaves nothing either', a
 t.test('a start that fails names no secret', async t => {
   const wrong: VoiceAgentOptions[] = [
     { secret: `${CANARY} with blanks` },
-    { secret: [CANARY] as never },
+    { secret: [CANARY, `${CANARY}/`] },
     { openai: { apiKey: { [CANARY]: CANARY } as never } },
     { openai: { baseURL: CANARY } },
     { openai: { azure: { apiKey: API_KEY, endpoint: '' }, apiKey: '' } }

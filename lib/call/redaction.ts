@@ -1,0 +1,70 @@
+/**
+ * What is kept from hooks that store what people said.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, ChatMessage, ChatToolCall, TranscriptUpdate, Turn, Utterance } from '../agent.js'
+import { findLine } from '../line.js'
+import type { CallHooks } from './hooks.js'
+
+/**
+ * Takes out of a text what is not to be stored: names, numbers. Called for each utterance, and in messages for what tools
+ * were told and told. Agents still hear all.
+ */
+export type Redact = (text: string) => string
+
+// Where the app's function fails, nothing is shown rather than all.
+const REDACTED = '[redacted]'
+
+/** The hooks, which are told redacted texts: `onTranscript` its update, `onTurnEnd` a turn's transcript and messages. */
+export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): CallHooks {
+  if (redact === undefined) return hooks
+  const cleaner = (log: FastifyBaseLogger): Redact => text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
+  return {
+    ...hooks,
+    ...(hooks.onTranscript !== undefined && {
+      onTranscript: (call: Call, update: TranscriptUpdate) => hooks.onTranscript!(call, redactedUpdate(update, cleaner(call.log)))
+    }),
+    ...(hooks.onTurnEnd !== undefined && {
+      onTurnEnd: (turn, report) => hooks.onTurnEnd!(new RedactedTurn(turn, cleaner(turn.log)), report)
+    } satisfies CallHooks)
+  }
+}
+
+/** A turn as it may be stored. Nothing is redacted before it is asked for. */
+class RedactedTurn implements Turn {
+  readonly #turn: Turn
+  readonly #clean: Redact
+  #transcript: readonly Utterance[] | undefined
+  #messages: ChatMessage[] | undefined
+
+  constructor (turn: Turn, clean: Redact) {
+    this.#turn = turn
+    this.#clean = clean
+  }
+
+  get id () { return this.#turn.id }
+  get reason () { return this.#turn.reason }
+  get call () { return this.#turn.call }
+  get signal () { return this.#turn.signal }
+  get log () { return this.#turn.log }
+  get transcript () { return (this.#transcript ??= this.#turn.transcript.map(utterance => redactedContent(utterance, this.#clean))) }
+  get messages () { return (this.#messages ??= this.#turn.messages.map(message => redactedMessage(message, this.#clean))) }
+}
+
+function redactedUpdate ({ transcript, partial, ...rest }: TranscriptUpdate, clean: Redact): TranscriptUpdate {
+  return {
+    ...rest,
+    ...(transcript !== undefined && { transcript: transcript.map(utterance => redactedContent(utterance, clean)) }),
+    ...(partial !== undefined && { partial: clean(partial) })
+  }
+}
+
+function redactedContent<T extends { readonly content: string }> (entry: T, clean: Redact): T {
+  return { ...entry, content: clean(entry.content) }
+}
+
+function redactedMessage (message: ChatMessage, clean: Redact): ChatMessage {
+  if (!('tool_calls' in message)) return redactedContent(message, clean)
+  const redactedCall = ({ function: { name, arguments: args }, ...call }: ChatToolCall): ChatToolCall => ({ ...call, function: { name, arguments: clean(args) } })
+  return { ...message, content: message.content === null ? null : clean(message.content), tool_calls: message.tool_calls.map(redactedCall) }
+}
