@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import voiceAgentPlugin, { openAIAgent, type Tool } from 'fastify-voice-agent'
 import { deskTools, INSTRUCTIONS } from './desk.js'
 import { Diary } from './diary.js'
+import { dialling } from './dialling.js'
 import { startScriptedModel } from './scripted-model.js'
 
 // About as fast as a model writes.
@@ -30,6 +31,9 @@ export function createApp (options: FastifyServerOptions = {}): FastifyInstance 
 
   // Options win over the environment, which is to have the last word on the instructions.
   app.register(voiceAgentPlugin, isModelNamed ? { openai: { tools, instructions: AGENT_INSTRUCTIONS } } : {})
+
+  // Calls that you place, and calls to your Twilio number. Nothing of it is there before you set it up.
+  app.register(dialling)
   return app
 }
 
