@@ -1,5 +1,6 @@
 /**
- * Places calls. `POST /dial` has a provider call somebody, and from then on admits the id that the provider gave the call.
+ * Places calls. `POST /dial` has a provider call somebody, and from then on admits the id that the provider gave the call;
+ * `POST /twilio/voice` takes calls to your Twilio number. See docs/placing-calls.md.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
@@ -8,6 +9,7 @@ import { Type } from 'fastify-voice-agent'
 import { placeMillisCall } from './dialling/millis.js'
 import { placePhoneCall, placeWebCall } from './dialling/retell.js'
 import { placeTwilioCall } from './dialling/twilio.js'
+import { twilioVoice } from './dialling/twilio-voice.js'
 import type { DialContext } from './dialling/vendor.js'
 
 const WAYS = {
@@ -45,10 +47,12 @@ export interface DiallingOptions {
   readonly timeoutMs?: number
 }
 
-/** The plugin. The route exists only where DIAL_TOKEN is set. */
+/** The plugin. Each route exists only where the secrets that guard it are set. */
 export async function dialling (app: FastifyInstance, { env = process.env, timeoutMs = 60_000 }: DiallingOptions): Promise<void> {
   const context: DialContext = { env, timeoutMs, log: app.log, admit: callId => app.admitCall(callId) }
-  const { DIAL_TOKEN: token } = env
+  const { DIAL_TOKEN: token, TWILIO_AUTH_TOKEN: authToken, PUBLIC_URL: publicUrl } = env
+
+  if (authToken && publicUrl) app.register(twilioVoice, { context, authToken, publicUrl })
   if (!token) return
 
   const expected = digest(`Bearer ${token}`)
