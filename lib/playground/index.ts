@@ -9,7 +9,7 @@ import { closingOf } from '../closing.js'
 import { PlaygroundError } from '../errors.js'
 import { provideWebsocket } from '../websocket.js'
 import { isFromHere, isOwnPage } from './admission.js'
-import { PlaygroundSession, type Routes } from './session.js'
+import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
 
 /** Options of {@link playground}; `prefix` moves the page, as of any plugin. */
 export interface PlaygroundOptions extends Partial<Routes> {
@@ -41,8 +41,13 @@ const playground: FastifyPluginAsync<PlaygroundOptions> = async function playgro
   const { retellPath = '/llm-websocket', millisPath = '/millis', allowRemote = false } = options
   const page = (await readFile(`${PAGE}index.html`, 'utf8')).replace('<base href="/">', `<base href="${scope.prefix.replace(/\/$/, '')}/">`)
 
-  // Whoever asks is served by one that is ready.
-  const app = { server: scope.server, ready: async () => {} }
+  const host: PlaygroundHost = {
+    // Whoever asks is served by one that is ready.
+    target: { server: scope.server, ready: async () => {} },
+    retellPath,
+    millisPath,
+    admit: callId => { if (scope.hasDecorator('admitCall')) scope.admitCall(callId) }
+  }
 
   scope.addHook('onRequest', async function refuseStrangers (request) {
     if (!(allowRemote || isFromHere(request)) || !isOwnPage(request)) throw new PlaygroundError()
@@ -54,7 +59,7 @@ const playground: FastifyPluginAsync<PlaygroundOptions> = async function playgro
   scope.get('/', (_request, reply) => reply.headers({ 'content-security-policy': POLICY, 'referrer-policy': 'no-referrer' }).type('text/html').send(page))
   await scope.register(fastifyStatic, { root: PAGE, prefix: '/playground/', wildcard: false, decorateReply: false, index: false, globIgnore: ['index.html', 'wire.*', '**/*.map'] })
   scope.get('/playground/call', { websocket: true }, socket => {
-    const session = new PlaygroundSession(app, { retellPath, millisPath }, message => socket.send(JSON.stringify(message)))
+    const session = new PlaygroundSession(host, message => socket.send(JSON.stringify(message)))
     sessions.add(session)
     socket.on('message', data => void session.receive(String(data))) // eslint-disable-line no-void
     socket.on('close', () => {

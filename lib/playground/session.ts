@@ -1,6 +1,7 @@
 /**
  * One page's connection: a call that the page places by remote control.
  */
+import { randomUUID } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { MillisCaller, RetellCaller, type DialError, type DialTarget, type Finding, type Reply, type WireFrame } from '../testing/index.js'
@@ -12,6 +13,13 @@ export interface Routes {
   readonly retellPath: string
   /** Likewise of Millis'. */
   readonly millisPath: string
+}
+
+/** The app that is called. */
+export interface PlaygroundHost extends Routes {
+  readonly target: DialTarget
+  /** The app is to expect a call with this id. */
+  admit (callId: string): void
 }
 
 const Command = Type.Union([
@@ -26,16 +34,14 @@ const TIMEOUT_MS = 2 ** 31 - 1
 
 /** Over when its connection is. */
 export class PlaygroundSession {
-  readonly #app: DialTarget
-  readonly #routes: Routes
+  readonly #host: PlaygroundHost
   readonly #send: (message: ToPage) => void
   #call: RetellCaller | MillisCaller | undefined
   #isPlacing = false
   #isOver = false
 
-  constructor (app: DialTarget, routes: Routes, send: (message: ToPage) => void) {
-    this.#app = app
-    this.#routes = routes
+  constructor (host: PlaygroundHost, send: (message: ToPage) => void) {
+    this.#host = host
     this.#send = send
   }
 
@@ -81,10 +87,13 @@ export class PlaygroundSession {
     if (this.#isPlacing || (this.#call !== undefined && this.#call.end === undefined)) throw new Error('a call is on')
     const options = { timeoutMs: TIMEOUT_MS, ...(wordsPerMinute !== undefined && { wordsPerMinute }) }
     this.#isPlacing = true
+    const { target, retellPath, millisPath } = this.#host
+    const id = `playground_${randomUUID()}`
+    this.#host.admit(id)
     try {
       const call = this.#call = provider === 'retell'
-        ? await this.#fromAdmitted(address => RetellCaller.place(this.#app, { ...options, ...address, path: this.#routes.retellPath, callType: 'web_call' }))
-        : await this.#fromAdmitted(address => MillisCaller.place(this.#app, { ...options, ...address, path: this.#routes.millisPath }))
+        ? await this.#fromAdmitted(address => RetellCaller.place(target, { ...options, ...address, path: retellPath, callId: id, callType: 'web_call' }))
+        : await this.#fromAdmitted(address => MillisCaller.place(target, { ...options, ...address, path: millisPath, sessionId: id }))
       if (this.#isOver) await call.hangUp()
       else this.#follow(call)
     } finally {

@@ -13,7 +13,7 @@ const DIAL_TOKEN = 'token-canary'
 
 /** What `npm run dial` runs. */
 function dial (t: Test, flags: string[], env: Record<string, string> = {}) {
-  return runNode(t, ['--env-file=example-app/development.env', '--import', 'tsx', 'example-app/dial.ts', ...flags], { DIAL_TOKEN, ...env })
+  return runNode(t, [...scripts.dial.split(' ').slice(1), ...flags], { DIAL_TOKEN, ...env })
 }
 
 // It starts many processes, on a machine that may be busy.
@@ -105,7 +105,10 @@ t.test('a call that Millis was asked for is served', async t => {
   const call = await MillisCaller.dial(millisUrl, { sessionId: 'ses_1' })
   t.equal((await call.say('A table for two')).text, 'I am sorry, can you say that again?')
   await call.hangUp()
-  // TODO with the real admittedOnly: another session is closed with 1008 after its start_call.
+  const other = await MillisCaller.dial(millisUrl, { sessionId: 'ses_2' })
+  t.match(await other.ended, { by: 'fault' })
+  t.match(other.findings, [{ code: 'closed', message: /1008/ }])
+  t.strictSame(other.replies.map(({ text }) => text), [''])
 })
 
 t.test('who dials is told what is wrong', async t => {

@@ -117,7 +117,7 @@ for (const provider of ['retell', 'millis'] as const) {
   t.test(`a call is placed over ${provider}, and everything of it is told`, async t => {
     const page = await open(t, await createApp(t))
     page.send({ type: 'place', provider })
-    t.match((await page.until('placed')).id, provider === 'retell' ? /^call_/ : /^[0-9a-f-]{36}$/)
+    t.match((await page.until('placed')).id, /^playground_[0-9a-f-]{36}$/)
     t.match((await page.until('turn', ({ turn }) => turn.heard !== undefined)).turn, { index: 0, id: provider === 'retell' ? 0 : 4, reason: 'greeting', text: 'This is the greeting.', outcome: 'completed', heard: 'This is the greeting.', wordsMs: [], firstTokenMs: Number, firstSentenceMs: Number, durationMs: Number, askedMs: Number })
     page.send({ type: 'say', text: 'Hi' })
     t.match((await page.until('turn', ({ turn }) => turn.index === 1 && turn.heard !== undefined)).turn, { id: provider === 'retell' ? 1 : 5, reason: 'response', text: 'This is the response.' })
@@ -157,6 +157,24 @@ t.test('where this machine is not on the allowlist, Retell calls', async t => {
   await page.until('ended')
   page.send({ type: 'place', provider: 'millis' })
   t.match(await page.until('refused'), { message: /MILLIS_ALLOWLIST/ })
+})
+
+t.test('where only calls of the app\'s own are expected, its own are among them', async t => {
+  const app = await createApp(t, { plugin: { admittedCallsOnly: true } })
+  for (const provider of ['retell', 'millis'] as const) {
+    const page = await open(t, app)
+    page.send({ type: 'place', provider })
+    t.match(await page.until('turn', ({ turn }) => turn.outcome === 'completed'), { turn: { text: 'This is the greeting.' } })
+  }
+})
+
+t.test('a page without the plugin calls nobody', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(playground)
+  const page = await open(t, app)
+  page.send({ type: 'place', provider: 'retell' })
+  t.match(await page.until('refused'), { message: /404/ })
 })
 
 t.test('routes may have other paths, with their secrets', async t => {
