@@ -6,6 +6,7 @@ export { failover } from './agents/failover.js'
 export { openAIAgent } from './agents/openai.js'
 export { runTool } from './agents/run-tool.js'
 export { scriptedAgent } from './agents/scripted.js'
+export { speakable, SpeechFilter } from './agents/speakable.js'
 export { tool } from './agents/tool.js'
 export * from './errors.js'
 /** TypeBox's builder of schemas, of the version that the plugin checks by. */
