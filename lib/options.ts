@@ -217,6 +217,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     toolChoice: Type.Any(),
     maxSteps: Type.Integer({ minimum: 2 }),
     parallelToolCalls: Type.Boolean(),
+    speakable: Type.Boolean(),
     azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
   }),
   fallback: Line,

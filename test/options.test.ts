@@ -559,6 +559,7 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ openai: { azure: { key: 'sk-secret' } } }, 'option openai.azure.key: Unexpected property'],
     [{ openai: { temperature: 3 } }, 'option openai.temperature: Expected number to be less or equal to 2'],
     [{ openai: { maxTokens: 0 } }, 'option openai.maxTokens: Expected integer to be greater or equal to 1'],
+    [{ openai: { speakable: 'no' } }, 'option openai.speakable: Expected boolean'],
     [{ fallback: 5 }, 'option fallback must be a string or a function'],
     [{ messages: { leadingAssistant: 'yes' } }, 'option messages.leadingAssistant: Expected boolean'],
     [{ onCallStart: 'log' }, 'option onCallStart: Expected function'],

@@ -4,6 +4,7 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { endCall, pressDigits, transferCall } from '../agent.js'
 import { ConfigError } from '../errors.js'
+import { speakable } from './speakable.js'
 import { tool, type Tool } from './tool.js'
 
 /** Options of every ready-made tool. */
@@ -50,7 +51,7 @@ export function endCallTool (options: CallToolOptions = {}): Tool {
     'Do not use it because a question was answered, because the caller is silent, rude or hard to understand, while anything is still open, ' +
     'or together with another tool whose result the caller has not heard.',
   Type.Object({ message: message('The goodbye, one short sentence.') }), options,
-  ({ message }) => endCall({ say: message }))
+  ({ message }) => endCall({ say: speakable(message) }))
 }
 
 /**
@@ -72,7 +73,7 @@ export function transferCallTool ({ destinations, showCaller = false, ...options
   Type.Object({
     destination: Type.Union(Array.from(all.keys(), name => Type.Literal(name))),
     message: message('What the caller hears before the transfer, a few words.')
-  }), options, ({ destination, message }) => transferCall(all.get(destination)!.number, { say: message, showCaller }))
+  }), options, ({ destination, message }) => transferCall(all.get(destination)!.number, { say: speakable(message), showCaller }))
 }
 
 /** A tool by which the model presses keys, to get through the menu of a machine. Retell only. */

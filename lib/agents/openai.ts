@@ -54,6 +54,8 @@ export interface OpenAIAgentOptions extends ModelServerOptions {
   maxSteps?: number
   /** May it call several tools at once? Default the model's own. */
   parallelToolCalls?: boolean
+  /** Are markdown, emoji and addresses of the web left out of what the model says, as by {@link speakable}? Default true. */
+  speakable?: boolean
 }
 
 /** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
@@ -64,7 +66,7 @@ export interface OpenAIAgent {
    * them returned is yielded last. `turn.signal` cancels the request, as does leaving the generator; an aborted turn ends
    * quietly. Nothing is retried, except a request that was lost with an idle connection. How long a caller may wait is
    * up to whoever aborts the turn: left alone, 300 s of silence from the model throw.
-   * @throws VOICE_AGENT_ERR_MODEL when the answer has no text, or a content filter stopped it, even after some text;
+   * @throws VOICE_AGENT_ERR_MODEL when the answer has nothing to say, or a content filter stopped it, even after some text;
    * all other failures as the `openai` package's errors; their messages may quote the server's answer
    */
   (turn: Turn): AsyncGenerator<string | Action, void, undefined>
@@ -77,7 +79,7 @@ export interface OpenAIAgent {
  * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
  */
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
-  const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS } = options
+  const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS, speakable = true } = options
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
@@ -93,6 +95,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       tools,
       toolChoice,
       maxSteps: tools.length === 0 ? 1 : maxSteps,
+      speakable,
       ask: (messages, choice) => new Completion(turn, tools.length > 0, client.ask({
         messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
         ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })

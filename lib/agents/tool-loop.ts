@@ -7,6 +7,7 @@ import { ModelError } from '../errors.js'
 import { findLine } from '../line.js'
 import { failed, type ToolOutcome } from './ledger.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
+import { speakable, SpeechFilter } from './speakable.js'
 import { estimateTokens } from './token-estimate.js'
 import type { Tool, ToolArguments } from './tool.js'
 
@@ -57,6 +58,8 @@ export interface ToolLoopOptions {
   readonly toolChoice: ToolChoice
   /** How often the model may be asked in one turn; the last time it may call no tools. */
   readonly maxSteps: number
+  /** Is what the model writes freed of what cannot be said? */
+  readonly speakable: boolean
   /** Asks the model. */
   ask (messages: readonly StepMessage[], toolChoice: ToolChoice): ModelAnswer
 }
@@ -72,6 +75,9 @@ interface PendingCall {
   readonly read: ToolArguments<Static<TObject>>
 }
 
+/** For a model, or a voice, that needs no filter. */
+const VERBATIM: Pick<SpeechFilter, 'push' | 'end'> = { push: text => text, end: () => '' }
+
 // Speech takes some 65 ms a character.
 const MS_PER_CHARACTER = 65
 
@@ -79,22 +85,28 @@ const MS_PER_CHARACTER = 65
  * Speaks a model's answer, and runs the tools it calls on the way. An aborted turn ends quietly.
  * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word; what `ask` throws
  */
-export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
+export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, speakable: isFiltered, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
   const messages: StepMessage[] = [...turn.messages]
   const ids = new Set(messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []))
 
   for (let step = 1; ; step++) {
     const isLast = step >= maxSteps
     const answer = ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
+    const filter = isFiltered ? new SpeechFilter() : VERBATIM
     let text = ''
     let hasSpoken = false
+    // Returns whether it is to be said: blanks ahead of the first word are nothing to hear, and may stay the whole answer.
+    const add = (token: string): boolean => {
+      text += token
+      hasSpoken ||= token.trim() !== ''
+      return hasSpoken && token !== ''
+    }
     try {
       for await (const chunk of await answer.chunks) {
-        const token = answer.read(chunk)
-        text += token
-        // Blanks ahead of the first word are nothing to hear, and may stay the whole answer.
-        hasSpoken ||= token.trim() !== ''
-        if (hasSpoken && token !== '') yield token
+        const words = filter.push(answer.read(chunk))
+        // What goes on after a tool's call is no longer the same word.
+        const token = answer.isCalling ? words + filter.end() : words
+        if (add(token)) yield token
         else if (answer.isCalling) yield working()
         if (answer.hasFailed) break
       }
@@ -103,13 +115,15 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     } finally {
       turn.call.countTokens(estimateTokens(text))
     }
+    const rest = filter.end()
+    if (!turn.signal.aborted && add(rest)) yield rest
     if (turn.signal.aborted) return
     const toolCalls = answer.complete(hasSpoken)
     if (toolCalls.length === 0) return
     if (isLast) throw new ModelError('called tools instead of answering')
 
     const calls = toolCalls.map(call => pend(call, tools, ids))
-    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, read) => tool.say(read))
+    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, { args, spoken }) => tool.say({ args, spoken: isFiltered ? speakable(spoken) : spoken }))
     if (line !== '') yield filler(line)
     if (!(yield * announce(turn, calls))) return
 

@@ -48,6 +48,7 @@ for (const [name, make] of [
 
 t.test('the call ends with the goodbye that the model wrote', async t => {
   t.strictSame(execute(endCallTool(), { message: 'Goodbye!' }), endCall({ say: 'Goodbye!' }))
+  t.strictSame(execute(endCallTool(), { message: '**Bye** 👋!' }), endCall({ say: 'Bye !' }))
   t.strictSame(execute(endCallTool(), { message: '' }), endCall())
   t.match(execute(endCallTool(), {}), { error: /\/message/ })
   t.strictSame((endCallTool().parameters as { required: string[] }).required, ['message'])
@@ -62,6 +63,7 @@ t.test('the call is transferred to the number that the name stands for', async t
   const made = transferCallTool({ destinations })
   t.strictSame(execute(made, { destination: 'sales', message: 'One moment.' }), transferCall(SALES, { say: 'One moment.' }))
   t.strictSame(execute(made, { destination: 'Dr. Ødegård', message: '' }), transferCall(DOCTOR))
+  t.strictSame(execute(made, { destination: 'sales', message: 'One **moment**' }), transferCall(SALES, { say: 'One moment' }))
   t.strictSame(execute(transferCallTool({ destinations, showCaller: true }), { destination: 'sales', message: '' }), transferCall(SALES, { showCaller: true }))
 })
 

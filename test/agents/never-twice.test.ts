@@ -97,6 +97,7 @@ class World {
       tools: [this.#tool('book'), this.#tool('look')],
       toolChoice: 'auto',
       maxSteps: 4,
+      speakable: true,
       ask: (messages, choice) => {
         this.#judge(messages, isFirst)
         isFirst = false

@@ -86,8 +86,8 @@ t.test('every token is spoken when the model has written it', async t => {
 
 t.test('tokens that arrive in one piece are said in one piece', async t => {
   const { server, agent } = await setup(t)
-  server.next({ steps: ['Grüß ', 'dich', ' 👋'], atOnce: true })
-  t.strictSame(await say(agent), ['Grüß dich 👋'])
+  server.next({ steps: ['Grüß ', 'dich', ' 𝄞'], atOnce: true })
+  t.strictSame(await say(agent), ['Grüß dich 𝄞'])
 })
 
 t.test('blanks ahead of the first word are not spoken, those behind it are', async t => {

@@ -120,7 +120,7 @@ export const own: Agent = async function * (turn) {
   turn.call.record('word')
   turn.call.waitUntil(Promise.resolve())
 }
-app.register(voiceAgentPlugin, { openai: { tools, toolChoice: { name: 'order' }, maxSteps: 4, parallelToolCalls: false } })
+app.register(voiceAgentPlugin, { openai: { tools, toolChoice: { name: 'order' }, maxSteps: 4, parallelToolCalls: false, speakable: false } })
 
 // Calls
 

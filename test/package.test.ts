@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { runNode } from './helpers/process.js'
+
+const run = promisify(execFile)
+
+interface Manifest {
+  readonly dependencies: Record<string, string>
+  readonly peerDependencies: Record<string, string>
+  readonly scripts?: Record<string, string>
+  readonly engines?: { readonly node?: string }
+}
+
+const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
+const { dependencies, peerDependencies, scripts } = manifestOf('.')
+const all = [...Object.keys(dependencies), ...Object.keys(peerDependencies)]
+
+t.test('every dependency is accounted for in docs/dependencies.md, and nothing else is', async t => {
+  const rows = readFileSync('docs/dependencies.md', 'utf8').matchAll(/^\| `([^`]+)`.*?\|/gm)
+  t.strictSame(Array.from(rows, ([, name]) => name).sort(), all.sort())
+})
+
+t.test('nothing is run on installation, not by a dependency of a dependency either', async t => {
+  const { stdout } = await run('npm', ['ls', '--omit=dev', '--all', '--parseable'])
+  const folders = stdout.trim().split('\n').slice(1)
+  t.ok(folders.length > all.length)
+  const running = folders.filter(folder => ['preinstall', 'install', 'postinstall'].some(name => name in (manifestOf(folder).scripts ?? {})))
+  t.strictSame(running, [])
+  t.notOk('postinstall' in scripts!)
+})
+
+t.test('what is published is what a user needs', async t => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'])
+  const [{ files, unpackedSize }] = JSON.parse(stdout) as [{ files: Array<{ path: string }>, unpackedSize: number }]
+  const paths = files.map(({ path }) => path)
+  t.strictSame([...new Set(paths.map(path => path.split('/')[0]))].sort(), ['LICENSE', 'README.md', 'dist', 'docs', 'lib', 'package.json'])
+  t.strictSame(paths.filter(path => /\.test\.|\.tsbuildinfo|\.env|node_modules|\.png/.test(path)), [])
+  for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/playground/page/index.html', 'dist/cli/main.js', 'docs/SECURITY.md']) {
+    t.ok(paths.includes(path), path)
+  }
+  t.ok(unpackedSize < 2_000_000, `${unpackedSize} bytes`)
+})
+
+t.test('every page that a page of ours leads to is there', async t => {
+  const { stdout } = await run('git', ['ls-files', '*.md'])
+  for (const page of stdout.trim().split('\n')) {
+    const text = readFileSync(page, 'utf8')
+    for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+      t.doesNotThrow(() => readFileSync(join(page, '..', target!, target!.endsWith('/') || !/\.\w+$/.test(target!) ? '.' : '')), `${page}: ${target}`)
+    }
+  }
+})
+
+t.test('the plugin loads nothing of the playground, the test kit and the command line', async t => {
+  const code = 'import "fastify-voice-agent"; import { createRequire } from "node:module"; ' +
+    'console.log(Object.keys(createRequire(import.meta.url).cache).filter(path => /node_modules.(@fastify.static|yaml|playwright-core)/.test(path)).length)'
+  const program = runNode(t, ['--input-type=module', '--eval', code])
+  t.equal(await program.exit, 0)
+  t.match(program.output(), /^0\n/)
+})
