@@ -34,6 +34,17 @@ export const PlaygroundError = createError<[]>('VOICE_AGENT_ERR_PLAYGROUND',
 /** The server is closing and takes no new calls. */
 export const ClosingError = createError<[]>('VOICE_AGENT_ERR_CLOSING', 'The server is closing', 503)
 
+// Webhooks: what their sender is told.
+
+/** A webhook is not known to come from its provider. No detail leaves the server; the log says what was wrong. */
+export const UnauthorizedError = createError<[]>('VOICE_AGENT_ERR_UNAUTHORIZED', 'Unauthorized', 401)
+
+/** A webhook is its provider's, and has a body that cannot be read. */
+export const WebhookError = createError<[string]>('VOICE_AGENT_ERR_WEBHOOK', 'The webhook is %s', 400)
+
+/** A hook answered something that its provider would drop. Logged: the provider is answered without. */
+export const HookReplyError = createError<[string, string, string]>('VOICE_AGENT_ERR_HOOK_REPLY', 'What %s returned: %s: %s', 500)
+
 // In a call: for the author of the agent.
 
 /** The provider of this call has no such feature. */

@@ -32,3 +32,7 @@ export type { DeadlineOptions, LimitOptions, MillisOptions, RetellOptions, Voice
 export type { MillisControlFrames } from './protocols/millis/frames.js'
 export type { CallCeiling, Ceiling, Refusal, Refusals } from './telemetry/refusals.js'
 export type { CallSummary, TurnOutcome, TurnReport } from './telemetry/report.js'
+export type {
+  InboundCall, InboundCallReply, MillisChatEntry, MillisWebhookEvent, PrefetchReply, PrefetchSession, RetellWebhookCall,
+  RetellWebhookEvent, RetellWebhookName, WebhookEvent, WebhookHooks
+} from './webhooks/hooks.js'

@@ -14,6 +14,7 @@ import type { Fallback, Filler } from './call/stand-in.js'
 import { ConfigError } from './errors.js'
 import type { MillisControlFrames } from './protocols/millis/frames.js'
 import type { CallCeiling, Ceiling } from './telemetry/refusals.js'
+import type { WebhookHooks } from './webhooks/hooks.js'
 
 /** Options of the Retell route. */
 export interface RetellOptions {
@@ -23,6 +24,10 @@ export interface RetellOptions {
   allowlist?: string | readonly string[]
   /** How long the greeting waits for the call's details, in ms. `RETELL_CALL_DETAILS_TIMEOUT_MS`, default 2,000. */
   callDetailsTimeoutMs?: number
+  /** The key with the webhook badge, or several, any of which may have signed: switches Retell's webhooks on. `RETELL_API_KEY`, default none. */
+  apiKey?: string | readonly string[]
+  /** `RETELL_WEBHOOK_PATH`, default `/webhooks/retell`. */
+  webhookPath?: string
 }
 
 /** Options of the Millis route. */
@@ -33,6 +38,10 @@ export interface MillisOptions {
   allowlist?: string | readonly string[]
   /** Replaces the frames that end or transfer a call, whose names are not proven. */
   controlFrames?: Partial<MillisControlFrames>
+  /** What Millis' webhooks are sent with as `Authorization: Bearer <secret>`, or several: switches them on. `MILLIS_WEBHOOK_SECRET`, default none. */
+  webhookSecret?: string | readonly string[]
+  /** `MILLIS_WEBHOOK_PATH`, default `/webhooks/millis`. */
+  webhookPath?: string
 }
 
 /** How long a caller may be kept waiting, in ms; 0 = for ever. What is said then is up to `fallback`. */
@@ -49,7 +58,7 @@ export interface DeadlineOptions {
 
 /** How much is too much; 0 = no ceiling. New calls are refused with 503, a call that is too long or too busy is ended with a goodbye. */
 export interface LimitOptions {
-  /** Calls at the same time, those included that wait for their provider to dial again. `MAX_CALLS`, default 1,000: some 10 % of one core, where nobody talks. */
+  /** Calls at the same time, those included that wait for their provider to dial again. `MAX_CALLS`, default 1,000. */
   maxCalls?: number
   /** Calls from one address. `MAX_CALLS_PER_ADDRESS`, default 1,000: a provider has one address, or few. */
   maxCallsPerAddress?: number
@@ -72,7 +81,7 @@ export interface LimitOptions {
 }
 
 /** Options of `app.register(voiceAgentPlugin, options)`. All are optional, and win over the environment. */
-export interface VoiceAgentOptions extends CallHooks {
+export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   /** `false` = no Retell route. */
   retell?: false | RetellOptions
   /** `false` = no Millis route. */
@@ -123,6 +132,9 @@ const Path = (option: string, path: string) => Type.String({
 const List = (option: string, list = '') => Type.String({
   title: option, description: 'addresses and CIDR ranges, separated by commas', default: list
 })
+const Secrets = (option: string) => Type.String({
+  title: option, description: 'ASCII text; several are separated by commas', default: '', pattern: '^[ -~]*$'
+})
 const Text = (option: string) => Type.String({ title: option, description: 'text', default: '' })
 const Milliseconds = (option: string, ms: number, maximum: number) => Type.Integer({
   title: option, description: `milliseconds, 0 to ${maximum}`, default: ms, minimum: 0, maximum
@@ -139,6 +151,10 @@ export const envSchema = Type.Object({
   RETELL_CALL_DETAILS_TIMEOUT_MS: Milliseconds('retell.callDetailsTimeoutMs', 2_000, 20_000),
   MILLIS_PATH: Path('millis.path', '/millis'),
   MILLIS_ALLOWLIST: List('millis.allowlist'),
+  RETELL_API_KEY: Secrets('retell.apiKey'),
+  RETELL_WEBHOOK_PATH: Path('retell.webhookPath', '/webhooks/retell'),
+  MILLIS_WEBHOOK_SECRET: Secrets('millis.webhookSecret'),
+  MILLIS_WEBHOOK_PATH: Path('millis.webhookPath', '/webhooks/millis'),
   VOICE_AGENT_SECRET: Type.Optional(Type.String({
     title: 'secret',
     description: 'at least one letter, digit or one of . _ ~ -, and nothing else; several are separated by commas',
@@ -204,6 +220,9 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxTokensPerCall: Type.Number(),
     goodbye: Line
   }),
+  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String() })),
+  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }), webhookSecret: StringList, webhookPath: Type.String() })),
+  secret: Type.String(),
   trustedProxies: StringList,
   openai: members({
     apiKey: Type.String(),
@@ -229,6 +248,9 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   onTranscript: Hook,
   onTurnEnd: Hook,
   onCallEnd: Hook,
+  onWebhook: Hook,
+  onInboundCall: Hook,
+  onPrefetch: Hook,
   reconnectGraceMs: Type.Number(),
   drainTimeoutMs: Type.Number(),
   readinessPath: Type.String(),
@@ -278,6 +300,11 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     MAX_TURNS_PER_CALL: limits?.maxTurnsPerCall,
     MAX_CALL_DURATION_MS: limits?.maxCallDurationMs,
     MAX_TOKENS_PER_CALL: limits?.maxTokensPerCall,
+    RETELL_API_KEY: retell ? joined(retell.apiKey) : undefined,
+    RETELL_WEBHOOK_PATH: retell ? retell.webhookPath : undefined,
+    MILLIS_WEBHOOK_SECRET: millis ? joined(millis.webhookSecret) : undefined,
+    MILLIS_WEBHOOK_PATH: millis ? millis.webhookPath : undefined,
+    VOICE_AGENT_SECRET: options.secret,
     TRUSTED_PROXIES: joined(options.trustedProxies),
     FIRST_TOKEN_TIMEOUT_MS: deadlines?.firstTokenMs,
     TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,

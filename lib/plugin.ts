@@ -30,6 +30,7 @@ import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
 import { RetellProtocol, retellBegin } from './protocols/retell/protocol.js'
+import { registerWebhooks } from './webhooks/index.js'
 import { provideWebsocket, releaseUpgrade } from './websocket.js'
 
 declare module 'fastify' {
@@ -148,6 +149,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
         return { status: closing.isClosing ? 'closing' : 'ready' }
       })
     }
+
+    await registerWebhooks(scope, config, options, { ...shared, hooks })
 
     function take (socket: WebSocket, request: FastifyRequest, route: Route, hasSecret: boolean): void {
       // It was admitted before the app began to close, and would keep it from closing.

@@ -12,6 +12,7 @@ import { toConfigError } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell, type Caller } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
+import { signed } from './helpers/webhooks.js'
 import { startScriptedModel, type ModelRequest } from '../lib/testing/scripted-model.js'
 
 type Variable = keyof typeof envSchema.properties
@@ -214,6 +215,51 @@ const SETTINGS: Setting[] = [
     option: { millis: { allowlist: '203.0.113.1,203.0.113.2' } },
     expected: [[], ['192.0.2.1'], ['203.0.113.1', '203.0.113.2']],
     observe: admitted('/millis', '192.0.2.1', '203.0.113.1', '203.0.113.2')
+  },
+  {
+    variable: 'RETELL_API_KEY',
+    with: OPEN,
+    inEnv: 'key_env',
+    option: { retell: { apiKey: ['key_option', 'key_next'] } },
+    expected: [[], ['key_env'], ['key_option', 'key_next']],
+    observe: async (_t, app) => {
+      const known: string[] = []
+      for (const key of ['', 'key_env', 'key_option', 'key_next']) {
+        const { statusCode } = await app.inject({ method: 'POST', url: '/webhooks/retell', payload: '{"event":"call_ended"}', headers: signed('{"event":"call_ended"}', { key }) })
+        if (statusCode === 204) known.push(key)
+      }
+      return known
+    }
+  },
+  {
+    variable: 'RETELL_WEBHOOK_PATH',
+    with: { RETELL_API_KEY: 'key' },
+    inEnv: '/from-env',
+    option: { retell: { webhookPath: '/from/option' } },
+    expected: [['/webhooks/retell'], ['/from-env'], ['/from/option']],
+    observe: (_t, app) => ['/webhooks/retell', '/from-env', '/from/option'].filter(url => app.hasRoute({ method: 'POST', url }))
+  },
+  {
+    variable: 'MILLIS_WEBHOOK_SECRET',
+    inEnv: 'from-env, next-env',
+    option: { millis: { webhookSecret: 'from-option' } },
+    expected: [[], ['from-env', 'next-env'], ['from-option']],
+    observe: async (_t, app) => {
+      const known: string[] = []
+      for (const secret of ['', 'from-env', 'next-env', 'from-option']) {
+        const { statusCode } = await app.inject({ url: '/webhooks/millis', headers: { authorization: `Bearer ${secret}` } })
+        if (statusCode === 200) known.push(secret)
+      }
+      return known
+    }
+  },
+  {
+    variable: 'MILLIS_WEBHOOK_PATH',
+    with: { MILLIS_WEBHOOK_SECRET: 'secret' },
+    inEnv: '/from-env',
+    option: { millis: { webhookPath: '/from-option' } },
+    expected: [['/webhooks/millis'], ['/from-env'], ['/from-option']],
+    observe: (_t, app) => ['/webhooks/millis', '/from-env', '/from-option'].filter(url => app.hasRoute({ method: 'POST', url }))
   },
   {
     variable: 'VOICE_AGENT_SECRET',
@@ -493,6 +539,10 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['RETELL_CALL_DETAILS_TIMEOUT_MS', '', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 20000/],
   ['MILLIS_PATH', 'millis/', path => ({ millis: { path } }), /a path such as \/millis/],
   ['MILLIS_ALLOWLIST', '1.2.3.4;1.2.3.5', allowlist => ({ millis: { allowlist } }), /CIDR ranges/],
+  ['RETELL_API_KEY', 'opensesamé', apiKey => ({ retell: { apiKey: [apiKey] } }), /ASCII text; several are separated by commas/],
+  ['RETELL_WEBHOOK_PATH', 'hooks', webhookPath => ({ retell: { webhookPath } }), /a path such as \/webhooks\/retell/],
+  ['MILLIS_WEBHOOK_SECRET', 'opensesame\t', webhookSecret => ({ millis: { webhookSecret } }), /ASCII text; several are separated by commas/],
+  ['MILLIS_WEBHOOK_PATH', '/', webhookPath => ({ millis: { webhookPath } }), /a path such as \/webhooks\/millis/],
   ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame,', secret => ({ secret: String(secret).split(',') }), /several are separated by commas/],
@@ -545,6 +595,8 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ retell: { allowlist: ['192.0.2.1', 5] } }, 'RETELL_ALLOWLIST (option retell.allowlist) must be addresses and CIDR ranges, separated by commas'],
     [{ retell: { callDetailsTimeoutMs: '5' } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 20000'],
     [{ retell: { callDetailsTimeoutMs: NaN } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 20000'],
+    [{ retell: { apiKey: 5 } }, 'RETELL_API_KEY (option retell.apiKey) must be ASCII text; several are separated by commas'],
+    [{ millis: { webhookSecret: ['a', 5] } }, 'MILLIS_WEBHOOK_SECRET (option millis.webhookSecret) must be ASCII text; several are separated by commas'],
     [{ millis: 'no' }, 'option millis must be false or an object'],
     [{ millis: { callDetailsTimeoutMs: 5 } }, 'option millis.callDetailsTimeoutMs: Unexpected property'],
     [{ millis: { controlFrames: { endCall: {} } } }, 'option millis.controlFrames.endCall: Expected function'],
@@ -563,6 +615,9 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ fallback: 5 }, 'option fallback must be a string or a function'],
     [{ messages: { leadingAssistant: 'yes' } }, 'option messages.leadingAssistant: Expected boolean'],
     [{ onCallStart: 'log' }, 'option onCallStart: Expected function'],
+    [{ onWebhook: 'log' }, 'option onWebhook: Expected function'],
+    [{ onInboundCall: {} }, 'option onInboundCall: Expected function'],
+    [{ onPrefetch: true }, 'option onPrefetch: Expected function'],
     [{ prefix: 5 }, 'option prefix: Expected string']
   ]
   for (const [options, message] of cases) {

@@ -31,8 +31,8 @@ export class HookRunner {
     return this.#hooks[name] !== undefined
   }
 
-  /** Runs a hook; the promise, if it returned one, never rejects. */
-  run (log: FastifyBaseLogger, name: keyof CallHooks, hook: (hooks: CallHooks) => void | Promise<void>): void | Promise<void> {
+  /** Runs a hook; the promise, if it returned one, never rejects. The name is for the log. */
+  run (log: FastifyBaseLogger, name: string, hook: (hooks: CallHooks) => void | Promise<void>): void | Promise<void> {
     const failed = (error: unknown): void => logFailure(log, error, `${name} failed`)
     try {
       const returned = hook(this.#hooks)

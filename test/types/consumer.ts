@@ -6,7 +6,8 @@ import Fastify from 'fastify'
 import voiceAgentPlugin, {
   endCall, endCallTool, envSchema, filler, flush, openAIAgent, pause, pressDigits, pressDigitsTool, runTool, scriptedAgent, tool,
   toolCall, ToolError, toolResult, transferCall, transferCallTool, TurnAbortedError, Type, uninterruptible, voiceAgentPlugin as named,
-  type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions
+  type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions,
+  type WebhookEvent
 } from 'fastify-voice-agent'
 import { RetellCaller, startScriptedModel, type Finding, type Reply } from 'fastify-voice-agent/testing'
 
@@ -175,6 +176,35 @@ export const wrongOptions: VoiceAgentOptions[] = [
 app.register(voiceAgentPlugin, { retell: true })
 
 export const variables: string[] = Object.keys(envSchema.properties)
+
+// Webhooks
+
+app.register(voiceAgentPlugin, {
+  retell: { apiKey: ['key_new', 'key_old'], webhookPath: '/hooks/retell' },
+  millis: { webhookSecret: 's3cret', webhookPath: '/hooks/millis' },
+  onWebhook: async event => {
+    if (event.provider === 'millis') return app.log.info({ words: event.chat?.length, seconds: event.call.duration, more: event.call['voip'] })
+    if (event.event === 'call_analyzed') app.log.info({ id: event.callId, good: event.call.call_analysis?.call_successful, to: event.body.transfer_destination })
+  },
+  onInboundCall: ({ from }) => from === undefined ? undefined : { override_agent_id: 'agent_2', dynamic_variables: { visits: 3 }, metadata: { vip: true } },
+  onPrefetch: async ({ metadata }) => ({ metadata: { ...metadata, seen: true } })
+})
+export function heard (event: WebhookEvent): string {
+  // @ts-expect-error Retell has none
+  if (event.provider === 'retell') return event.chat
+  // @ts-expect-error nothing is sure to be there
+  return event.call.session_id
+}
+export const wrongHooks: VoiceAgentOptions[] = [
+  // @ts-expect-error Retell takes texts alone, and what can be one
+  { onInboundCall: () => ({ dynamic_variables: { cart: { rolls: 3 } } }) },
+  // @ts-expect-error no such member
+  { onInboundCall: () => ({ overrideAgentId: 'agent_2' }) },
+  // @ts-expect-error nor here
+  { onPrefetch: () => ({ extraPrompt: 'Be brief.' }) },
+  // @ts-expect-error no such event
+  { onWebhook: event => { if (event.event === 'call_sung') throw new Error('no') } }
+]
 
 // Its tests
 

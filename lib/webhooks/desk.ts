@@ -1,0 +1,106 @@
+/**
+ * What the providers' webhooks have in common once one is known to be genuine: the app is told, once, or asked.
+ */
+import { finished } from 'node:stream/promises'
+import type { TObject } from '@sinclair/typebox'
+import type { TypeCheck } from '@sinclair/typebox/compiler'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import { within } from '../call/drain.js'
+import type { HookRunner } from '../call/hooks.js'
+import { ClosingError, HookReplyError } from '../errors.js'
+import { identityOf } from './events.js'
+import type { WebhookEvent, WebhookHooks } from './hooks.js'
+import { Recent } from './recent.js'
+
+// Longer than any provider goes on trying.
+const EVENTS = { ms: 10 * 60_000, max: 10_000 }
+
+const NOTHING = Buffer.alloc(0)
+
+/** What a provider's routes are made of. */
+export interface ProviderWebhooks {
+  /** An `onRequest` hook: refuses what can be refused before a body is read. */
+  checkHeader (request: FastifyRequest, reply: FastifyReply): Promise<void>
+  readonly handlers: Partial<Record<'GET' | 'POST', (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>>>
+}
+
+/** A hook whose answer a provider waits for. */
+export interface Question<Reply extends object> {
+  readonly hook: keyof WebhookHooks
+  /** How long the provider is kept waiting, in ms. */
+  readonly ms: number
+  /** Of a reply. Its errors are logged: it must not look into members whose names are the app's own. */
+  readonly schema: TypeCheck<TObject>
+  toWire (reply: Reply): object
+}
+
+/** One for all webhooks of a registration. */
+export class WebhookDesk {
+  readonly #hooks: WebhookHooks
+  readonly #runner: HookRunner
+  readonly #isClosing: () => boolean
+  readonly #events = new Recent<true>(EVENTS.ms, EVENTS.max)
+
+  /** @param runner has the app wait for hooks when it closes */
+  constructor (hooks: WebhookHooks, runner: HookRunner, isClosing: () => boolean) {
+    this.#hooks = hooks
+    this.#runner = runner
+    this.#isClosing = isClosing
+  }
+
+  /**
+   * The body of a request.
+   * @throws VOICE_AGENT_ERR_CLOSING when the app began to close while it came in, and nobody would wait for a hook
+   */
+  accept ({ body }: FastifyRequest): Buffer {
+    if (this.#isClosing()) throw new ClosingError()
+    return body as Buffer | undefined ?? NOTHING
+  }
+
+  /** Answers the provider, and then tells the app, unless it was told before: also of two at the same moment it is told one. */
+  tell (request: FastifyRequest, reply: FastifyReply, event: WebhookEvent, isNews = true): FastifyReply {
+    const identity = identityOf(event)
+    const log = request.log.child({ provider: event.provider, event: event.event, callId: event.callId })
+    if (isNews && (identity === undefined || this.#events.add(identity, true))) this.#run(log, reply, event)
+    else log.debug('webhook ignored: it came before')
+    return reply.code(204).send()
+  }
+
+  #run (log: FastifyBaseLogger, reply: FastifyReply, event: WebhookEvent): void {
+    if (this.#hooks.onWebhook === undefined) return
+    // Waited for from now on, as the provider will not tell again.
+    // eslint-disable-next-line @typescript-eslint/no-floating-promises
+    this.#runner.run(log, 'onWebhook', async () => {
+      // Whether the provider has heard it or not.
+      await finished(reply.raw).catch(() => {})
+      await this.#hooks.onWebhook!(event)
+    })
+  }
+
+  /**
+   * Asks the app, and returns the JSON to answer with: that of an empty reply when there is no hook, when it fails, which is
+   * logged, or when it takes too long. Such a hook goes on. Never rejects.
+   */
+  async ask<Reply extends object> (
+    { log }: FastifyRequest,
+    { hook, ms, schema, toWire }: Question<Reply>,
+    ask: (hooks: WebhookHooks) => Reply | undefined | void | Promise<Reply | undefined | void>
+  ): Promise<string> {
+    let json = JSON.stringify(toWire({} as Reply))
+    let isOver = false
+    const running = this.#runner.run(log, hook, async () => {
+      const reply = await ask(this.#hooks) ?? {} as Reply
+      const error = schema.Errors(reply).First()
+      if (error !== undefined) throw new HookReplyError(hook, error.path.slice(1) || 'it', error.message)
+      json = JSON.stringify(toWire(reply))
+    })
+    await within(ms, Promise.resolve(running).then(() => { isOver = true }))
+    if (!isOver) log.warn({ ms }, `${hook} is too slow: the call goes on without its answer`)
+    return json
+  }
+}
+
+/** Answers with JSON, as a text, since an app's own hooks may wrap objects up. */
+export function answerWith (reply: FastifyReply, json: string): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(json)
+}

@@ -1,0 +1,52 @@
+/**
+ * From the bodies of the providers' webhooks to events. Lenient in: of what a provider may leave out nothing is missed.
+ */
+import { isObject, nonEmpty, type JsonObject } from '../protocols/frame.js'
+import type { MillisChatEntry, MillisWebhookEvent, RetellWebhookEvent, RetellWebhookName } from './hooks.js'
+
+const RETELL_NAMES: ReadonlySet<string> = new Set<RetellWebhookName>([
+  'call_started', 'call_ended', 'call_analyzed', 'transcript_updated',
+  'transfer_started', 'transfer_bridged', 'transfer_cancelled', 'transfer_ended',
+  'chat_started', 'chat_ended', 'chat_analyzed'
+])
+
+/** Reads a body that has an `event`. Older ones have the call under `data`. */
+export function readRetellEvent (body: JsonObject & { event: string }): RetellWebhookEvent {
+  const call = [body['call'], body['chat'], body['data']].find(isObject) ?? {}
+  return {
+    provider: 'retell',
+    event: RETELL_NAMES.has(body.event) ? body.event as RetellWebhookName : 'unknown',
+    callId: nonEmpty(call['call_id']) ?? nonEmpty(call['chat_id']),
+    call,
+    body
+  }
+}
+
+/** Reads the body of Millis' end-of-call webhook, which has no name for its event. */
+export function readMillisEvent (call: JsonObject): MillisWebhookEvent {
+  return { provider: 'millis', event: 'call_ended', callId: nonEmpty(call['session_id']), chat: chatOf(call['chat']), call }
+}
+
+// A JSON string, says Millis.
+function chatOf (chat: unknown): MillisChatEntry[] | undefined {
+  try {
+    const entries: unknown = typeof chat === 'string' ? JSON.parse(chat) : chat
+    return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * What tells an event from another one, as Retell says: life-cycle events by name and call, transfers by their start and
+ * destination as well. Millis tells the end of a call alone.
+ * @returns `undefined` for what repeats by design, or may
+ */
+export function identityOf (event: RetellWebhookEvent | MillisWebhookEvent): string | undefined {
+  const { provider, event: name, callId } = event
+  if (callId === undefined || name === 'transcript_updated' || name === 'unknown') return undefined
+  if (provider === 'millis' || !name.startsWith('transfer_')) return JSON.stringify([provider, name, callId])
+  // It is not said whose start is meant, the transfer's or the call's.
+  const { body, call } = event
+  return JSON.stringify([provider, name, callId, body['start_timestamp'] ?? call.start_timestamp, body.transfer_destination])
+}

@@ -1,0 +1,75 @@
+/**
+ * The routes of the providers' webhooks. Each is there when the key is that its sender is known by.
+ */
+import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import { parseAllowlist } from '../admission/allowlist.js'
+import { createGuard, type GuardSettings } from '../admission/guard.js'
+import type { HookRunner } from '../call/hooks.js'
+import { ConfigError } from '../errors.js'
+import { entriesOf, nameOf, type Env, type VoiceAgentOptions } from '../options.js'
+import { WebhookDesk, type ProviderWebhooks } from './desk.js'
+import type { WebhookHooks } from './hooks.js'
+import { millisWebhooks } from './millis.js'
+import { retellWebhooks } from './retell.js'
+
+// What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for every word, the
+// same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
+const BODY_LIMIT_BYTES = 8 * 1024 * 1024
+
+/** What the webhooks share with the routes of the calls. */
+export interface WebhookSettings extends Pick<GuardSettings, 'clientAddress' | 'isClosing'> {
+  readonly hooks: HookRunner
+}
+
+/**
+ * Registers the webhooks in a scope of their own: the app's body parsers are not theirs, nor theirs the app's.
+ * @throws VOICE_AGENT_ERR_CONFIG when another route has the path of one
+ */
+export async function registerWebhooks (scope: FastifyInstance, config: Env, options: VoiceAgentOptions, { hooks, ...shared }: WebhookSettings): Promise<void> {
+  const retellKeys = options.retell === false ? [] : secretsOf(config.RETELL_API_KEY)
+  const millisSecrets = options.millis === false ? [] : secretsOf(config.MILLIS_WEBHOOK_SECRET)
+  warnOfIdleHooks()
+
+  await scope.register(async function webhooks (scope) {
+    const desk = new WebhookDesk(options, hooks, shared.isClosing)
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+
+    if (retellKeys.length > 0) add('RETELL', retellWebhooks(desk, retellKeys, nameOf('RETELL_API_KEY')))
+    if (millisSecrets.length > 0) add('MILLIS', millisWebhooks(desk, millisSecrets, nameOf('MILLIS_WEBHOOK_SECRET')))
+
+    function add (provider: 'RETELL' | 'MILLIS', { checkHeader, handlers }: ProviderWebhooks): void {
+      const path = `${provider}_WEBHOOK_PATH` as const
+      const url = config[path]
+      for (const [method, handler] of Object.entries(handlers)) {
+        if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
+        // A HEAD would run a hook.
+        scope.route({ method: method as HTTPMethods, url, exposeHeadRoute: false, bodyLimit: BODY_LIMIT_BYTES, onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader], handler })
+      }
+    }
+  })
+
+  // What the sender knows stands for the secret: with an allowlist both must hold, and without one that alone.
+  function guardOf (variable: 'RETELL_ALLOWLIST' | 'MILLIS_ALLOWLIST'): (request: FastifyRequest) => Promise<void> {
+    const allowlistName = nameOf(variable)
+    const allowlist = parseAllowlist(entriesOf(config[variable]), allowlistName)
+    return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined, needsCallId: false })
+  }
+
+  function warnOfIdleHooks (): void {
+    const [retell, millis] = [nameOf('RETELL_API_KEY'), nameOf('MILLIS_WEBHOOK_SECRET')]
+    const needs: Array<[hook: keyof WebhookHooks, secrets: string[], names: string]> = [
+      ['onWebhook', [...retellKeys, ...millisSecrets], `${retell} or ${millis}`],
+      ['onInboundCall', retellKeys, retell],
+      ['onPrefetch', millisSecrets, millis]
+    ]
+    for (const [hook, secrets, names] of needs) {
+      if (options[hook] !== undefined && secrets.length === 0) scope.log.warn(`${hook} is never called: set ${names}`)
+    }
+  }
+}
+
+// An empty key is one that everybody has.
+function secretsOf (list: string): string[] {
+  return entriesOf(list).map(entry => entry.trim()).filter(entry => entry !== '')
+}

@@ -1,0 +1,67 @@
+/**
+ * Millis' webhooks: the end of a call (POST), and the question what is to be known of one (GET). They are not signed: the
+ * headers that an operator has them sent with are all there is to tell Millis by.
+ */
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { secretCheck } from '../admission/secret.js'
+import { UnauthorizedError, WebhookError } from '../errors.js'
+import { nonEmpty, parseFrame } from '../protocols/frame.js'
+import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
+import { readMillisEvent } from './events.js'
+import type { PrefetchReply, PrefetchSession } from './hooks.js'
+
+const PREFETCH: Question<PrefetchReply> = {
+  hook: 'onPrefetch',
+  // Millis does not say how long it waits. The caller hears nothing until then, and puts up with no more.
+  ms: 2_000,
+  schema: TypeCompiler.Compile(Type.Partial(Type.Object({ metadata: Type.Object({}), extra_prompt: Type.String() }))),
+  toWire: reply => reply
+}
+
+/**
+ * Makes Millis' routes.
+ * @param secrets at least one
+ * @param secretsName what the operator calls them, for the log
+ */
+export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], secretsName: string): ProviderWebhooks {
+  const knowsSecret = secretCheck(secrets)!
+
+  async function checkHeader (request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { authorization } = request.headers
+    if (knowsSecret(/^Bearer +(.+)$/i.exec(authorization ?? '')?.[1])) return
+    request.log.warn(`refused: ${authorization === undefined
+      ? 'no Authorization header: let the webhook\'s headers have one, Bearer and the secret'
+      : `the Authorization header is not Bearer and ${secretsName}`}`)
+    reply.header('www-authenticate', 'Bearer')
+    throw new UnauthorizedError()
+  }
+
+  async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const body = parseFrame(desk.accept(request), false)
+    if (typeof body === 'string') throw new WebhookError(body)
+    const event = readMillisEvent(body)
+    if (event.chat === undefined) request.log.warn({ callId: event.callId }, 'the chat of a call cannot be read: it is in event.call as it was sent')
+    return desk.tell(request, reply, event)
+  }
+
+  async function prefetch (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    desk.accept(request)
+    return answerWith(reply, await desk.ask(request, PREFETCH, hooks => hooks.onPrefetch?.(readSession(request.url))))
+  }
+
+  return { checkHeader, handlers: { POST: receive, GET: prefetch } }
+}
+
+// Not Fastify's own query, for which an app may have its own parser.
+function readSession (url: string): PrefetchSession {
+  const { session_id: callId, agent_id: agentId, from, to, ...metadata } =
+    Object.fromEntries(new URLSearchParams(url.slice((url + '?').indexOf('?') + 1))) as Record<string, string>
+  return { callId: nonEmpty(callId), agentId: nonEmpty(agentId), from: numberOf(from), to: numberOf(to), metadata }
+}
+
+// A plus sign that was not encoded is a space.
+function numberOf (number: string | undefined): string | undefined {
+  return nonEmpty(number?.replace(/^ /, '+'))
+}

@@ -1,0 +1,103 @@
+/**
+ * Retell's webhooks: signed, be it what happened to a call or the question who takes one.
+ */
+import { createHash } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { UnauthorizedError, WebhookError } from '../errors.js'
+import { isObject, nonEmpty, parseFrame, type JsonObject } from '../protocols/frame.js'
+import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
+import { readRetellEvent } from './events.js'
+import type { InboundCall, InboundCallReply } from './hooks.js'
+import { Recent } from './recent.js'
+import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } from './signature.js'
+
+// A signature that was made ahead of our clock is good for twice that time, and is known for longer. Transcripts are told of every few seconds of every call:
+// so many are 160 a second, and 12 MiB.
+const SIGNATURES = { ms: 2 * MAX_SKEW_MS + 1_000, max: 100_000 }
+
+// Retell tries four times, for 10 s each.
+const RINGING = { ms: 40_000, max: 1_000 }
+
+const INBOUND: Question<InboundCallReply> = {
+  hook: 'onInboundCall',
+  // The phone rings meanwhile. After 10 s Retell would ask again; the rest is for the way there and back.
+  ms: 8_000,
+  schema: TypeCompiler.Compile(Type.Partial(Type.Object({
+    override_agent_id: Type.String(),
+    override_agent_version: Type.Union([Type.Integer(), Type.String()], { description: 'a number or a string' }),
+    dynamic_variables: Type.Object({}),
+    metadata: Type.Object({}),
+    agent_override: Type.Object({})
+  }))),
+  toWire: ({ dynamic_variables: variables, ...reply }) => ({
+    call_inbound: { ...reply, ...(variables !== undefined && { dynamic_variables: textsOf(variables) }) }
+  })
+}
+
+/**
+ * Makes Retell's route.
+ * @param keysName what the operator calls the keys, for the log
+ */
+export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keysName: string): ProviderWebhooks {
+  const isSigned = signatureCheck(keys)
+  const signatures = new Recent<true>(SIGNATURES.ms, SIGNATURES.max)
+  const ringing = new Recent<Promise<string>>(RINGING.ms, RINGING.max)
+
+  async function checkHeader (request: FastifyRequest): Promise<void> {
+    const header = request.headers[SIGNATURE_HEADER]
+    const signature = readSignature(header)
+    if (signature === undefined) {
+      return refuse(request, {}, header === undefined ? `no ${SIGNATURE_HEADER} header` : `the ${SIGNATURE_HEADER} header is malformed`)
+    }
+    const skewMs = skewOf(signature)
+    if (skewMs > MAX_SKEW_MS) refuse(request, { skewMs }, 'the signature is too old, or the clock of this machine is wrong')
+  }
+
+  async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const data = desk.accept(request)
+    const signature = readSignature(request.headers[SIGNATURE_HEADER])!
+    if (!isSigned(data, signature)) refuse(request, {}, `the signature is wrong: is ${keysName} the key with the webhook badge?`)
+    const body = parseFrame(data, false)
+    if (!isNamed(body)) throw new WebhookError(typeof body === 'string' ? body : 'without an event')
+
+    const isNews = signatures.add(signature.digest.toString('base64'), true)
+    if (body.event !== 'call_inbound') return desk.tell(request, reply, readRetellEvent(body), isNews)
+
+    const call = readInboundCall(body)
+    const key = call.callId ?? createHash('sha256').update(data).digest('base64')
+    const answer = ringing.get(key) ?? desk.ask(request, INBOUND, hooks => isNews ? hooks.onInboundCall?.(call) : undefined)
+    ringing.add(key, answer)
+    return answerWith(reply, await answer)
+  }
+
+  return { checkHeader, handlers: { POST: receive } }
+}
+
+function refuse (request: FastifyRequest, facts: object, why: string): never {
+  request.log.warn(facts, `refused: ${why}`)
+  throw new UnauthorizedError()
+}
+
+function isNamed (body: JsonObject | string): body is JsonObject & { event: string } {
+  return typeof body !== 'string' && typeof body['event'] === 'string'
+}
+
+function readInboundCall ({ call_inbound: sent }: JsonObject): InboundCall {
+  const details = isObject(sent) ? sent : {}
+  return {
+    callId: nonEmpty(details['call_id']),
+    from: nonEmpty(details['from_number']),
+    to: nonEmpty(details['to_number']),
+    agentId: nonEmpty(details['agent_id']),
+    details
+  }
+}
+
+// Retell takes nothing else, and would drop the whole reply.
+function textsOf (variables: object): Record<string, string> {
+  return Object.fromEntries(Object.entries(variables)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : String(value)]))
+}
