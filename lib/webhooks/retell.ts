@@ -14,7 +14,7 @@ import { Recent } from './recent.js'
 import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } from './signature.js'
 
 // A signature that was made ahead of our clock is good for twice that time, and is known for longer. Transcripts are told of every few seconds of every call:
-// so many are 160 a second, and 12 MiB.
+// so many are 160 a second, and 19 MiB.
 const SIGNATURES = { ms: 2 * MAX_SKEW_MS + 1_000, max: 100_000 }
 
 // Retell tries four times, for 10 s each.
