@@ -107,7 +107,7 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
     /** What the assistant says between a tool's result and the caller's next words. Mistral's servers, among others, refuse them side by side. Default none. */
     afterTool?: string
   }
-  /** Takes out of what people say what is not to be stored, before `onTranscript` and `onTurnEnd` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
+  /** Takes out of what people say what is not to be stored, before `onTranscript`, `onTurnEnd` and `onWebhook` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
   redact?: Redact
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
@@ -204,8 +204,8 @@ const members = <T extends Record<string, TSchema>>(properties: T) =>
 const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema], { description: 'false or an object' })
 
 const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
-  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number() })),
-  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }) })),
+  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String() })),
+  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }), webhookSecret: StringList, webhookPath: Type.String() })),
   secret: StringList,
   admittedCallsOnly: Type.Boolean(),
   limits: members({
@@ -220,9 +220,6 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxTokensPerCall: Type.Number(),
     goodbye: Line
   }),
-  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String() })),
-  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }), webhookSecret: StringList, webhookPath: Type.String() })),
-  secret: Type.String(),
   trustedProxies: StringList,
   openai: members({
     apiKey: Type.String(),
@@ -289,6 +286,10 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     RETELL_CALL_DETAILS_TIMEOUT_MS: retell ? retell.callDetailsTimeoutMs : undefined,
     MILLIS_PATH: millis ? millis.path : undefined,
     MILLIS_ALLOWLIST: millis ? joined(millis.allowlist) : undefined,
+    RETELL_API_KEY: retell ? joined(retell.apiKey) : undefined,
+    RETELL_WEBHOOK_PATH: retell ? retell.webhookPath : undefined,
+    MILLIS_WEBHOOK_SECRET: millis ? joined(millis.webhookSecret) : undefined,
+    MILLIS_WEBHOOK_PATH: millis ? millis.webhookPath : undefined,
     VOICE_AGENT_SECRET: joined(options.secret),
     ADMITTED_CALLS_ONLY: options.admittedCallsOnly,
     MAX_CALLS: limits?.maxCalls,
@@ -300,11 +301,6 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     MAX_TURNS_PER_CALL: limits?.maxTurnsPerCall,
     MAX_CALL_DURATION_MS: limits?.maxCallDurationMs,
     MAX_TOKENS_PER_CALL: limits?.maxTokensPerCall,
-    RETELL_API_KEY: retell ? joined(retell.apiKey) : undefined,
-    RETELL_WEBHOOK_PATH: retell ? retell.webhookPath : undefined,
-    MILLIS_WEBHOOK_SECRET: millis ? joined(millis.webhookSecret) : undefined,
-    MILLIS_WEBHOOK_PATH: millis ? millis.webhookPath : undefined,
-    VOICE_AGENT_SECRET: options.secret,
     TRUSTED_PROXIES: joined(options.trustedProxies),
     FIRST_TOKEN_TIMEOUT_MS: deadlines?.firstTokenMs,
     TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,

@@ -15,17 +15,21 @@ export type Redact = (text: string) => string
 // Where the app's function fails, nothing is shown rather than all.
 const REDACTED = '[redacted]'
 
+/** What a function of the app's makes of texts. Never throws. */
+export function cleaner (redact: Redact, log: FastifyBaseLogger): Redact {
+  return text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
+}
+
 /** The hooks, which are told redacted texts: `onTranscript` its update, `onTurnEnd` a turn's transcript and messages. */
 export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): CallHooks {
   if (redact === undefined) return hooks
-  const cleaner = (log: FastifyBaseLogger): Redact => text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
   return {
     ...hooks,
     ...(hooks.onTranscript !== undefined && {
-      onTranscript: (call: Call, update: TranscriptUpdate) => hooks.onTranscript!(call, redactedUpdate(update, cleaner(call.log)))
+      onTranscript: (call: Call, update: TranscriptUpdate) => hooks.onTranscript!(call, redactedUpdate(update, cleaner(redact, call.log)))
     }),
     ...(hooks.onTurnEnd !== undefined && {
-      onTurnEnd: (turn, report) => hooks.onTurnEnd!(new RedactedTurn(turn, cleaner(turn.log)), report)
+      onTurnEnd: (turn, report) => hooks.onTurnEnd!(new RedactedTurn(turn, cleaner(redact, turn.log)), report)
     } satisfies CallHooks)
   }
 }

@@ -7,10 +7,12 @@ import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { within } from '../call/drain.js'
 import type { HookRunner } from '../call/hooks.js'
+import { cleaner, type Redact } from '../call/redaction.js'
 import { ClosingError, HookReplyError } from '../errors.js'
 import { identityOf } from './events.js'
 import type { WebhookEvent, WebhookHooks } from './hooks.js'
 import { Recent } from './recent.js'
+import { redactedEvent } from './redaction.js'
 
 // Longer than any provider goes on trying.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
@@ -36,13 +38,13 @@ export interface Question<Reply extends object> {
 
 /** One for all webhooks of a registration. */
 export class WebhookDesk {
-  readonly #hooks: WebhookHooks
+  readonly #hooks: WebhookHooks & { redact?: Redact }
   readonly #runner: HookRunner
   readonly #isClosing: () => boolean
   readonly #events = new Recent<true>(EVENTS.ms, EVENTS.max)
 
   /** @param runner has the app wait for hooks when it closes */
-  constructor (hooks: WebhookHooks, runner: HookRunner, isClosing: () => boolean) {
+  constructor (hooks: WebhookHooks & { redact?: Redact }, runner: HookRunner, isClosing: () => boolean) {
     this.#hooks = hooks
     this.#runner = runner
     this.#isClosing = isClosing
@@ -73,7 +75,8 @@ export class WebhookDesk {
     this.#runner.run(log, 'onWebhook', async () => {
       // Whether the provider has heard it or not.
       await finished(reply.raw).catch(() => {})
-      await this.#hooks.onWebhook!(event)
+      const { redact } = this.#hooks
+      await this.#hooks.onWebhook!(redact === undefined ? event : redactedEvent(event, cleaner(redact, log)))
     })
   }
 

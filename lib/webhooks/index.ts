@@ -1,7 +1,7 @@
 /**
  * The routes of the providers' webhooks. Each is there when the key is that its sender is known by.
  */
-import type { FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
 import { createGuard, type GuardSettings } from '../admission/guard.js'
 import type { HookRunner } from '../call/hooks.js'
@@ -17,7 +17,7 @@ import { retellWebhooks } from './retell.js'
 const BODY_LIMIT_BYTES = 8 * 1024 * 1024
 
 /** What the webhooks share with the routes of the calls. */
-export interface WebhookSettings extends Pick<GuardSettings, 'clientAddress' | 'isClosing'> {
+export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allowlistName' | 'knowsSecret' | 'needsCallId'> {
   readonly hooks: HookRunner
 }
 
@@ -50,7 +50,7 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
   })
 
   // What the sender knows stands for the secret: with an allowlist both must hold, and without one that alone.
-  function guardOf (variable: 'RETELL_ALLOWLIST' | 'MILLIS_ALLOWLIST'): (request: FastifyRequest) => Promise<void> {
+  function guardOf (variable: 'RETELL_ALLOWLIST' | 'MILLIS_ALLOWLIST'): ReturnType<typeof createGuard> {
     const allowlistName = nameOf(variable)
     const allowlist = parseAllowlist(entriesOf(config[variable]), allowlistName)
     return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined, needsCallId: false })

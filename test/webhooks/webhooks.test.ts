@@ -4,7 +4,7 @@
 import { PassThrough } from 'node:stream'
 import type { FastifyError } from 'fastify'
 import t from 'tap'
-import voiceAgentPlugin, { type VoiceAgentOptions } from '../../lib/index.js'
+import voiceAgentPlugin, { type VoiceAgentOptions, type WebhookEvent } from '../../lib/index.js'
 import { AT_ONCE, createApp, deferred } from '../helpers/app.js'
 import { setEnv } from '../helpers/env.js'
 import { BEARER, KEY, SECRET, send, signed, withWebhooks } from '../helpers/webhooks.js'
@@ -165,4 +165,16 @@ t.test('while the app closes what was accepted is finished, and what is new is r
   hold.resolve()
   await closed
   t.strictSame(order, ['told call_1', 'database closed'])
+})
+
+t.test('what is told of a call is redacted, where the app has it so', async t => {
+  const told: WebhookEvent[] = []
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, {
+    ...AT_ONCE, retell: { allowlist: '*', apiKey: KEY }, redact: text => text.replace('Zoë', '[name]'), onWebhook: event => { told.push(event) }
+  })
+  const payload = JSON.stringify({ event: 'call_ended', call: { call_id: 'call_1', transcript: 'User: I am Zoë' } })
+  t.equal((await app.inject({ method: 'POST', url: '/webhooks/retell', payload, headers: signed(payload) })).statusCode, 204)
+  await app.close()
+  t.match(told, [{ callId: 'call_1', call: { transcript: 'User: I am [name]' } }])
 })
