@@ -60,11 +60,11 @@ export interface DeadlineOptions {
 export interface LimitOptions {
   /** Calls at the same time, those included that wait for their provider to dial again. `MAX_CALLS`, default 1,000. */
   maxCalls?: number
-  /** Calls from one address. `MAX_CALLS_PER_ADDRESS`, default 1,000: a provider has one address, or few. */
+  /** Calls from one address. `MAX_CALLS_PER_ADDRESS`, default `maxCalls`: a provider has one address, or few. */
   maxCallsPerAddress?: number
-  /** Sockets whose call has not been introduced. `MAX_UNSTARTED_CALLS`, default 500; none stays for longer than 30 s. */
+  /** Sockets whose call has not been introduced. `MAX_UNSTARTED_CALLS`, default 500, or half of `maxCalls` if that is more; none stays for longer than 30 s. */
   maxUnstartedCalls?: number
-  /** New sockets in a second. `MAX_UPGRADES_PER_SECOND`, default 1,000: all calls of another node may come at once. */
+  /** New sockets in a second. `MAX_UPGRADES_PER_SECOND`, default 1,000, or `maxCalls` if that is more: all calls of another node may come at once. */
   maxUpgradesPerSecond?: number
   /** Frames of one call in a second, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
   maxFramesPerSecond?: number
@@ -139,8 +139,12 @@ const Text = (option: string) => Type.String({ title: option, description: 'text
 const Milliseconds = (option: string, ms: number, maximum: number) => Type.Integer({
   title: option, description: `milliseconds, 0 to ${maximum}`, default: ms, minimum: 0, maximum
 })
-const Ceiling = (option: keyof LimitOptions, most: number) => Type.Integer({
-  title: `limits.${option}`, description: 'a whole number, 0 = no ceiling', default: most, minimum: 0, maximum: Number.MAX_SAFE_INTEGER
+const Ceiling = (option: keyof LimitOptions, most?: number) => Type.Integer({
+  title: `limits.${option}`,
+  description: 'a whole number, 0 = no ceiling',
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  ...(most !== undefined && { default: most })
 })
 const OptionalText = (option: string) => Type.Optional(Type.String({ title: option, description: 'text' }))
 
@@ -162,9 +166,9 @@ export const envSchema = Type.Object({
   })),
   ADMITTED_CALLS_ONLY: Type.Boolean({ title: 'admittedCallsOnly', description: 'true or false', default: false }),
   MAX_CALLS: Ceiling('maxCalls', 1_000),
-  MAX_CALLS_PER_ADDRESS: Ceiling('maxCallsPerAddress', 1_000),
-  MAX_UNSTARTED_CALLS: Ceiling('maxUnstartedCalls', 500),
-  MAX_UPGRADES_PER_SECOND: Ceiling('maxUpgradesPerSecond', 1_000),
+  MAX_CALLS_PER_ADDRESS: Type.Optional(Ceiling('maxCallsPerAddress')),
+  MAX_UNSTARTED_CALLS: Type.Optional(Ceiling('maxUnstartedCalls')),
+  MAX_UPGRADES_PER_SECOND: Type.Optional(Ceiling('maxUpgradesPerSecond')),
   MAX_FRAMES_PER_SECOND: Ceiling('maxFramesPerSecond', 100),
   MAX_BYTES_PER_CALL: Ceiling('maxBytesPerCall', 16 * 1024 ** 3),
   MAX_TURNS_PER_CALL: Ceiling('maxTurnsPerCall', 2_000),
@@ -325,9 +329,9 @@ export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling,
   const ceiling = (limit: number): number => limit === 0 ? Infinity : limit
   return {
     maxCalls: ceiling(config.MAX_CALLS),
-    maxCallsPerAddress: ceiling(config.MAX_CALLS_PER_ADDRESS),
-    maxUnstartedCalls: ceiling(config.MAX_UNSTARTED_CALLS),
-    maxUpgradesPerSecond: ceiling(config.MAX_UPGRADES_PER_SECOND),
+    maxCallsPerAddress: ceiling(config.MAX_CALLS_PER_ADDRESS ?? config.MAX_CALLS),
+    maxUnstartedCalls: ceiling(config.MAX_UNSTARTED_CALLS ?? Math.max(500, config.MAX_CALLS / 2)),
+    maxUpgradesPerSecond: ceiling(config.MAX_UPGRADES_PER_SECOND ?? Math.max(1_000, config.MAX_CALLS)),
     maxFramesPerSecond: ceiling(config.MAX_FRAMES_PER_SECOND),
     maxBytesPerCall: ceiling(config.MAX_BYTES_PER_CALL),
     maxTurnsPerCall: ceiling(config.MAX_TURNS_PER_CALL),

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import voiceAgentPlugin, { envSchema, type Agent, type VoiceAgentOptions } from '../lib/index.js'
 import type { LiveCall } from '../lib/call/call.js'
 import { PULSE_MS } from '../lib/call/pulse.js'
-import { toConfigError } from '../lib/options.js'
+import { ceilingsOf, toConfigError, type Env } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell, type Caller } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
@@ -726,4 +726,15 @@ t.test('envSchema can be part of the app\'s own schema', async t => {
 t.test('an error of another kind is passed on as it is', async t => {
   const error = new Error('disk full')
   t.equal(toConfigError(error), error)
+})
+
+t.test('ceilings that follow from another one grow with it, and do not shrink below what a small server needs', async t => {
+  const ceilings = (maxCalls: string) => {
+    const { maxCalls: all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond } = ceilingsOf({ MAX_CALLS: Number(maxCalls) } as Env)
+    return [all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond]
+  }
+  t.strictSame(ceilings('1'), [1, 1, 500, 1_000])
+  t.strictSame(ceilings('1000'), [1_000, 1_000, 500, 1_000])
+  t.strictSame(ceilings('5000'), [5_000, 5_000, 2_500, 5_000])
+  t.strictSame(ceilings('0'), [Infinity, Infinity, 500, 1_000])
 })
