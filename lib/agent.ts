@@ -186,6 +186,7 @@ export type Action =
   | { readonly action: 'filler', readonly text: string }
   | { readonly action: 'uninterruptible', readonly text: string }
   | { readonly action: 'working' }
+  | { readonly action: 'usage', readonly model: string, readonly inputTokens: number, readonly outputTokens: number }
   | ToolCallAction
   | ToolResultAction
 
@@ -289,6 +290,16 @@ export function working (): Action {
 }
 
 /**
+ * Tells which model was asked, and what it read and wrote, for the turn's report. Tokens of several requests in a turn are added up.
+ * @throws VOICE_AGENT_ERR_ACTION when a number is none, or below 0
+ */
+export function usage (model: string, tokens: { inputTokens?: number, outputTokens?: number } = {}): Extract<Action, { action: 'usage' }> {
+  const action = { action: 'usage' as const, model: text(model, 'usage: model'), inputTokens: tokens.inputTokens ?? 0, outputTokens: tokens.outputTokens ?? 0 }
+  if (!ACTIONS.usage.Check(action)) throw new ActionError('usage: tokens are numbers, 0 or more')
+  return action
+}
+
+/**
  * Records that a tool is being called: in the `messages` of later turns, and in Retell's transcript
  * (`tool_call_invocation`). Until its result is recorded, silence is bounded by `deadlines.turnMs` alone.
  * @param id unique in the call
@@ -323,6 +334,7 @@ const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
   flush: TypeCompiler.Compile(Type.Object({})),
   working: TypeCompiler.Compile(Type.Object({})),
+  usage: TypeCompiler.Compile(Type.Object({ model: Type.String(), inputTokens: Type.Number({ minimum: 0 }), outputTokens: Type.Number({ minimum: 0 }) })),
   filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({})) })),

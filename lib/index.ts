@@ -1,6 +1,6 @@
 export { voiceAgentPlugin, voiceAgentPlugin as default } from './plugin.js'
 export { envSchema } from './options.js'
-export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible, working } from './agent.js'
+export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible, usage, working } from './agent.js'
 export { endCallTool, pressDigitsTool, transferCallTool } from './agents/call-tools.js'
 export { failover } from './agents/failover.js'
 export { openAIAgent } from './agents/openai.js'
@@ -31,7 +31,7 @@ export type { Calls } from './call/registry.js'
 export type { DeadlineOptions, LimitOptions, MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'
 export type { MillisControlFrames } from './protocols/millis/frames.js'
 export type { CallCeiling, Ceiling, Refusal, Refusals } from './telemetry/refusals.js'
-export type { CallSummary, TurnOutcome, TurnReport } from './telemetry/report.js'
+export type { CallSummary, ToolReport, TurnOutcome, TurnReport } from './telemetry/report.js'
 export type {
   InboundCall, InboundCallReply, MillisChatEntry, MillisWebhookEvent, PrefetchReply, PrefetchSession, RetellWebhookCall,
   RetellWebhookEvent, RetellWebhookName, WebhookEvent, WebhookHooks

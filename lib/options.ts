@@ -107,7 +107,7 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
     /** What the assistant says between a tool's result and the caller's next words. Mistral's servers, among others, refuse them side by side. Default none. */
     afterTool?: string
   }
-  /** Takes out of what people say what is not to be stored, before `onTranscript`, `onTurnEnd` and `onWebhook` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
+  /** Takes out of what people say what is not to be stored, before `onTranscript`, `onTurnEnd`, `onCallEnd` and `onWebhook` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
   redact?: Redact
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
@@ -238,6 +238,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxSteps: Type.Integer({ minimum: 2 }),
     parallelToolCalls: Type.Boolean(),
     speakable: Type.Boolean(),
+    usage: Type.Boolean(),
     azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
   }),
   fallback: Line,

@@ -597,7 +597,7 @@ t.test('calls log at the level that the app has when they begin', async t => {
   const { app, logs } = createApp(t, 'info')
   await app.register(voiceAgentPlugin, OPEN)
   await app.ready()
-  for (const [id, level, lines] of [['call_1', 'info', 0], ['call_2', 'debug', 1], ['call_3', 'info', 0]] as const) {
+  for (const [id, level, lines] of [['call_1', 'warn', 0], ['call_2', 'info', 1], ['call_3', 'warn', 0]] as const) {
     app.log.level = level
     const caller = await dialRetell(t, app, id)
     caller.send(retell.details())
@@ -617,7 +617,7 @@ t.test('a probe of the readiness route does not silence the calls, nor they it',
     caller.send(retell.details())
     await caller.response(0)
     await probe()
-    t.strictSame(logs.filter(({ reqId }) => reqId !== undefined).map(({ msg }) => msg), ['incoming request', 'call started'])
+    t.strictSame(logs.filter(({ reqId }) => reqId !== undefined).map(({ msg }) => msg), ['incoming request', 'call started', 'turn ended'])
   }
 })
 
@@ -687,7 +687,7 @@ t.test('a logger that knows nothing but what Fastify asks of it is enough', asyn
   const caller = await dialRetell(t, app)
   caller.send(retell.details())
   await caller.response(0)
-  t.strictSame(lines.at(-1), [{ reqId: 'req-1', callId: 'call_1', provider: 'retell' }, 'call started'])
+  t.strictSame(lines.at(-2), [{ reqId: 'req-1', callId: 'call_1', provider: 'retell' }, 'call started'])
 })
 
 t.test('logLevel and logSerializers are those of the routes', async t => {

@@ -99,7 +99,7 @@ export function isAnswer (piece: unknown): boolean {
   if (piece === undefined || piece === null) return false
   if (typeof piece === 'string') return piece !== ''
   if (!isAction(piece)) throw new SpeechError(kindOf(piece))
-  return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause'
+  return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage'
 }
 
 // Field by field: the turn's getters need the turn itself as `this`.

@@ -2,7 +2,7 @@
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
 import { APIError, type OpenAI } from 'openai'
-import type { Action, Turn } from '../agent.js'
+import { usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
@@ -42,6 +42,8 @@ export interface OpenAIAgentOptions extends ModelServerOptions {
   instructions?: string
   /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
   greeting?: string
+  /** Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; of others it is reported where they tell by themselves. Default true. */
+  usage?: boolean
   /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
   temperature?: number
   /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
@@ -83,7 +85,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
-  const client = new ModelClient(options, { model, stream: true, ...sampling(options), ...declarations(options) })
+  const client = new ModelClient(options, { model, stream: true, ...counting(options), ...sampling(options), ...declarations(options) })
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {
@@ -96,7 +98,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       toolChoice,
       maxSteps: tools.length === 0 ? 1 : maxSteps,
       speakable,
-      ask: (messages, choice) => new Completion(turn, tools.length > 0, client.ask({
+      ask: (messages, choice) => new Completion(turn, model, tools.length > 0, client.ask({
         messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
         ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
       }, turn.signal, body => turn.call.countTokens(estimateTokens(body))))
@@ -122,11 +124,14 @@ class Completion implements ModelAnswer {
   readonly #toolCalls = new ToolCalls()
   #head: ResponseHead | undefined
   #finish: unknown
+  #model: string
+  #tokens: { inputTokens?: number, outputTokens?: number } | undefined
   #isDone = false
   #failure: unknown
 
-  constructor (turn: Turn, mayCall: boolean, answer: Promise<Answer>) {
+  constructor (turn: Turn, model: string, mayCall: boolean, answer: Promise<Answer>) {
     this.#turn = turn
+    this.#model = model
     this.#mayCall = mayCall
     this.chunks = answer.then(({ head, body }) => {
       this.#head = head
@@ -155,6 +160,7 @@ class Completion implements ModelAnswer {
     const chunk = JSON.parse(data) as Chunk
     if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#head?.headers)
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
+    if (chunk?.usage) this.#count(chunk)
     const choice = chunk?.choices?.[0]
     const delta = choice?.delta
     if (choice?.finish_reason) this.#finish = choice.finish_reason
@@ -165,6 +171,17 @@ class Completion implements ModelAnswer {
     const words = wordsOf(chunk)
     if (words === delta?.content && !choice?.finish_reason && !delta.tool_calls) this.#pattern.learn(data, words)
     return words
+  }
+
+  // Some servers count on in each chunk.
+  #count ({ model, usage }: NonNullable<Chunk>): void {
+    if (typeof model === 'string') this.#model = model
+    const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage!
+    this.#tokens = { ...(isCount(inputTokens) && { inputTokens }), ...(isCount(outputTokens) && { outputTokens }) }
+  }
+
+  get usage (): Action | undefined {
+    return this.#tokens && usage(this.#model, this.#tokens)
   }
 
   complete (hasSpoken: boolean): readonly ModelToolCall[] {
@@ -186,6 +203,8 @@ class Completion implements ModelAnswer {
 /** What is read of a chunk. A server may send any JSON. */
 type Chunk = {
   error?: object
+  model?: unknown
+  usage?: { prompt_tokens?: unknown, completion_tokens?: unknown } | null
   choices?: Array<{ delta?: { content?: unknown, refusal?: unknown, tool_calls?: ToolCallDelta[] | null } | null, finish_reason?: unknown } | null> | null
 } | null
 
@@ -196,6 +215,10 @@ function wordsOf (chunk: Chunk): string {
 
 function textOf (value: unknown): string {
   return typeof value === 'string' ? value : ''
+}
+
+function isCount (count: unknown): count is number {
+  return typeof count === 'number' && count >= 0
 }
 
 function isFiltered (error: unknown): boolean {
@@ -213,6 +236,11 @@ function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentO
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : { [limit]: maxTokens })
   }
+}
+
+// A server that is not OpenAI's may refuse what it does not know.
+function counting ({ usage = true, baseURL = '', azure }: OpenAIAgentOptions) {
+  return usage && (baseURL === '' || azure !== undefined) ? { stream_options: { include_usage: true } } : {}
 }
 
 function declarations ({ tools = [], parallelToolCalls }: OpenAIAgentOptions) {

@@ -34,6 +34,8 @@ export interface ModelAnswer {
   readonly isCalling: boolean
   /** Was there something behind the words that is no answer? Then `complete` throws it, once they are said. */
   readonly hasFailed: boolean
+  /** What it took, as far as it was told: for the turn's report. */
+  readonly usage: Action | undefined
   /**
    * To be called when all chunks are read.
    * @param hasSpoken whether there was a word in them
@@ -118,6 +120,7 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     const rest = filter.end()
     if (!turn.signal.aborted && add(rest)) yield rest
     if (turn.signal.aborted) return
+    if (answer.usage !== undefined) yield answer.usage
     const toolCalls = answer.complete(hasSpoken)
     if (toolCalls.length === 0) return
     if (isLast) throw new ModelError('called tools instead of answering')

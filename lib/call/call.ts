@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, isAction, transferCall } from '../agent.js'
 import type {
-  AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
+  AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason, Utterance
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
+import { callChannel, turnChannel, type CallMessage, type TurnMessage } from '../telemetry/channels.js'
 import type { CallCeiling } from '../telemetry/refusals.js'
-import type { TurnReport } from '../telemetry/report.js'
+import { toLogLine, type CallSummary, type TurnReport } from '../telemetry/report.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
@@ -101,6 +102,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #malformed = 0
   #reconnects = 0
   #lacked: Set<Feature> | undefined
+  /** What had been heard by the last that is known of it. */
+  #heard: () => readonly Utterance[] = NOTHING_HEARD.utterances
   readonly #book = new ToolBook()
 
   constructor (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger) {
@@ -212,16 +215,32 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
     if (introduced) this.#host.over(this.#id)
-    const summary = {
+    const { durationMs } = this.#usage
+    const figures = {
       code,
-      durationMs: this.#usage.durationMs,
+      durationMs,
       turns: this.#turns,
       reconnects: this.#reconnects,
       malformedFrames: this.#malformed,
       ...(this.#reached !== undefined && { limit: this.#reached })
     }
-    this.log.info(summary, 'call ended')
-    if (introduced) this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
+    this.log.info(figures, 'call ended')
+    if (!introduced || !this.#isWatched) return
+    const transcript = this.#heard
+    const summary: CallSummary = {
+      callId: this.#id,
+      provider: this.provider,
+      startedAt: Date.now() - durationMs,
+      ...figures,
+      get transcript () { return transcript() }
+    }
+    if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary } satisfies CallMessage)
+    this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
+  }
+
+  // Is anybody told of its end? Otherwise no transcript is kept for that.
+  get #isWatched (): boolean {
+    return this.#host.hooks.has('onCallEnd') || callChannel.hasSubscribers
   }
 
   async interject (text: string, options: InterjectOptions = {}): Promise<void> {
@@ -458,6 +477,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     if (update === undefined) return this.#ignored('broken update', true, bytes)
     // Words of ours on a call that we have not greeted: it began on another socket, so it must not be greeted again.
     if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) this.#begin()
+    const { transcript } = update
+    if (transcript !== undefined && this.#isWatched) this.#heard = () => transcript
     if (listens && this.hasBegun) this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update))
   }
 
@@ -472,8 +493,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
-    const { error, ...figures } = report
-    this.log.debug({ turnId: turn.id, ...figures }, 'turn ended')
+    if (this.#isWatched) this.#heard = () => withWords(turn.transcript, turn.floor.text)
+    this.log.info(toLogLine(report), 'turn ended')
+    if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
     if (this.#dropsAfterTurn && this.#turn === undefined && this.#leaving === undefined) this.drop()
   }
@@ -528,4 +550,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#lacked.add(feature)
     this.log.warn({ err: new UnsupportedError(feature, this.provider) }, 'action ignored')
   }
+}
+
+// What it said in its last turn the provider had no occasion to report.
+function withWords (transcript: readonly Utterance[], words: string): readonly Utterance[] {
+  return words === '' ? transcript : [...transcript, { role: 'agent', content: words }]
 }

@@ -75,6 +75,7 @@ export class Connection {
   /** Closed, or about to be: what still comes is for nobody. */
   #isOver = false
   #isDeaf = false
+  #peakBytes = 0
   #ageMs = 0
   #silentMs = 0
 
@@ -130,7 +131,16 @@ export class Connection {
     } else {
       this.#socket.send(frame)
     }
-    if (!this.#isOver && this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
+    const now = this.#socket.bufferedAmount
+    if (now > this.#peakBytes) this.#peakBytes = now
+    if (!this.#isOver && now > MAX_BUFFERED_BYTES) this.#giveUp('the provider does not read')
+  }
+
+  /** The most that the provider had not taken yet, in bytes, since this was called last. */
+  takePeak (): number {
+    const peak = this.#peakBytes
+    this.#peakBytes = 0
+    return peak
   }
 
   /** Reads no more of what the peer sends, which it will notice: what it sends is too much. */

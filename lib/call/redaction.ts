@@ -20,7 +20,7 @@ export function cleaner (redact: Redact, log: FastifyBaseLogger): Redact {
   return text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
 }
 
-/** The hooks, which are told redacted texts: `onTranscript` its update, `onTurnEnd` a turn's transcript and messages. */
+/** The hooks, which are told redacted texts: `onTranscript` its update, `onTurnEnd` a turn's transcript and messages, `onCallEnd` the call's. */
 export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): CallHooks {
   if (redact === undefined) return hooks
   return {
@@ -30,6 +30,11 @@ export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): C
     }),
     ...(hooks.onTurnEnd !== undefined && {
       onTurnEnd: (turn, report) => hooks.onTurnEnd!(new RedactedTurn(turn, cleaner(redact, turn.log)), report)
+    } satisfies CallHooks),
+    ...(hooks.onCallEnd !== undefined && {
+      onCallEnd: (call, summary) => hooks.onCallEnd!(call, {
+        ...summary, transcript: summary.transcript.map(utterance => redactedContent(utterance, cleaner(redact, call.log)))
+      })
     } satisfies CallHooks)
   }
 }

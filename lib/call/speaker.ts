@@ -1,4 +1,5 @@
 import type { TerminalAction } from '../agent.js'
+import { hasSentence } from '../sentence.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
 import type { Place, Spoken, ToolRecord } from './spoken.js'
 
@@ -16,8 +17,15 @@ export class Floor implements Spoken {
   readonly inPassing: Array<readonly [from: number, to: number]> = []
   readonly tools: ToolRecord[] = []
   place: Place | undefined
-  /** When the first of them was said, by `performance.now()`. */
+  // When, by `performance.now()`.
+  /** The first words of the answer left, or those said in its stead. */
   firstSaidAt: number | undefined
+  /** The first words left that were said in passing. */
+  firstFillerAt: number | undefined
+  /** The first sentence of the answer was complete. */
+  firstSentenceAt: number | undefined
+  lastSentAt: number | undefined
+  frames = 0
   /** Words that are ready and leave with the next frame. */
   pending = ''
   /** Has a word of the answer been said? Fillers are none. */
@@ -75,6 +83,7 @@ export class Speaker {
     floor.isBegun = true
     const words = parted(floor, text)
     said(floor, words)
+    answered(floor, words)
     floor.pending += words
     if (first) this.flush()
     else this.#schedule()
@@ -86,9 +95,8 @@ export class Speaker {
     if (options.uninterruptible) this.flush()
     const words = parted(floor, text)
     said(floor, words)
-    floor.isBegun = options.flush !== true
-    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending + words, options))
-    floor.pending = ''
+    answered(floor, words)
+    this.#flushWith(floor, words, options)
   }
 
   /** Says something in passing, now, set apart from the words around it. */
@@ -96,7 +104,9 @@ export class Speaker {
     if (floor !== this.#floor || text === '') return
     const words = apart(floor, /\s$/.test(text) ? text : `${text} `)
     const from = floor.text.length
-    this.sayWith(floor, words, { flush: true })
+    said(floor, words)
+    floor.firstFillerAt ??= performance.now()
+    this.#flushWith(floor, words, { flush: true })
     floor.inPassing.push([from, floor.text.length])
   }
 
@@ -121,8 +131,10 @@ export class Speaker {
     const frames = this.#protocol.completion(floor.id, floor.pending + lastWords, spoken, action)
     this.#floor = undefined
     said(floor, lastWords)
+    answered(floor, lastWords)
+    if (floor.firstSaidAt !== undefined) floor.firstSentenceAt ??= performance.now()
     if (inPassing) floor.inPassing.push([from, floor.text.length])
-    for (const frame of frames.now) this.#outlet.send(frame)
+    for (const frame of frames.now) this.#send(floor, frame)
     return frames.afterPlayback
   }
 
@@ -137,8 +149,20 @@ export class Speaker {
     this.#due = false
     const floor = this.#floor
     if (floor === undefined || floor.pending === '') return
-    this.#outlet.send(this.#protocol.speech(floor.id, floor.pending))
+    this.#send(floor, this.#protocol.speech(floor.id, floor.pending))
     floor.pending = ''
+  }
+
+  #flushWith (floor: Floor, words: string, options: SpeechOptions): void {
+    floor.isBegun = options.flush !== true
+    this.#send(floor, this.#protocol.speech(floor.id, floor.pending + words, options))
+    floor.pending = ''
+  }
+
+  #send (floor: Floor, frame: string): void {
+    this.#outlet.send(frame)
+    floor.frames++
+    floor.lastSentAt = performance.now()
   }
 
   // What never left was not said.
@@ -170,8 +194,16 @@ function parted (floor: Floor, text: string): string {
 function said (floor: Floor, text: string): void {
   if (text === '') return
   floor.text += text
-  floor.firstSaidAt ??= performance.now()
   floor.endsOpen = /\S$/.test(text)
+}
+
+// Words of the answer are on their way.
+function answered (floor: Floor, text: string): void {
+  if (text === '' || floor.firstSentenceAt !== undefined) return
+  // A sentence may end in one piece, and be known to have ended by the next one.
+  const before = floor.firstSaidAt === undefined ? 0 : 2
+  floor.firstSaidAt ??= performance.now()
+  if (hasSentence(floor.text.slice(-text.length - before))) floor.firstSentenceAt = performance.now()
 }
 
 // One tick serves all speakers that have words ready.

@@ -17,8 +17,8 @@ export class ToolBook {
   add (turn: OpenSpoken): void {
     if (turn.text === '' && turn.tools.length === 0) return
     // A text that was put together from tokens holds them all, and what the tokens were cut out of. A copy holds itself.
-    turn.text = JSON.parse(JSON.stringify(turn.text)) as string
-    this.spoken.push(turn)
+    const { text, inPassing, tools, place } = turn
+    this.spoken.push({ text: JSON.parse(JSON.stringify(text)) as string, inPassing, tools, place })
   }
 
   /** Something was said outside of turns. */

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { isAction } from '../agent.js'
-import type { Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
+import type { Action, Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
 import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
-import type { TurnOutcome, TurnReport } from '../telemetry/report.js'
+import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
 import { kindOf, openReply, type Source } from '../reply.js'
 import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
@@ -49,6 +49,10 @@ export class LiveTurn implements Turn {
   readonly #connection: Connection
   readonly #heard: Transcript
   readonly #askedAt = performance.now()
+  #calledAt: number | undefined
+  #firstTokenAt: number | undefined
+  #tokens = 0
+  #usage: { model: string, inputTokens: number, outputTokens: number } | undefined
   #transcript: readonly Utterance[] | undefined
   #heardEntries: readonly Entry[] | undefined
   #messages: ChatMessage[] | undefined
@@ -59,6 +63,7 @@ export class LiveTurn implements Turn {
   #source: Source | undefined
   /** Tools that have not returned. */
   readonly #running = new Set<string>()
+  readonly #tools: Array<{ -readonly [Member in keyof ToolReport]: ToolReport[Member] }> = []
   #over = false
 
   /** @param connection the one it speaks over; whoever replaces that aborts it */
@@ -101,12 +106,14 @@ export class LiveTurn implements Turn {
   }
 
   get log (): FastifyBaseLogger {
-    return (this.#log ??= this.#call.log.child({ turnId: this.id }))
+    return (this.#log ??= this.#call.log.child({ turnId: loggedId(this.id) }))
   }
 
   /** Calls the agent, unless the turn is already over. */
   start (): void {
     if (this.#over) return
+    this.#calledAt = performance.now()
+    this.#connection.takePeak()
     this.#deadlines = new Deadlines(this.#call.settings.deadlines, {
       expired: (deadline, ms) => this.#expired(deadline, ms),
       fill: () => this.#fill()
@@ -134,9 +141,14 @@ export class LiveTurn implements Turn {
   recorded (entry: ToolAction): void {
     if (entry.action === 'tool-call') {
       this.#running.add(entry.id)
+      this.#firstTokenAt ??= performance.now()
+      this.#tools.push({ id: entry.id, name: entry.name, startMs: this.#elapsedMs, durationMs: undefined, successful: undefined })
       this.#connection.speaker.part(this.floor)
       this.#deadlines?.working(true)
     } else if (this.#running.delete(entry.id)) {
+      const tool = this.#tools.find(({ id }) => id === entry.id)!
+      tool.durationMs = this.#elapsedMs - tool.startMs
+      tool.successful = entry.successful
       this.#deadlines?.working(this.#running.size > 0)
     }
   }
@@ -177,14 +189,21 @@ export class LiveTurn implements Turn {
 
   #say (text: string): void {
     if (text === '') return
-    this.#deadlines?.answered()
+    this.#answered()
     this.#connection.speaker.say(this.floor, text)
+  }
+
+  #answered (): void {
+    this.#tokens++
+    this.#firstTokenAt ??= performance.now()
+    this.#deadlines?.answered()
   }
 
   #act (value: unknown): void {
     if (!isAction(value)) throw new SpeechError(kindOf(value))
+    if (value.action === 'usage') return this.#used(value)
     const { speaker, protocol } = this.#connection
-    if (value.action === 'uninterruptible') this.#deadlines?.answered()
+    if (value.action === 'uninterruptible') this.#answered()
     else this.#deadlines?.alive()
     if (protocol.lacks.has(value.action)) {
       this.#call.lacks(value.action)
@@ -217,6 +236,11 @@ export class LiveTurn implements Turn {
         this.#complete('completed', '', value)
         return this.#source?.close()
     }
+  }
+
+  #used ({ model, inputTokens, outputTokens }: Extract<Action, { action: 'usage' }>): void {
+    const { inputTokens: read, outputTokens: written } = this.#usage ?? { inputTokens: 0, outputTokens: 0 }
+    this.#usage = { model, inputTokens: read + inputTokens, outputTokens: written + outputTokens }
   }
 
   #fail (error: unknown): void {
@@ -252,15 +276,37 @@ export class LiveTurn implements Turn {
   #end (outcome: TurnOutcome, afterPlayback: readonly string[], action?: TerminalAction, error?: unknown): void {
     this.#over = true
     this.#deadlines?.stop()
-    const { characters, firstSaidAt, tools } = this.floor
+    const { characters, frames, tools, firstSaidAt, firstFillerAt, firstSentenceAt, lastSentAt } = this.floor
     if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
+    const since = (at: number | undefined): number | undefined => at === undefined ? undefined : at - this.#askedAt
     this.#call.turnEnded(this, {
+      callId: this.#call.id,
+      provider: this.#call.provider,
+      turnId: this.id,
+      reason: this.reason,
       outcome,
-      firstFrameMs: firstSaidAt === undefined ? undefined : firstSaidAt - this.#askedAt,
-      durationMs: performance.now() - this.#askedAt,
+      askedAt: Date.now() - this.#elapsedMs,
+      agentCalledMs: since(this.#calledAt),
+      firstTokenMs: since(this.#firstTokenAt),
+      firstFrameMs: since(firstSaidAt),
+      fillerMs: since(firstFillerAt),
+      firstSentenceMs: since(firstSentenceAt),
+      lastFrameMs: since(lastSentAt),
+      durationMs: this.#elapsedMs,
+      tokens: this.#tokens,
+      frames,
       characters,
+      tools: this.#tools,
+      model: this.#usage?.model,
+      inputTokens: this.#usage?.inputTokens,
+      outputTokens: this.#usage?.outputTokens,
+      sendBufferPeakBytes: this.#connection.takePeak(),
       ...(error !== undefined && { error })
     }, afterPlayback, action)
+  }
+
+  get #elapsedMs (): number {
+    return performance.now() - this.#askedAt
   }
 
   #stopAgent (reason: AbortReason): void {

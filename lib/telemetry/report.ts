@@ -1,26 +1,73 @@
 /**
- * What is known of a turn and of a call once they are over. No content in them.
+ * What is known of a turn and of a call once they are over. No content in them, but for a call's transcript.
  */
+import type { Provider, TurnReason, Utterance } from '../agent.js'
 import type { AbortReason } from '../errors.js'
 import type { CallCeiling } from './refusals.js'
 
 /** How a turn ended: it said all it wanted, the agent threw, or it was aborted, be it by a deadline. */
 export type TurnOutcome = 'completed' | 'error' | AbortReason
 
-/** The record of one turn, given to `onTurnEnd`. Times in ms, from when the provider's request was read. */
+/** One tool call of a turn. */
+export interface ToolReport {
+  readonly id: string
+  readonly name: string
+  /** When it was called. */
+  readonly startMs: number
+  /** Undefined where it had not returned when the turn ended. */
+  readonly durationMs: number | undefined
+  /** What `toolResult` was told. */
+  readonly successful: boolean | undefined
+}
+
+/**
+ * The record of one turn, given to `onTurnEnd`. Times are in ms, by one monotonic clock, from when the provider's request
+ * was read; undefined is never.
+ */
 export interface TurnReport {
+  readonly callId: string
+  readonly provider: Provider
+  readonly turnId: string | number
+  readonly reason: TurnReason
   readonly outcome: TurnOutcome
-  /** First frame with words in it; undefined when nothing was said. */
+  /** When the provider asked, in ms since 1970. */
+  readonly askedAt: number
+  /** The agent was called: it waits for `onCallStart`. */
+  readonly agentCalledMs: number | undefined
+  /** The agent's first word of an answer, or its first tool call. */
+  readonly firstTokenMs: number | undefined
+  /** The first frame with words of an answer in it; the fallback's, where there was none. */
   readonly firstFrameMs: number | undefined
+  /** The first words that cover a wait: a filler's. */
+  readonly fillerMs: number | undefined
+  /** The end of the first sentence, where voices begin to speak; of the answer, where it has none. */
+  readonly firstSentenceMs: number | undefined
+  /** The last frame, the completion included. */
+  readonly lastFrameMs: number | undefined
   readonly durationMs: number
+  /** Pieces of speech that the agent yielded. */
+  readonly tokens: number
+  readonly frames: number
   /** Characters that were sent. */
   readonly characters: number
+  /** In the order in which they were called. */
+  readonly tools: readonly ToolReport[]
+  /** What the agent yielded of its model by `usage()`: the last one, and all tokens together. */
+  readonly model: string | undefined
+  readonly inputTokens: number | undefined
+  readonly outputTokens: number | undefined
+  /** The most that the provider had not taken yet, in bytes. */
+  readonly sendBufferPeakBytes: number
   /** What the agent threw, when the outcome is `error`; a DeadlineError, when it is `deadline`. */
   readonly error?: unknown
 }
 
 /** The record of one call, given to `onCallEnd`. */
 export interface CallSummary {
+  readonly callId: string
+  readonly provider: Provider
+  /** When its first socket opened, in ms since 1970. */
+  readonly startedAt: number
   /** The close code of the provider's socket. */
   readonly code: number
   readonly durationMs: number
@@ -31,4 +78,17 @@ export interface CallSummary {
   readonly malformedFrames: number
   /** The ceiling that the call reached, where that ended it. */
   readonly limit?: CallCeiling
+  /** As the provider reported it last, with what the agent said since. The caller may have heard less of that. */
+  readonly transcript: readonly Utterance[]
+}
+
+/** A report as it is logged: what is bound to the log is left out; so are tools' names, which a model may have made up. */
+export function toLogLine ({ callId, provider, error, askedAt, turnId, tools, ...figures }: TurnReport): object {
+  const line = Object.entries(figures).map(([name, value]) => [name, typeof value === 'number' && name.endsWith('Ms') ? Math.round(value * 10) / 10 : value])
+  return { turnId: loggedId(turnId), ...Object.fromEntries(line), ...(tools.length > 0 && { tools: tools.length }) }
+}
+
+/** A turn's id as it may stand in a log: a text that a provider would not choose is left out. */
+export function loggedId (id: string | number): string | number | undefined {
+  return typeof id === 'number' || /^[\da-f-]{1,64}$/i.test(id) ? id : undefined
 }

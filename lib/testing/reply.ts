@@ -1,3 +1,5 @@
+import { hasSentence } from '../sentence.js'
+
 /** What an agent did besides speaking, at the end of a reply. */
 export type ReplyAction =
   | { readonly type: 'end-call' }
@@ -9,8 +11,6 @@ export type ReplyAction =
  * with its connection.
  */
 export type ReplyOutcome = 'streaming' | 'completed' | 'superseded' | 'interrupted' | 'lost'
-
-const SENTENCE_END = /[.!?…。！？](?=\s|$)|[.!?…。！？]["')\]]/
 
 /** What the agent says in one turn, as far as it has come. Times are in ms, from the request. */
 export class Reply {
@@ -103,7 +103,7 @@ export class Reply {
     this.text += text
     const { elapsedMs } = this
     if (text.trim() !== '') this.firstTokenMs ??= elapsedMs
-    if (SENTENCE_END.test(this.text)) this.firstSentenceMs ??= elapsedMs
+    if (hasSentence(this.text)) this.firstSentenceMs ??= elapsedMs
     const words = this.#msPerWord === 0 ? 0 : wordsOf(this.text).length
     while (this.wordsMs.length < words) this.wordsMs.push(Math.max(this.spokenMs(), elapsedMs) + this.#msPerWord)
     this.#tell()

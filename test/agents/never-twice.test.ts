@@ -114,6 +114,7 @@ class World {
       read: String,
       isCalling: false,
       hasFailed: false,
+      usage: undefined,
       complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
       explain: error => error
     }

@@ -7,7 +7,7 @@ import tls from 'node:tls'
 import t, { type Test } from 'tap'
 import { APIConnectionError } from 'openai'
 import { Pool, request } from 'undici'
-import type { Agent, Turn } from '../../lib/agent.js'
+import type { Action, Agent, Turn } from '../../lib/agent.js'
 import { DEFAULT_INSTRUCTIONS, openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
 import { hold, STALL, startScriptedModel, toolCallChunk, usageChunk, type ScriptedModelOptions } from '../../lib/testing/scripted-model.js'
@@ -22,7 +22,7 @@ async function setup (t: Test, options: OpenAIAgentOptions = {}, serverOptions?:
 
 async function say (agent: OpenAIAgent, turn: Turn = fakeTurn()): Promise<unknown[]> {
   const tokens: unknown[] = []
-  for await (const token of agent(turn)) tokens.push(token)
+  for await (const token of agent(turn)) if ((token as Partial<Action>).action !== 'usage') tokens.push(token)
   return tokens
 }
 
@@ -157,6 +157,28 @@ t.test('what is asked and answered is counted, at four bytes a token, also where
   await reply.next()
   await reply.return()
   t.strictSame(counts, [asked, 1])
+})
+
+t.test('what an answer took is told as the server tells it, which is asked for where it is OpenAI\'s', async t => {
+  const usageOf = async (agent: OpenAIAgent): Promise<unknown[]> => {
+    const told: unknown[] = []
+    for await (const piece of agent(fakeTurn())) if (typeof piece !== 'string') told.push(piece)
+    return told
+  }
+  const { server, agent } = await setup(t, { model: 'small' })
+  server.next({ steps: ['Yes', usageChunk(20, 10)] }, 'Yes', ...[{}, { prompt_tokens: -1, completion_tokens: 'x' }].map(usage => ({ steps: ['Yes', { chunk: { choices: [], usage } }] })))
+  t.match(await usageOf(agent), [{ action: 'usage', inputTokens: 20, outputTokens: 10 }])
+  t.strictSame(await usageOf(agent), [])
+  for (let i = 0; i < 2; i++) t.strictSame(await usageOf(agent), [{ action: 'usage', model: 'small', inputTokens: 0, outputTokens: 0 }])
+  t.ok(server.requests.every(({ body }) => !('stream_options' in body)))
+
+  const azure = openAIAgent({ azure: { endpoint: server.origin, apiKey: 'az' } })
+  const silent = openAIAgent({ azure: { endpoint: server.origin, apiKey: 'az' }, usage: false })
+  t.teardown(() => Promise.all([azure.close(), silent.close()]))
+  server.next('Yes', 'Yes')
+  await say(azure)
+  await say(silent)
+  t.strictSame(server.requests.slice(-2).map(({ body }) => (body as { stream_options?: unknown }).stream_options), [{ include_usage: true }, undefined])
 })
 
 t.test('model and system prompt have defaults, and an empty system prompt is not sent', async t => {

@@ -450,7 +450,17 @@ t.test('the other hooks', async t => {
       [1, 'completed'],
       [2, 'completed'],
       [3, 'hang-up'],
-      ['end', line.call, { code: 1005, durationMs: summary.durationMs, turns: 4, reconnects: 0, malformedFrames: 1 }]
+      ['end', line.call, {
+        callId: 'call_1',
+        provider: 'retell',
+        startedAt: summary.startedAt,
+        code: 1005,
+        durationMs: summary.durationMs,
+        turns: 4,
+        reconnects: 0,
+        malformedFrames: 1,
+        transcript: [{ role: 'user', content: 'Hi' }]
+      }]
     ])
     t.match(line.logs.filter(({ level, msg }) => level === 30 && msg.startsWith('call ')), [
       { msg: 'call started', callId: 'call_1' },

@@ -710,7 +710,11 @@ class World {
       }
     }
     this.#expect(frames.filter(frame => terminalOf(frame) !== undefined).length <= 1, `T10: ${which} has two terminal actions`)
-    this.#expect(report.firstFrameMs === undefined ? report.characters === 0 : report.firstFrameMs <= report.durationMs, `${which} has odd times`)
+    const { firstFrameMs, fillerMs, firstSentenceMs, lastFrameMs, durationMs } = report
+    const first = Math.min(firstFrameMs ?? Infinity, fillerMs ?? Infinity)
+    this.#expect(first === Infinity ? report.characters === 0 : first <= lastFrameMs! && lastFrameMs! <= durationMs, `${which} has odd times`)
+    this.#expect(firstSentenceMs === undefined || firstSentenceMs >= firstFrameMs!, `${which} has a sentence ahead of its first word`)
+    this.#expect(report.frames === 0 ? lastFrameMs === undefined : lastFrameMs! >= 0, `${which} has odd frames`)
   }
 
   #fallback (turn: Accepted): string {

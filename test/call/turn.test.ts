@@ -448,7 +448,7 @@ t.test('a turn', async t => {
       log: { child: () => ({ debug: () => {} }) } as unknown as FastifyBaseLogger,
       turnEnded: () => {}
     } as unknown as TurnOwner
-    const connection = { speaker: new Speaker({ send: () => {} }, newProtocol('retell')) } as Connection
+    const connection = { speaker: new Speaker({ send: () => {} }, newProtocol('retell')), takePeak: () => 0 } as unknown as Connection
     const turn = new LiveTurn(call, connection, new Floor(1), 'response', { utterances: () => [], entries: () => [] })
     turn.abort('superseded')
     turn.abort('hang-up')
@@ -487,9 +487,10 @@ t.test('a turn', async t => {
       turn.log.info('found')
       return 'Yes'
     })
-    t.strictSame(line.logs.filter(({ level, turnId }) => level === 30 && turnId !== undefined).map(({ msg, callId, provider, turnId }: LogLine) => ({ msg, callId, provider, turnId })), [
+    t.strictSame(line.logs.filter(({ level, turnId }) => level === 30 && turnId === 1).map(({ msg, callId, provider, turnId }: LogLine) => ({ msg, callId, provider, turnId })), [
       { msg: 'looking', callId: 'call_1', provider: 'retell', turnId: 1 },
-      { msg: 'found', callId: 'call_1', provider: 'retell', turnId: 1 }
+      { msg: 'found', callId: 'call_1', provider: 'retell', turnId: 1 },
+      { msg: 'turn ended', callId: 'call_1', provider: 'retell', turnId: 1 }
     ])
   })
 })
@@ -525,10 +526,10 @@ t.test('the report of a turn', async t => {
       await tick()
       abort(line)
       const [turn, report] = await reported.promise
-      const { outcome, characters, durationMs, firstFrameMs, ...rest } = report
+      const { outcome, characters, durationMs, firstFrameMs, error: thrown } = report
       t.equal(turn.id, 1)
       t.equal(turn.reason, 'response')
-      t.strictSame({ outcome, characters, ...rest }, expected)
+      t.strictSame({ outcome, characters, ...('error' in report && { error: thrown }) }, expected)
       if (characters === 0) t.equal(firstFrameMs, undefined)
       else t.ok(firstFrameMs! >= 0 && firstFrameMs! <= durationMs)
     })

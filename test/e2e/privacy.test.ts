@@ -178,7 +178,7 @@ t.test('a whole Retell call leaves nothing in the log that anybody said', async 
   t.strictSame(messages(logs), [
     'a line of the app', 'action ignored', 'agent failed', 'another line of the app', 'call ended', 'call started', 'incoming request',
     'malformed frame ignored', 'onCallEnd failed', 'onCallStart failed', 'onTranscript failed', 'onTurnEnd failed',
-    `Server listening at http://127.0.0.1:${(app.server.address() as AddressInfo | null)?.port}`, 'the fallback function failed'
+    `Server listening at http://127.0.0.1:${(app.server.address() as AddressInfo | null)?.port}`, 'the fallback function failed', 'turn ended'
   ].sort(), 'all that could have told')
 })
 

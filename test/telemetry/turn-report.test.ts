@@ -1,0 +1,179 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import t, { type Test } from 'tap'
+import { DeadlineError, filler, pause, toolCall, toolResult, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
+import { loggedId } from '../../lib/telemetry/report.js'
+import { deferred } from '../helpers/app.js'
+import { openCall, tick, type CallOptions } from '../helpers/call.js'
+import { millis, retell } from '../helpers/caller.js'
+import { useClock } from '../helpers/clock.js'
+
+/** Asks one turn, 1, whose agent waits for the test, and returns its report. Time passes when the test says so. */
+async function reportOf (t: Test, agent: (turn: Turn, wait: (ms: number) => Promise<void>) => Reply, options: CallOptions = {}) {
+  const { pass } = useClock(t)
+  const wait = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })
+  const reported = deferred<TurnReport>()
+  const state = { isOver: false }
+  reported.promise.then(() => { state.isOver = true }, t.error)
+  const line = openCall(t, 'retell', turn => turn.id === 1 ? agent(turn, wait) : 'Hello.', {
+    ...options,
+    hooks: { onTurnEnd: (turn, report) => { if (turn.id === 1) reported.resolve(report) }, ...options.hooks }
+  })
+  line.receive(retell.details(), retell.request(1, 'Hi'))
+  await tick()
+  while (!state.isOver) await pass(100)
+  return { report: await reported.promise, line }
+}
+
+t.test('a turn is reported from the request to its last frame', async t => {
+  const { report, line } = await reportOf(t, async function * (_turn, wait) {
+    await wait(300)
+    yield filler('One moment.')
+    yield usage('gpt-small', { inputTokens: 100, outputTokens: 5 })
+    yield toolCall('tool_1', 'look_up', {})
+    yield toolCall('tool_2', 'book', {})
+    await wait(400)
+    yield toolResult('tool_1', 'free', true)
+    await wait(300)
+    yield toolResult('tool_2', 'no', false)
+    yield toolCall('tool_3', 'notify', {})
+    await wait(200)
+    yield 'It '
+    await wait(100)
+    yield uninterruptible('costs 3.')
+    await wait(100)
+    yield '50 euros. '
+    yield 'Anything else?'
+    await wait(100)
+    yield usage('gpt-large', { inputTokens: 200, outputTokens: 10 })
+  })
+  const { askedAt, sendBufferPeakBytes, ...rest } = report
+  t.strictSame(rest, {
+    callId: 'call_1',
+    provider: 'retell',
+    turnId: 1,
+    reason: 'response',
+    outcome: 'completed',
+    agentCalledMs: 0,
+    firstTokenMs: 300,
+    firstFrameMs: 1_200,
+    fillerMs: 300,
+    firstSentenceMs: 1_400,
+    lastFrameMs: 1_500,
+    durationMs: 1_500,
+    tokens: 4,
+    frames: 5,
+    characters: 'One moment. It costs 3.50 euros. Anything else?'.length,
+    tools: [
+      { id: 'tool_1', name: 'look_up', startMs: 300, durationMs: 400, successful: true },
+      { id: 'tool_2', name: 'book', startMs: 300, durationMs: 700, successful: false },
+      { id: 'tool_3', name: 'notify', startMs: 1_000, durationMs: undefined, successful: undefined }
+    ],
+    model: 'gpt-large',
+    inputTokens: 300,
+    outputTokens: 15
+  })
+  t.ok(askedAt > 0)
+  t.equal(sendBufferPeakBytes, 0)
+
+  const logged = line.logs.find(({ msg, turnId }) => msg === 'turn ended' && turnId === 1)!
+  t.match(logged, { level: 30, callId: 'call_1', reason: 'response', outcome: 'completed', firstFrameMs: 1_200, tools: 3, model: 'gpt-large' })
+  t.notMatch(JSON.stringify(logged), /look_up|euros/)
+})
+
+t.test('what was never is undefined', async t => {
+  const { report } = await reportOf(t, () => undefined)
+  t.match(report, {
+    outcome: 'completed', firstTokenMs: undefined, firstFrameMs: undefined, fillerMs: undefined, firstSentenceMs: undefined, lastFrameMs: 0, tokens: 0, frames: 1, characters: 0, tools: [], model: undefined
+  })
+  t.notOk('error' in report)
+})
+
+t.test('an answer without a full stop is a sentence when it ends', async t => {
+  const { report } = await reportOf(t, async function * (_turn, wait) {
+    yield 'Yes'
+    await wait(200)
+    yield ' please'
+    await wait(200)
+  })
+  t.match(report, { firstFrameMs: 0, firstSentenceMs: 400, lastFrameMs: 400 })
+})
+
+t.test('a sentence ends with what is behind it', async t => {
+  const { report } = await reportOf(t, async function * (_turn, wait) {
+    yield 'He said "yes.'
+    await wait(100)
+    yield pause(500)
+    yield '" And'
+    await wait(100)
+  })
+  t.ok([0, 100].includes(report.firstSentenceMs!))
+})
+
+t.test('an agent that is called late, as onCallStart has work to do', async t => {
+  const { report } = await reportOf(t, () => 'Yes.', { hooks: { onCallStart: () => new Promise(resolve => { setTimeout(resolve, 500) }) } })
+  t.match(report, { agentCalledMs: 500, firstFrameMs: 500, firstSentenceMs: 500, durationMs: 500 })
+})
+
+t.test('a deadline is reported with its error, and the fallback is the first frame', async t => {
+  const { report } = await reportOf(t, () => new Promise<string>(() => {}), { deadlines: { firstTokenMs: 1_000 } })
+  t.match(report, { outcome: 'deadline', firstTokenMs: undefined, firstFrameMs: 1_000, tokens: 0, frames: 1, error: DeadlineError })
+})
+
+t.test('what the provider did not take in time is in the report of the turn, and of no other', async t => {
+  const reports: TurnReport[] = []
+  const line = openCall(t, 'retell', () => 'Yes', { hooks: { onTurnEnd: (_turn, report) => { reports.push(report) } } })
+  line.receive(retell.details())
+  line.bufferedAmount = 5_000
+  line.receive(retell.request(1, 'Hi'))
+  line.bufferedAmount = 0
+  line.receive(retell.request(2, 'Hi'))
+  await tick()
+  t.strictSame(reports.map(({ sendBufferPeakBytes }) => sendBufferPeakBytes), [0, 5_000, 0])
+})
+
+t.test('usage is figures', async t => {
+  t.strictSame(usage('m'), { action: 'usage', model: 'm', inputTokens: 0, outputTokens: 0 })
+  for (const tokens of [{ inputTokens: -1 }, { outputTokens: NaN }, { inputTokens: '5' as never }]) t.throws(() => usage('m', tokens), { code: 'VOICE_AGENT_ERR_ACTION' })
+  t.throws(() => usage(5 as never), { code: 'VOICE_AGENT_ERR_ACTION' })
+})
+
+t.test('whoever watches from outside is told of turns and calls', async t => {
+  const told: Array<[string, unknown]> = []
+  const onTurn = (message: unknown): void => { told.push(['turn', message]) }
+  const onCall = (message: unknown): void => { told.push(['call', message]) }
+  subscribe('fastify-voice-agent:turn', onTurn)
+  subscribe('fastify-voice-agent:call', onCall)
+  t.teardown(() => {
+    unsubscribe('fastify-voice-agent:turn', onTurn)
+    unsubscribe('fastify-voice-agent:call', onCall)
+  })
+  const line = openCall(t, 'millis', () => 'Yes')
+  line.receive(millis.start(0))
+  const { call } = line
+  line.hangUp(1000)
+  t.match(told, [
+    ['turn', { turn: { id: 0, reason: 'greeting' }, report: { callId: 'ses_1', turnId: 0, outcome: 'completed' } }],
+    ['call', { call, summary: { callId: 'ses_1', code: 1000, turns: 1, transcript: [{ role: 'agent', content: 'Yes' }] } }]
+  ])
+})
+
+t.test('a call\'s transcript is what was heard last, and what was said since', async t => {
+  const transcriptOf = async (hooks: CallOptions['hooks'], work: (line: ReturnType<typeof openCall>) => void): Promise<unknown> => {
+    const ended = deferred<CallSummary>()
+    const line = openCall(t, 'retell', ({ id }) => id === 2 ? '' : `Answer ${id}.`, { hooks: { ...hooks, onCallEnd: (_call, summary) => { ended.resolve(summary) } } })
+    line.receive(retell.details())
+    work(line)
+    line.hangUp(1000)
+    return (await ended.promise).transcript
+  }
+  const said = (role: string, content: string) => ({ role, content })
+  t.strictSame(await transcriptOf({}, () => {}), [said('agent', 'Answer 0.')])
+  t.strictSame(await transcriptOf({}, line => line.receive(retell.request(1, 'a'), retell.update('a', 'Answer 1.', 'b'))), [said('user', 'a'), said('agent', 'Answer 1.')])
+  t.strictSame(await transcriptOf({}, line => line.receive(retell.request(2, 'a'))), [said('user', 'a')])
+  t.strictSame(await transcriptOf({ onTranscript: () => {} }, line => line.receive(retell.request(1, 'a'), retell.update('a', 'Ans', 'b'))),
+    [said('user', 'a'), said('agent', 'Ans'), said('user', 'b')])
+})
+
+t.test('ids are logged where they look like ids', async t => {
+  t.strictSame([0, 7, '12', 'a1b2-c3', '', 'x'.repeat(65), 'my name is Ann', '+15550100001'].map(loggedId), [0, 7, '12', 'a1b2-c3', undefined, undefined, undefined, undefined])
+})
