@@ -68,13 +68,13 @@ export interface LimitOptions {
   maxUpgradesPerSecond?: number
   /** Frames of one call in a second, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
   maxFramesPerSecond?: number
-  /** Bytes read of one call. `MAX_BYTES_PER_CALL`, default 16 GiB: Retell repeats the whole call in each update, which comes to half of that in 2 h. */
+  /** Bytes read of one call. `MAX_BYTES_PER_CALL`, default 128 GiB: Retell repeats the whole call in each update, up to 2 MiB; ten a second come to 72 GiB in 2 h. */
   maxBytesPerCall?: number
   /** Turns of one call, those superseded included. `MAX_TURNS_PER_CALL`, default 2,000: one every 4 s for 2 h. */
   maxTurnsPerCall?: number
   /** `MAX_CALL_DURATION_MS`, default 7,200,000: Retell's own maximum. */
   maxCallDurationMs?: number
-  /** What the models of one call read and write, as {@link Call.countTokens} is told. `MAX_TOKENS_PER_CALL`, default 10,000,000: a talkative call of 2 h. */
+  /** What the models of one call read and write, as {@link Call.countTokens} is told. `MAX_TOKENS_PER_CALL`, default 100,000,000: each turn reads the whole call, which in 2 h, with a turn every 4 s, comes to half of that. */
   maxTokensPerCall?: number
   /** What the caller hears when a call is ended for one of these. Default `I am sorry, we have to end our call here. Goodbye.`. */
   goodbye?: Goodbye
@@ -170,10 +170,10 @@ export const envSchema = Type.Object({
   MAX_UNSTARTED_CALLS: Type.Optional(Ceiling('maxUnstartedCalls')),
   MAX_UPGRADES_PER_SECOND: Type.Optional(Ceiling('maxUpgradesPerSecond')),
   MAX_FRAMES_PER_SECOND: Ceiling('maxFramesPerSecond', 100),
-  MAX_BYTES_PER_CALL: Ceiling('maxBytesPerCall', 16 * 1024 ** 3),
+  MAX_BYTES_PER_CALL: Ceiling('maxBytesPerCall', 128 * 1024 ** 3),
   MAX_TURNS_PER_CALL: Ceiling('maxTurnsPerCall', 2_000),
   MAX_CALL_DURATION_MS: Ceiling('maxCallDurationMs', 2 * HOUR_MS),
-  MAX_TOKENS_PER_CALL: Ceiling('maxTokensPerCall', 10_000_000),
+  MAX_TOKENS_PER_CALL: Ceiling('maxTokensPerCall', 100_000_000),
   TRUSTED_PROXIES: List('trustedProxies'),
   FIRST_TOKEN_TIMEOUT_MS: Milliseconds('deadlines.firstTokenMs', 5_000, HOUR_MS),
   TOKEN_GAP_TIMEOUT_MS: Milliseconds('deadlines.tokenGapMs', 5_000, HOUR_MS),

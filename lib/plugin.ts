@@ -9,9 +9,10 @@ import { parseAllowlist } from './admission/allowlist.js'
 import { AdmittedCalls, type AdmitCallOptions } from './admission/admitted-calls.js'
 import { Ceilings } from './admission/ceilings.js'
 import { trustProxies } from './admission/client-address.js'
-import { admitsSomebody, createGuard, readDialledUrl, seatOf, type GuardSettings } from './admission/guard.js'
+import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from './admission/guard.js'
 import { secretCheck } from './admission/secret.js'
-import type { Agent } from './agent.js'
+import { createTurnstile, seatOf } from './admission/turnstile.js'
+import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
 import { answer, type CallHost, type LiveCall } from './call/call.js'
@@ -58,6 +59,7 @@ const CLOSE_TIMEOUT_MS = 1_000
 
 /** One provider's route. */
 interface Route {
+  readonly provider: Provider
   readonly path: string
   readonly allowlist: string
   readonly allowlistName: string
@@ -111,14 +113,15 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
-      ceilings: new Ceilings(limits, {
-        get all () { return calls.size },
-        get unstarted () { return Array.from(calls).filter(call => !call.hasBegun).length }
-      }),
       refusals: calls.refusals,
-      expects,
-      goesOn: (callId: string) => calls.get(callId) !== undefined,
       isClosing
+    }
+    const turnstile = {
+      ceilings: new Ceilings(limits),
+      clientAddress: shared.clientAddress,
+      refusals: calls.refusals,
+      hasSecret: shared.knowsSecret !== undefined,
+      expects
     }
 
     const routes = routesOf(config, options)
@@ -136,9 +139,15 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
           method: 'GET',
           url,
           websocket: true,
-          onRequest: createGuard(guard),
+          onRequest: [createGuard(guard), createTurnstile({
+            ...turnstile,
+            needsCallId: route.needsCallId,
+            goesOn: callId => calls.find(route.provider, callId) !== undefined,
+            // A provider whose URL names no call may be dialling again.
+            others: () => calls.size - (route.needsCallId ? 0 : calls.waiting[route.provider])
+          })],
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
-          handler: (socket, request) => take(socket, request, route, guard.knowsSecret !== undefined)
+          handler: (socket, request) => take(socket, request, route)
         })
       }
     }
@@ -152,22 +161,24 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
     await registerWebhooks(scope, config, options, { ...shared, hooks })
 
-    function take (socket: WebSocket, request: FastifyRequest, route: Route, hasSecret: boolean): void {
+    function take (socket: WebSocket, request: FastifyRequest, route: Route): void {
       // It was admitted before the app began to close, and would keep it from closing.
       if (closing.isClosing) return socket.terminate()
-      const { callId, placeholder } = route.needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
+      const { callId, placeholder } = route.needsCallId ? readDialledUrl(request, turnstile.hasSecret) : UNNAMED
+      const seat = seatOf(request)
+      // It was let in as a call that has ended meanwhile: its provider may ask once more.
+      if (seat.isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
       if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
-      const connection = new Connection(socket, route.newProtocol())
+      const connection = new Connection(socket, route.newProtocol(), seat)
       connections.set(socket, connection)
       pulse.add(connection)
       socket.on('message', receive).on('pong', hear).on('close', close)
-      const seat = seatOf(request)
       releaseUpgrade(socket, request, fail)
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
       answer(host, callId, connection, request.log)
-      shared.ceilings.start(seat)
+      seat.upgraded()
     }
 
     // The same for all sockets, as each would hold its own for hours.
@@ -241,6 +252,7 @@ function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions)
   if (retell !== false) {
     const begin = retellBegin(config.RETELL_CALL_DETAILS_TIMEOUT_MS)
     routes.push({
+      provider: 'retell',
       path: config.RETELL_PATH,
       allowlist: config.RETELL_ALLOWLIST,
       allowlistName: nameOf('RETELL_ALLOWLIST'),
@@ -251,6 +263,7 @@ function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions)
   if (millis !== false) {
     const controlFrames = { ...millisControlFrames, ...millis.controlFrames }
     routes.push({
+      provider: 'millis',
       path: config.MILLIS_PATH,
       allowlist: config.MILLIS_ALLOWLIST,
       allowlistName: nameOf('MILLIS_ALLOWLIST'),

@@ -147,11 +147,15 @@ function gateOf (server: Server): UpgradeGate {
 
 // The gate's listener comes behind those of the app, having been attached when everything was loaded.
 function isDispatched (request: IncomingMessage): boolean {
-  return upgradingSocket(request) !== undefined
+  return markOf(request) !== undefined
 }
 
-/** The socket of an upgrade that was handed to the router. `undefined` for a request that is none. */
-export function upgradingSocket (request: IncomingMessage): Duplex | undefined {
-  const mark = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'ws-socket')
-  return mark && (request as unknown as Record<symbol, Duplex>)[mark]
+/** The socket of an upgrade that was handed to the router. Requests made up by test tools have it nowhere else. */
+export function upgradingSocket (request: IncomingMessage): Duplex {
+  const mark = markOf(request)
+  return mark === undefined ? request.socket : (request as unknown as Record<symbol, Duplex>)[mark]!
+}
+
+function markOf (request: IncomingMessage): symbol | undefined {
+  return Object.getOwnPropertySymbols(request).find(({ description }) => description === 'ws-socket')
 }

@@ -320,11 +320,11 @@ const SETTINGS: Setting[] = [
     variable: 'MAX_TOKENS_PER_CALL',
     with: OPEN,
     agent: ({ call, reason }) => {
-      if (reason === 'response') call.countTokens(500_000)
+      if (reason === 'response') call.countTokens(5_000_000)
       return 'Yes'
     },
-    inEnv: '1000000',
-    option: { limits: { maxTokensPerCall: 600_000 } },
+    inEnv: '10000000',
+    option: { limits: { maxTokensPerCall: 6_000_000 } },
     expected: [20, 2, 1],
     observe: passed((caller, n) => caller.send(retell.request(n, 'Hi')))
   },

@@ -23,7 +23,7 @@ export class AdmittedCalls {
   /** @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range */
   admit (callId: string, { ttlMs = TTL_MS }: AdmitCallOptions = {}): void {
     if (typeof callId !== 'string' || !isCallId(callId)) throw new ActionError('admitCall: callId is no call id')
-    if (!(ttlMs > 0 && ttlMs <= MAX_TTL_MS)) throw new ActionError(`admitCall: ttlMs is a number above 0, at most ${MAX_TTL_MS}`)
+    if (!Number.isFinite(ttlMs) || ttlMs <= 0 || ttlMs > MAX_TTL_MS) throw new ActionError(`admitCall: ttlMs is a number above 0, at most ${MAX_TTL_MS}`)
     this.delete(callId)
     this.#expiring.set(callId, setTimeout(() => { this.delete(callId) }, ttlMs).unref())
   }

@@ -66,6 +66,11 @@ function holds (ranges: BlockList, address: string): boolean {
   return family !== 0 && ranges.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }
 
+/** The address alone, in one form: without a port, a zone, and what makes an IPv6 address of an IPv4 one. */
+export function bareAddress (address: string): string {
+  return withoutPort(address).replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '')
+}
+
 /** `1.2.3.4:5678` and `[::1]:443` hold a port; in a bare `::1:443` the last group belongs to the address. */
 function withoutPort (address: string): string {
   const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/.exec(address) ?? []

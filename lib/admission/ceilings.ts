@@ -2,70 +2,90 @@
  * How many calls there may be: in all, from one address, not yet started, and how many may come in a second.
  */
 import type { Ceiling } from '../telemetry/refusals.js'
+import { bareAddress } from './allowlist.js'
 
 /** Calls, and for the last one upgrades per second. Infinity is no ceiling. */
 export type CeilingSettings = Readonly<Record<Ceiling, number>>
 
-/** What there is besides the sockets that are being opened. */
-export interface CallCount {
-  /** Calls, those included that wait for their provider to dial again. */
-  readonly all: number
-  /** Calls whose provider has not introduced them. Counted when asked for. */
-  readonly unstarted: number
-}
-
 /** One socket's place among the calls: taken before its upgrade, left when the socket is closed. */
-export interface Seat {
+export class Seat {
+  readonly #ceilings: Ceilings
   readonly address: string
-  /** Is it not counted among the calls yet? */
-  isPending: boolean
+  /** Does a call that is known get another socket? */
+  readonly isAgain: boolean
+  #isPending = true
+  #isStarted = false
+
+  constructor (ceilings: Ceilings, address: string, isAgain: boolean) {
+    this.#ceilings = ceilings
+    this.address = address
+    this.isAgain = isAgain
+    ceilings.pending++
+    ceilings.unstarted++
+  }
+
+  /** The upgrade is done, and the socket counted among the calls. */
+  upgraded (): void {
+    if (!this.#isPending) return
+    this.#isPending = false
+    this.#ceilings.pending--
+  }
+
+  /** The provider spoke, and its call has begun. */
+  started (): void {
+    if (this.#isStarted) return
+    this.#isStarted = true
+    this.#ceilings.unstarted--
+  }
+
+  leave (): void {
+    this.upgraded()
+    this.started()
+    this.#ceilings.left(this)
+  }
 }
 
 /** Judges new sockets. Nobody waits in a queue: a provider asks again, or elsewhere. */
 export class Ceilings {
+  /** Sockets that are being opened. For {@link Seat} alone. */
+  pending = 0
+  /** Sockets over which nobody has introduced a call. For {@link Seat} alone. */
+  unstarted = 0
   readonly #settings: CeilingSettings
-  readonly #calls: CallCount
   readonly #byAddress = new Map<string, number>()
-  #pending = 0
   /** Upgrades that may come at this moment: as many as a second may have, and as time goes by more. */
   #allowance: number
   #allowedAt = performance.now()
 
-  constructor (settings: CeilingSettings, calls: CallCount) {
+  constructor (settings: CeilingSettings) {
     this.#settings = settings
-    this.#calls = calls
     this.#allowance = settings.maxUpgradesPerSecond
   }
 
-  /** Which ceiling keeps another call from this address out? Asked once per upgrade. */
-  judge (address: string): Ceiling | undefined {
+  /**
+   * Which ceiling keeps another call from this address out? Asked once per upgrade.
+   * @param calls how many there are besides
+   */
+  judge (address: string, calls: number): Ceiling | undefined {
     const { maxCalls, maxCallsPerAddress, maxUnstartedCalls } = this.#settings
-    const all = this.#calls.all + this.#pending
-    if (all >= maxCalls) return 'maxCalls'
-    if ((this.#byAddress.get(address) ?? 0) >= maxCallsPerAddress) return 'maxCallsPerAddress'
-    if (all >= maxUnstartedCalls && this.#calls.unstarted + this.#pending >= maxUnstartedCalls) return 'maxUnstartedCalls'
+    if (calls + this.pending >= maxCalls) return 'maxCalls'
+    if ((this.#byAddress.get(bareAddress(address)) ?? 0) >= maxCallsPerAddress) return 'maxCallsPerAddress'
+    if (this.unstarted >= maxUnstartedCalls) return 'maxUnstartedCalls'
     // What others refuse is cheap, and must not use up what calls have.
     return this.#isAllowed() ? undefined : 'maxUpgradesPerSecond'
   }
 
-  sit (address: string): Seat {
-    this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1)
-    this.#pending++
-    return { address, isPending: true }
+  sit (address: string, isAgain: boolean): Seat {
+    const bare = bareAddress(address)
+    this.#byAddress.set(bare, (this.#byAddress.get(bare) ?? 0) + 1)
+    return new Seat(this, bare, isAgain)
   }
 
-  /** The upgrade is done, and the socket counted among the calls. */
-  start (seat: Seat): void {
-    if (!seat.isPending) return
-    seat.isPending = false
-    this.#pending--
-  }
-
-  leave (seat: Seat): void {
-    this.start(seat)
-    const others = this.#byAddress.get(seat.address)! - 1
-    if (others > 0) this.#byAddress.set(seat.address, others)
-    else this.#byAddress.delete(seat.address)
+  /** For {@link Seat} alone. */
+  left ({ address }: Seat): void {
+    const others = this.#byAddress.get(address)! - 1
+    if (others > 0) this.#byAddress.set(address, others)
+    else this.#byAddress.delete(address)
   }
 
   #isAllowed (): boolean {

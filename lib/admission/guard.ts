@@ -1,14 +1,11 @@
 /**
- * The hook that stands before an upgrade: who may open a socket. Refuses without a word of why; the log tells the operator.
+ * The hook that stands before a route: who may speak to it. Refuses without a word of why; the log tells the operator.
  */
-import type { IncomingMessage } from 'node:http'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { CallIdError, ClosingError, ForbiddenError, LimitError } from '../errors.js'
+import type { onRequestHookHandler, FastifyReply, FastifyRequest } from 'fastify'
+import { ClosingError, ForbiddenError } from '../errors.js'
 import type { Refusal } from '../telemetry/refusals.js'
-import { upgradingSocket } from '../websocket.js'
 import type { Allowlist } from './allowlist.js'
 import { readCallUrl, type CallUrl } from './call-url.js'
-import type { Ceilings, Seat } from './ceilings.js'
 import type { AddressedRequest } from './client-address.js'
 
 // A deploy, a burst: soon over. A provider that knows of Retry-After asks again by then.
@@ -20,15 +17,8 @@ export interface GuardSettings {
   /** What the operator calls the allowlist, for the log. */
   readonly allowlistName: string
   readonly knowsSecret: ((candidate: string | undefined) => boolean) | undefined
-  /** Must the URL hold a call id? */
-  readonly needsCallId: boolean
-  readonly ceilings: Ceilings
   clientAddress (request: AddressedRequest): string | undefined
   isClosing (): boolean
-  /** Does the app expect a call with this id, or any call? */
-  expects (callId: string): boolean
-  /** Is it a call that goes on here, whose provider dials again? */
-  goesOn (callId: string): boolean
   /** Counts each refusal. */
   readonly refusals: Record<Refusal, number>
 }
@@ -41,60 +31,37 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
 /**
  * Makes the `onRequest` hook of one route. With both a secret and an allowlist, both must hold.
  *
- * The hook throws VOICE_AGENT_ERR_CLOSING, VOICE_AGENT_ERR_FORBIDDEN, VOICE_AGENT_ERR_CALL_ID or VOICE_AGENT_ERR_LIMIT.
+ * The hook refuses with VOICE_AGENT_ERR_CLOSING or VOICE_AGENT_ERR_FORBIDDEN.
  */
-export function createGuard (settings: GuardSettings): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-  const { allowlist, allowlistName, knowsSecret, needsCallId, ceilings, clientAddress, isClosing, expects, goesOn, refusals } = settings
-  return async function admit (request, reply) {
+export function createGuard (settings: GuardSettings): onRequestHookHandler {
+  const { allowlist, allowlistName, knowsSecret, clientAddress, isClosing, refusals } = settings
+  // Not async: it would cost a new call a turn of promises.
+  return (request, reply, done) => done(refusal(request, reply))
+
+  function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
     if (isClosing()) {
       refusals.closing++
-      reply.header('retry-after', RETRY_AFTER_S)
-      throw new ClosingError()
+      return comeAgain(reply, new ClosingError())
     }
     const address = clientAddress(request.raw)
-    const { secret, callId } = readDialledUrl(request, knowsSecret !== undefined)
     if (!admitsSomebody(settings) || !(allowlist.empty || allowlist.admits(address))) {
       refusals.address++
       request.log.warn({ address, admittedBy: allowlistName }, 'refused: address is not on the allowlist')
-      throw new ForbiddenError()
+      return new ForbiddenError()
     }
-    if (knowsSecret !== undefined && !knowsSecret(secret)) {
+    if (knowsSecret !== undefined && !knowsSecret(readDialledUrl(request, true).secret)) {
       refusals.secret++
       request.log.warn({ address, admittedBy: 'VOICE_AGENT_SECRET (option secret)' }, 'refused: the URL does not hold the secret')
-      throw new ForbiddenError()
+      return new ForbiddenError()
     }
-    if (needsCallId && callId === undefined) {
-      refusals.url++
-      throw new CallIdError()
-    }
-    // No upgrade takes no place: it is answered, and gone.
-    const socket = upgradingSocket(request.raw)
-    if (socket === undefined) return
-    const isAgain = callId !== undefined && needsCallId && goesOn(callId)
-    if (needsCallId && !isAgain && !expects(callId!)) {
-      refusals.call++
-      request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
-      throw new ForbiddenError()
-    }
-    // A call that goes on takes the place of its own older socket.
-    const ceiling = isAgain ? undefined : ceilings.judge(address ?? '')
-    if (ceiling !== undefined) {
-      refusals[ceiling]++
-      request.log.warn({ address, limit: ceiling }, 'refused: too many calls')
-      reply.header('retry-after', RETRY_AFTER_S)
-      throw new LimitError()
-    }
-    const seat = ceilings.sit(address ?? '')
-    seats.set(request.raw, seat)
-    socket.once('close', () => ceilings.leave(seat))
+    return undefined
   }
 }
 
-const seats = new WeakMap<IncomingMessage, Seat>()
-
-/** The place that a request took, which is left when its socket closes. */
-export function seatOf (request: FastifyRequest): Seat {
-  return seats.get(request.raw)!
+/** The refusal of somebody who may well be let in a moment later. */
+export function comeAgain (reply: FastifyReply, refusal: Error): Error {
+  reply.header('retry-after', RETRY_AFTER_S)
+  return refusal
 }
 
 /** Takes apart the URL of a request to `<path>/:call_id`, `<path>/*` or `<path>`. */

@@ -76,6 +76,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   /** Made when first used, as the id may change before. */
   #ownLog: FastifyBaseLogger | undefined
   #isNamed = false
+  /** Did the provider say which call it is, after the URL did not? */
+  #isIntroduced = false
   readonly #isAdmitted: boolean
   #id: string
   #facts: CallFacts | undefined
@@ -96,7 +98,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   /** The ceiling that was reached: from then on a goodbye is all that is said. */
   #reached: CallCeiling | undefined
   #goodbyeTimer: NodeJS.Timeout | undefined
-  #turns = 0
+  #goodbye: LeavingAction | undefined
   #completedTurns = 0
   #controls = 0
   #malformed = 0
@@ -156,8 +158,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
    */
   resume (connection: Connection, greeting = connection.protocol.begin?.id): void {
     const older = this.#connection
-    clearTimeout(this.#awaited)
-    this.#awaited = undefined
+    this.#stopAwaiting()
     this.#suspend()
     this.#lastId = greeting
     this.#reconnects++
@@ -180,6 +181,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     const mayReturn = code === ABNORMAL && this.hasBegun && reconnectGraceMs > 0 && !isClosing()
     if (!mayReturn) return this.#ended(code)
     this.log.info('provider lost, the call waits for it to dial again')
+    this.#host.calls.waiting[this.provider]++
     this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
     this.#suspend()
   }
@@ -209,7 +211,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#phase = 'ended'
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
-    clearTimeout(this.#awaited)
+    this.#stopAwaiting()
     clearTimeout(this.#goodbyeTimer)
     this.#farewell.cancel()
     this.#turn?.abort('hang-up')
@@ -219,7 +221,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     const figures = {
       code,
       durationMs,
-      turns: this.#turns,
+      turns: this.#usage.turns,
       reconnects: this.#reconnects,
       malformedFrames: this.#malformed,
       ...(this.#reached !== undefined && { limit: this.#reached })
@@ -331,13 +333,22 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     if (!this.hasBegun) return this.#connection.reject(`the call exceeds ${limit}`)
     this.#reached = limit
     this.log.warn({ limit }, 'the call is ended, as it reached a ceiling')
-    this.#goodbyeTimer = setTimeout(() => this.#connection.hangUp(), GOODBYE_TIMEOUT_MS)
-    if (this.#awaited === undefined) this.#sayGoodbyeAt(limit)
-    else this.#leaving = endCall()
+    this.#sayGoodbyeAt(limit)
   }
 
+  // Again to who talks on. A call that is being left anyway, or whose provider is away, needs no more words.
   #sayGoodbyeAt (limit: CallCeiling): void {
-    this.#leave(endCall({ say: this.#host.limits.goodbye(this, limit) }))
+    if (this.#leaving?.action === 'transfer-call') return
+    this.#goodbyeTimer ??= setTimeout(() => this.#connection.hangUp(), GOODBYE_TIMEOUT_MS)
+    if (this.#awaited !== undefined) this.#leaving = endCall()
+    else if (this.#leaving === undefined) this.#leave(this.#goodbye ??= endCall({ say: this.#host.limits.goodbye(this, limit) }))
+  }
+
+  #stopAwaiting (): void {
+    if (this.#awaited === undefined) return
+    clearTimeout(this.#awaited)
+    this.#awaited = undefined
+    this.#host.calls.waiting[this.provider]--
   }
 
   /** Deals with one event of the provider's. */
@@ -365,6 +376,12 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #started (event: Extract<ProviderEvent, { type: 'started' }>): void {
     const known = event.id === undefined ? this : this.#host.calls.find(this.provider, event.id) ?? this
     if (known !== this && !this.hasBegun) return this.#handOver(known, event)
+    if (event.id !== undefined && event.id !== this.#id && this.#isIntroduced) {
+      // Whoever has said which call it is ends nobody else's, and gets no other in the place of one that was expected.
+      if (known !== this || !this.#host.expects(event.id)) return this.#ignored('it is another call', false, 0)
+      this.#host.over(this.#id)
+    }
+    this.#isIntroduced ||= event.id !== undefined
     if (!this.#isExpected(event.id ?? this.#id)) return
     if (known !== this) {
       // Of two calls that both went on, the newer one is where the caller is.
@@ -376,7 +393,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#isNamed = true
     if (this.hasBegun) {
       // An earlier introduction had no id to greet with.
-      if (event.greeting !== undefined && this.#turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
+      if (event.greeting !== undefined && this.#usage.turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
       return
     }
     const greeting = event.resumed ? undefined : event.greeting ?? this.#protocol.begin?.id
@@ -448,10 +465,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#owesGreeting = false
     this.#turn = turn
     this.#lastId = turn.id
-    this.#turns++
     this.#speaker.give(turn.floor)
     older?.abort('superseded')
-    this.#judge(this.#usage.asked(this.#turns))
+    this.#judge(this.#usage.asked())
     if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)
     if (this.#phase === 'open') turn.start()
   }

@@ -75,12 +75,16 @@ export class Connection {
   /** Closed, or about to be: what still comes is for nobody. */
   #isOver = false
   #isDeaf = false
+  /** Until its call has started. */
+  #place: { started (): void } | undefined
   #peakBytes = 0
   #ageMs = 0
   #silentMs = 0
 
-  constructor (socket: Socket, protocol: Protocol) {
+  /** @param place told once the provider spoke and its call has begun */
+  constructor (socket: Socket, protocol: Protocol, place?: { started (): void }) {
     this.#socket = socket
+    this.#place = place
     this.protocol = protocol
     this.speaker = new Speaker(this, protocol)
   }
@@ -105,6 +109,10 @@ export class Connection {
       }
       if (event.type === 'ignored' && event.malformed) this.#countMalformed()
       else this.#hasSpoken = true
+      if (this.#place !== undefined && this.#hasStarted) {
+        this.#place.started()
+        this.#place = undefined
+      }
     } catch (error) {
       logFailure(this.owner.log, error, 'frame could not be handled')
     }
@@ -175,7 +183,7 @@ export class Connection {
       if (this.#silentMs > PULSE_MS) this.#socket.terminate()
       return
     }
-    if (this.#ageMs >= START_TIMEOUT_MS && !(this.#hasSpoken && this.owner.hasBegun)) return this.reject('the call did not start')
+    if (this.#ageMs >= START_TIMEOUT_MS && !this.#hasStarted) return this.reject('the call did not start')
     this.owner.pulse()
     if (this.#isOver || this.#isDeaf) return
     if (this.#keepsAlive) {
@@ -184,6 +192,10 @@ export class Connection {
       if (this.#silentMs >= SILENCE_TIMEOUT_MS) this.#giveUp('the provider answers no pings')
       else if (this.#ageMs % PING_INTERVAL_MS === 0) this.#socket.ping()
     }
+  }
+
+  get #hasStarted (): boolean {
+    return this.#hasSpoken && this.owner.hasBegun
   }
 
   #countMalformed (): void {

@@ -33,6 +33,7 @@ export class Usage {
   #frames = 0
   #bytes = 0
   #tokens = 0
+  #turns = 0
 
   constructor (limits: CallLimits) {
     this.#limits = limits
@@ -56,9 +57,13 @@ export class Usage {
     return this.#tokens > this.#limits.maxTokensPerCall ? 'maxTokensPerCall' : undefined
   }
 
-  /** So many turns were asked for by now. */
-  asked (turns: number): CallCeiling | undefined {
-    return turns > this.#limits.maxTurnsPerCall ? 'maxTurnsPerCall' : undefined
+  /** A turn was asked for. */
+  asked (): CallCeiling | undefined {
+    return ++this.#turns > this.#limits.maxTurnsPerCall ? 'maxTurnsPerCall' : undefined
+  }
+
+  get turns (): number {
+    return this.#turns
   }
 
   /** Called every {@link PULSE_MS}. */

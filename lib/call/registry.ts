@@ -15,6 +15,8 @@ export class CallRegistry<C extends Call> implements Calls {
   readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
   #emptied = (): void => {}
   readonly refusals = noRefusals()
+  /** Calls whose provider is not connected. Counted by the calls themselves. */
+  readonly waiting: Record<Provider, number> = { retell: 0, millis: 0 }
 
   get size (): number {
     return this.#calls.retell.size + this.#calls.millis.size

@@ -17,7 +17,7 @@ import { retellWebhooks } from './retell.js'
 const BODY_LIMIT_BYTES = 8 * 1024 * 1024
 
 /** What the webhooks share with the routes of the calls. */
-export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allowlistName' | 'knowsSecret' | 'needsCallId'> {
+export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allowlistName' | 'knowsSecret'> {
   readonly hooks: HookRunner
 }
 
@@ -53,7 +53,7 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
   function guardOf (variable: 'RETELL_ALLOWLIST' | 'MILLIS_ALLOWLIST'): ReturnType<typeof createGuard> {
     const allowlistName = nameOf(variable)
     const allowlist = parseAllowlist(entriesOf(config[variable]), allowlistName)
-    return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined, needsCallId: false })
+    return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined })
   }
 
   function warnOfIdleHooks (): void {

@@ -66,6 +66,21 @@ t.test('Millis, whose id comes with its first frame, is hung up on before anybod
   t.match(complaints().at(-1), { why: 'the call is not expected: app.admitCall() was not told of it' })
 })
 
+t.test('Millis stays with the call that it introduced, and ends nobody else\'s', async t => {
+  const { app } = await start(t)
+  for (const id of ['ses_1', 'ses_2']) app.admitCall(id)
+  const [first, second] = [await dial(t, app, '/millis'), await dial(t, app, '/millis')]
+  for (const [caller, id] of [[first, 'ses_1'], [second, 'ses_2']] as const) {
+    caller.send(millis.start(0, id))
+    await caller.stream(0)
+  }
+  second.send(millis.start(1, 'ses_1'), millis.start(2, 'ses_9'), millis.request(3, 'Hi'))
+  await second.stream(3)
+  first.send(millis.request(1, 'Hi'))
+  await first.stream(1)
+  t.strictSame(Array.from(app.calls, ({ id }) => id), ['ses_1', 'ses_2'])
+})
+
 t.test('without the option every call is expected', async t => {
   const { app } = await start(t, { admittedCallsOnly: false })
   await dial(t, app, '/llm-websocket/call_1')
@@ -104,7 +119,7 @@ t.test('what is no id, or no time, is refused', async t => {
   for (const id of ['', 'a/b', '..', 'call 1', 'x'.repeat(257), undefined, 5] as string[]) {
     t.throws(() => app.admitCall(id), { code: 'VOICE_AGENT_ERR_ACTION', message: 'admitCall: callId is no call id' })
   }
-  for (const ttlMs of [0, -1, NaN, 86_400_001, 'soon'] as number[]) {
+  for (const ttlMs of [0, -1, NaN, 86_400_001, 'soon', '5'] as number[]) {
     t.throws(() => app.admitCall('call_1', { ttlMs }), { code: 'VOICE_AGENT_ERR_ACTION', message: 'admitCall: ttlMs is a number above 0, at most 86400000' })
   }
 })

@@ -3,10 +3,13 @@ import FakeTimers from '@sinonjs/fake-timers'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { Ceilings, type CeilingSettings } from '../../lib/admission/ceilings.js'
+import { bareAddress } from '../../lib/admission/allowlist.js'
+import { Ceilings, type CeilingSettings, type Seat } from '../../lib/admission/ceilings.js'
 import voiceAgentPlugin, { type LimitOptions, type VoiceAgentOptions } from '../../lib/index.js'
 import type { Ceiling } from '../../lib/telemetry/refusals.js'
 import { AT_ONCE, createApp, deferred } from '../helpers/app.js'
+import type { LiveCall } from '../../lib/call/call.js'
+import type { CallRegistry } from '../../lib/call/registry.js'
 import { tick } from '../helpers/call.js'
 import { dial, dialUrl, millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
@@ -165,12 +168,12 @@ t.test('as many upgrades as a second may have are let in at once, and from then 
   const pauses = fc.array(fc.integer({ min: 0, max: 50 }).map(steps => steps * 20), { maxLength: 60 })
   // Steps of 20 ms, in which one to fifty a second earn a whole number of hundredths.
   fc.assert(fc.property(fc.constantFrom(1, 2, 5, 10, 50), pauses, (most, pauses) => {
-    const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: most }, { all: 0, unstarted: 0 })
+    const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: most })
     let hundredths = 100 * most
     for (const pause of pauses) {
       clock.tick(pause)
       hundredths = Math.min(100 * most, hundredths + pause * most / 10)
-      const isAllowed = ceilings.judge('') === undefined
+      const isAllowed = ceilings.judge('', 0) === undefined
       // On the very line rounding decides.
       if (hundredths !== 100 && isAllowed !== (hundredths > 100)) return false
       if (isAllowed) hundredths -= 100
@@ -180,34 +183,96 @@ t.test('as many upgrades as a second may have are let in at once, and from then 
 })
 
 t.test('a clock that is set back earns nobody anything', async t => {
-  const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: 1 }, { all: 0, unstarted: 0 })
+  const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: 1 })
   useClock(t)
-  t.equal(ceilings.judge(''), undefined)
-  t.equal(ceilings.judge(''), 'maxUpgradesPerSecond')
+  t.equal(ceilings.judge('', 0), undefined)
+  t.equal(ceilings.judge('', 0), 'maxUpgradesPerSecond')
 })
 
-t.test('seats are counted by address, and none is left behind', async () => {
-  fc.assert(fc.property(fc.array(fc.tuple(fc.constantFrom('a', 'b'), fc.boolean(), fc.nat(5)), { maxLength: 40 }), steps => {
-    let started = 0
-    const ceilings = new Ceilings({ ...NONE, maxCallsPerAddress: 2, maxCalls: 3 }, { get all () { return started }, unstarted: 0 })
-    const seats: Array<ReturnType<Ceilings['sit']>> = []
-    for (const [address, starts, leaver] of steps) {
-      const ofAddress = seats.filter(seat => seat.address === address).length
-      const expected = seats.length >= 3 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : undefined
-      if (ceilings.judge(address) !== expected) return false
+t.test('seats are counted by address and state, and none is left behind', async () => {
+  fc.assert(fc.property(fc.array(fc.tuple(fc.constantFrom('192.0.2.1', '192.0.2.1:80', '::ffff:192.0.2.1', '2001:db8::1%eth0'), fc.nat(2), fc.nat(5)), { maxLength: 40 }), steps => {
+    let calls = 0
+    const ceilings = new Ceilings({ ...NONE, maxCallsPerAddress: 2, maxCalls: 4, maxUnstartedCalls: 3 })
+    const seats: Array<{ seat: Seat, state: number }> = []
+    for (const [address, state, leaver] of steps) {
+      const ofAddress = seats.filter(({ seat }) => seat.address === bareAddress(address)).length
+      const unstarted = seats.filter(({ state }) => state < 2).length
+      const expected = seats.length >= 4 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : unstarted >= 3 ? 'maxUnstartedCalls' : undefined
+      if (ceilings.judge(address, calls) !== expected) return false
       if (expected === undefined) {
-        const seat = ceilings.sit(address)
-        seats.push(seat)
-        if (starts) {
-          ceilings.start(seat)
-          started++
+        const seat = ceilings.sit(address, false)
+        seats.push({ seat, state })
+        if (state > 0) {
+          seat.upgraded()
+          calls++
         }
+        if (state > 1) seat.started()
       } else {
-        const [seat] = seats.splice(leaver % seats.length, 1)
-        if (!seat!.isPending) started--
-        ceilings.leave(seat!)
+        const [{ seat, state }] = seats.splice(leaver % seats.length, 1) as [typeof seats[0]]
+        if (state > 0) calls--
+        seat.leave()
       }
     }
-    return true
+    for (const { seat } of seats) seat.leave()
+    return ceilings.pending === 0 && ceilings.unstarted === 0
   }))
+})
+
+t.test('one address counts as one, however it is written', async t => {
+  const { url } = await start(t, { maxCallsPerAddress: 1 })
+  t.equal((await upgrade(t, url('call_1'), from('192.0.2.1'))).status, 101)
+  for (const address of ['192.0.2.1:5001', '::ffff:192.0.2.1', '::FFFF:192.0.2.1']) t.equal((await upgrade(t, url('call_2'), from(address))).status, 503, address)
+  t.equal((await upgrade(t, url('call_2'), from('192.0.2.2'))).status, 101)
+})
+
+t.test('Millis, which may be dialling again, is let in for each call of its that waits', async t => {
+  const { app, millisUrl, url } = await start(t, { maxCalls: 1 }, { reconnectGraceMs: 60_000 })
+  const caller = await dialUrl(t, millisUrl)
+  caller.send(millis.start(0))
+  await caller.stream(0)
+  t.match(await refusal(millisUrl), { status: 503 })
+  caller.socket.terminate()
+  await caller.closed
+  while ((app.calls as CallRegistry<LiveCall>).waiting.millis === 0) await tick()
+  t.match(await refusal(url('call_1')), { status: 503 }, 'Retell says which call it is')
+  const again = await dialUrl(t, millisUrl)
+  again.send(millis.start(1))
+  await again.settled()
+  t.equal(app.calls.size, 1)
+  t.match(await refusal(millisUrl), { status: 503 })
+})
+
+t.test('who asks for webhooks takes no place among the calls', async t => {
+  const { app, url, millisUrl } = await start(t, { maxCalls: 1, maxUpgradesPerSecond: 2 }, { millis: { allowlist: '*', webhookSecret: 'secret' } })
+  const webhook = millisUrl.replace('/millis', '/webhooks/millis')
+  for (let i = 0; i < 5; i++) t.equal((await upgrade(t, webhook)).status, 401)
+  t.equal((await upgrade(t, url('call_1'))).status, 101)
+  t.equal(app.calls.refusals.maxUpgradesPerSecond, 0)
+})
+
+t.test('a call that is let in as one that goes on, and has ended before its socket stands, is let in anew or not at all', async t => {
+  const { app } = createApp(t)
+  const gate = deferred()
+  const waiting = deferred()
+  app.addHook('preHandler', async request => {
+    if (request.headers['x-wait'] === undefined) return
+    waiting.resolve()
+    await gate.promise
+  })
+  await app.register(voiceAgentPlugin, { ...AT_ONCE, retell: { allowlist: '*' }, admittedCallsOnly: true })
+  app.admitCall('call_1')
+  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/llm-websocket/call_1`
+  const caller = await dialUrl(t, url)
+  caller.send(retell.details())
+  await caller.response(0)
+  const socket = new WebSocket(url, { headers: { 'x-wait': '1' } })
+  t.teardown(() => socket.terminate())
+  const closed = once(socket, 'close')
+  await waiting.promise
+  caller.socket.close(1000)
+  await caller.closed
+  while (app.calls.size > 0) await tick()
+  gate.resolve()
+  t.match(await closed, [1006])
+  t.equal(app.calls.size, 0)
 })

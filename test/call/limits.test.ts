@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { CallCeiling, CallSummary, LimitOptions, Turn } from '../../lib/index.js'
+import { transferCall, type CallCeiling, type CallSummary, type LimitOptions, type Turn } from '../../lib/index.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import type { CallLimits, Goodbye } from '../../lib/call/limits.js'
 import { createGoodbye } from '../../lib/call/limits.js'
@@ -203,6 +203,29 @@ t.test('the goodbye is a line of the app\'s own, or none, or ours where the app\
     line.receive(retell.request(1, 'a'))
     t.match(line.frames, [{ response_id: 1, content: expected, content_complete: true, end_call: true }])
   }
+})
+
+t.test('a line is found once, however often it is said', async t => {
+  let found = 0
+  const { line } = open(t, { maxTurnsPerCall: 1, goodbye: createGoodbye(() => `Bye ${++found}.`) })
+  line.receive(retell.request(1, 'a'), retell.request(2, 'b'), retell.request(3, 'c'))
+  t.strictSame(line.frames.map(({ content }) => content), ['Bye 1.', 'Bye 1.', 'Bye 1.'])
+})
+
+t.test('a call that is being transferred is let go, and one that comes back from it is ended', async t => {
+  const { pass } = useClock(t)
+  const { line } = open(t, { maxTokensPerCall: 100 }, { agent: ({ id }: Turn) => id === 1 ? [transferCall('+15550100009', { say: 'One moment.' })] : 'Hello!' })
+  line.receive(retell.request(1, 'a'))
+  await line.completed(1)
+  const { length } = line.frames
+  line.call.countTokens(101)
+  await pass(60_000)
+  t.equal(line.frames.length, length)
+  t.strictSame(line.closes, [])
+  line.receive(retell.request(2, 'nobody answers'))
+  t.strictSame(line.frames.slice(length), [farewell(2)])
+  await pass(20_000)
+  t.match(line.closes, [{ code: 1000 }])
 })
 
 t.test('a ceiling reached while onCallStart is at work', async t => {

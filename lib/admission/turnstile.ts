@@ -1,0 +1,74 @@
+/**
+ * The hook that stands before an upgrade, behind the guard: which calls are let in, and how many.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import { CallIdError, ForbiddenError, LimitError } from '../errors.js'
+import type { Refusal } from '../telemetry/refusals.js'
+import { upgradingSocket } from '../websocket.js'
+import type { Ceilings, Seat } from './ceilings.js'
+import type { AddressedRequest } from './client-address.js'
+import { comeAgain, readDialledUrl } from './guard.js'
+
+/** What a route's turnstile goes by. */
+export interface TurnstileSettings {
+  /** Must the URL hold a call id? */
+  readonly needsCallId: boolean
+  /** Is there a secret in the URL, too? */
+  readonly hasSecret: boolean
+  readonly ceilings: Ceilings
+  clientAddress (request: AddressedRequest): string | undefined
+  /** Does the app expect a call with this id, or any call? */
+  expects (callId: string): boolean
+  /** Is it a call that goes on here, whose provider dials again? */
+  goesOn (callId: string): boolean
+  /** How many calls there are, without those that a socket of this route may belong to. */
+  others (): number
+  /** Counts each refusal. */
+  readonly refusals: Record<Refusal, number>
+}
+
+/**
+ * Makes the `onRequest` hook of one route. What asks for no upgrade takes no place: it is answered, and gone.
+ *
+ * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
+ */
+export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, others, refusals }: TurnstileSettings): onRequestHookHandler {
+  return (request, reply, done) => done(refusal(request, reply))
+
+  function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
+    const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
+    if (needsCallId && callId === undefined) {
+      refusals.url++
+      return new CallIdError()
+    }
+    if (!request.ws) return undefined
+    const address = clientAddress(request.raw)
+    const isAgain = callId !== undefined && goesOn(callId)
+    if (callId !== undefined && !isAgain && !expects(callId)) {
+      refusals.call++
+      request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
+      return new ForbiddenError()
+    }
+    // A call that goes on takes the place of its own older socket.
+    const ceiling = isAgain ? undefined : ceilings.judge(address ?? '', others())
+    if (ceiling !== undefined) {
+      refusals[ceiling]++
+      request.log.warn({ address, limit: ceiling }, 'refused: too many calls')
+      return comeAgain(reply, new LimitError())
+    }
+    const seat = ceilings.sit(address ?? '', isAgain)
+    seats.set(request.raw, seat)
+    upgradingSocket(request.raw).once('close', () => seat.leave())
+    return undefined
+  }
+}
+
+const UNNAMED = { callId: undefined }
+
+const seats = new WeakMap<IncomingMessage, Seat>()
+
+/** The place that a request took. It is left when its socket closes. */
+export function seatOf (request: FastifyRequest): Seat {
+  return seats.get(request.raw)!
+}
