@@ -66,7 +66,7 @@ export interface LimitOptions {
   maxUnstartedCalls?: number
   /** New sockets in a second. `MAX_UPGRADES_PER_SECOND`, default 1,000, or `maxCalls` if that is more: all calls of another node may come at once. */
   maxUpgradesPerSecond?: number
-  /** Frames of one call in a second, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
+  /** Frames of one call in a second, pings and pongs included, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
   maxFramesPerSecond?: number
   /** Bytes read of one call. `MAX_BYTES_PER_CALL`, default 128 GiB: Retell repeats the whole call in each update, up to 2 MiB; ten a second come to 72 GiB in 2 h. */
   maxBytesPerCall?: number

@@ -172,7 +172,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       const connection = new Connection(socket, route.newProtocol(), seat)
       connections.set(socket, connection)
       pulse.add(connection)
-      socket.on('message', receive).on('pong', hear).on('close', close)
+      socket.on('message', receive).on('ping', hear).on('pong', hear).on('close', close)
       releaseUpgrade(socket, request, fail)
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
@@ -186,8 +186,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       connections.get(this)!.receive(data as Buffer, binary)
     }
 
-    function hear (this: WebSocket): void {
-      connections.get(this)!.heard()
+    function hear (this: WebSocket, data: Buffer): void {
+      connections.get(this)!.heard(data.length)
     }
 
     // It closes by itself.

@@ -118,9 +118,11 @@ export class Connection {
     }
   }
 
-  /** The socket answered a ping. */
-  heard (): void {
+  /** A ping or a pong came, which is dealt with by the socket itself. It costs as much as any frame, and counts as one. */
+  heard (bytes: number): void {
+    if (this.#isOver || this.#isDeaf) return
     this.#silentMs = 0
+    this.owner.received(bytes)
   }
 
   /** The socket is closed. */

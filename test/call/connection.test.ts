@@ -25,7 +25,7 @@ function open (t: Test, provider: 'retell' | 'millis', { answersPings = true } =
       for (let passed = 0; passed < ms; passed += 1_000) {
         const pings = line.closes.length
         await pass(1_000)
-        if (answersPings && line.closes.length > pings) line.connection.heard()
+        if (answersPings && line.closes.length > pings) line.connection.heard(0)
         each()
       }
     }
@@ -207,6 +207,13 @@ t.test('a peer that is sent away, and does not answer that, has no call any more
   t.equal(line.complaints.length, 2)
   line.hangUp(1006)
   t.equal(line.logs.filter(({ msg }) => msg === 'call ended').length, 1)
+})
+
+t.test('who was sent away, and goes on pinging, is dropped all the same', async t => {
+  const { line, closes, pass } = open(t, 'millis')
+  for (let n = 0; n <= 1_000; n++) line.receive('{')
+  await pass(PULSE_MS * 2, () => line.connection.heard(0))
+  t.match(closes(), [{ code: 1008 }, 'terminate'])
 })
 
 t.test('a Millis connection is pinged, for the proxies on the way', async t => {

@@ -169,6 +169,23 @@ t.test('frames may come all at once after a while, and no more of them than had 
   t.strictSame(line.closes, ['pause'])
 })
 
+t.test('pings and pongs are frames like any other', async t => {
+  const { line } = open(t, { maxFramesPerSecond: 1 })
+  for (let i = 0; i < 9; i++) line.connection.heard(125)
+  t.strictSame(line.closes, [])
+  line.connection.heard(125)
+  t.match(line.frames, [toRetell.interrupt(1, GOODBYE, { end_call: true })])
+  t.strictSame(line.closes, ['pause'])
+  line.connection.heard(125)
+  t.equal(line.calls.refusals.maxFramesPerSecond, 1)
+})
+
+t.test('the bytes in pings and pongs are bytes of the call', async t => {
+  const { line } = open(t, { maxBytesPerCall: 1_000 })
+  for (let i = 0; i < 8; i++) line.connection.heard(125)
+  t.strictSame(limitsLogged(line), ['maxBytesPerCall'])
+})
+
 t.test('a flood ahead of the call is no call, and is closed without a word', async t => {
   for (const limits of [{ maxFramesPerSecond: 1 }, { maxBytesPerCall: 300 }]) {
     const line = openCall(t, 'retell', () => 'Yes', { limits })
