@@ -14,6 +14,14 @@ import type { WebSocket } from 'ws'
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 
+// Each piece that TCP delivers of an unfinished frame is an object of 500 bytes. To put more than 16 Ki of them together takes
+// time that is quadratic: ws's own limit of 256 Ki would stop the process for five seconds. 8 MiB in 512 bytes each.
+const MAX_BUFFERED_CHUNKS = 16 * 1024
+
+// A message counts as one frame whatever it is made of, and each piece costs as much as a small message. The smallest that
+// are known are those of Go's gorilla/websocket, which writes 4 KiB at a time.
+const MAX_FRAGMENTS = 4 * 1024
+
 // An upgrade that nobody answered by then never will be.
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
@@ -37,7 +45,13 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
   // Has to look like the HTTP server to @fastify/websocket, which wants nothing of it but its upgrades.
   const upgrades = new EventEmitter()
   await scope.register(websocket, {
-    options: { maxPayload: MAX_PAYLOAD_BYTES, perMessageDeflate: false, server: upgrades as Server },
+    options: {
+      maxPayload: MAX_PAYLOAD_BYTES,
+      maxBufferedChunks: MAX_BUFFERED_CHUNKS,
+      maxFragments: MAX_FRAGMENTS,
+      perMessageDeflate: false,
+      server: upgrades as Server
+    },
     // Calls are none of its clients. What it closed itself may not answer that for half a minute.
     preClose (done) {
       for (const client of this.websocketServer.clients) client.terminate()

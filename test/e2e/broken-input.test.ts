@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { endCall, type Agent, type CallSummary, type ChatMessage, type TranscriptUpdate, type VoiceAgentOptions } from '../../lib/index.js'
 import { build, deferred, type LogLine } from '../helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from '../helpers/caller.js'
+import { CLOSE, rawFrame, TEXT } from '../helpers/raw-peer.js'
 
 /** Stands in the content of every bad frame, and in no log line that an operator reads. */
 const CANARY = 'canary-7f3a'
@@ -698,16 +699,6 @@ t.test('a frame in many pieces, with a ping between them, is one frame', async t
   t.equal(await SIDES[0]!.answer(caller, 1), '5')
 })
 
-/** A WebSocket frame by hand, masked with zeros. */
-function raw (first: number, payload: string | Buffer): Buffer {
-  const bytes = Buffer.from(payload)
-  const length = bytes.length < 126 ? Buffer.from([0x80 | bytes.length]) : Buffer.from([0x80 | 126, bytes.length >> 8, bytes.length & 255])
-  return Buffer.concat([Buffer.from([first]), length, Buffer.alloc(4), bytes])
-}
-
-const TEXT = 0x81
-const CLOSE = 0x88
-
 /** Opens a socket by hand, sends bytes, and returns all that comes back until the server hangs up. */
 async function exchange (port: number, ...bytes: Buffer[]): Promise<Buffer> {
   const socket = connect(port, '127.0.0.1')
@@ -729,10 +720,10 @@ t.test('frames that come after the close frame are not read', async t => {
   const { port, logs } = await listen(t, turn => { asked.push(turn.id); return 'Yes.' }, { onCallEnd: () => ended.resolve() })
 
   await exchange(port,
-    raw(TEXT, text(retell.request(1, 'Hi'))),
-    raw(CLOSE, Buffer.from([0x03, 0xe8])),
-    raw(TEXT, text(retell.request(2, CANARY))),
-    raw(TEXT, CANARY))
+    rawFrame(TEXT, text(retell.request(1, 'Hi'))),
+    rawFrame(CLOSE, Buffer.from([0x03, 0xe8])),
+    rawFrame(TEXT, text(retell.request(2, CANARY))),
+    rawFrame(TEXT, CANARY))
   await ended.promise
 
   t.strictSame(asked, [1])
@@ -743,14 +734,14 @@ t.test('bytes that are no WebSocket close their own socket and no other', async 
   const { port, url, logs } = await listen(t, counting)
   const other = await dialUrl(t, `${url}/llm-websocket/call_other`)
   const broken: ReadonlyArray<readonly [name: string, code: number, bytes: Buffer]> = [
-    ['text that is not UTF-8', 1007, raw(TEXT, Buffer.from([0xed, 0xa0, 0x80]))],
+    ['text that is not UTF-8', 1007, rawFrame(TEXT, Buffer.from([0xed, 0xa0, 0x80]))],
     ['an unmasked frame', 1002, Buffer.concat([Buffer.from([TEXT, CANARY.length]), Buffer.from(CANARY)])],
-    ['an unknown opcode', 1002, raw(0x83, CANARY)],
-    ['a reserved bit', 1002, raw(0xc1, CANARY)],
-    ['a continuation of nothing', 1002, raw(0x80, CANARY)],
-    ['a ping in pieces', 1002, raw(0x09, CANARY)],
-    ['a close frame with half a code', 1002, raw(CLOSE, Buffer.from([3]))],
-    ['a close code that nobody may send', 1002, raw(CLOSE, Buffer.from([0x03, 0xed]))],
+    ['an unknown opcode', 1002, rawFrame(0x83, CANARY)],
+    ['a reserved bit', 1002, rawFrame(0xc1, CANARY)],
+    ['a continuation of nothing', 1002, rawFrame(0x80, CANARY)],
+    ['a ping in pieces', 1002, rawFrame(0x09, CANARY)],
+    ['a close frame with half a code', 1002, rawFrame(CLOSE, Buffer.from([3]))],
+    ['a close code that nobody may send', 1002, rawFrame(CLOSE, Buffer.from([0x03, 0xed]))],
     ['a length past all numbers', 1009, Buffer.from([TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
     ['a length of 8 MiB and a byte', 1009, Buffer.from([TEXT, 0xff, 0, 0, 0, 0, 0, 0x80, 0, 1, 0, 0, 0, 0])]
   ]
