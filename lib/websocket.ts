@@ -33,15 +33,16 @@ type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
  * @param scope where the routes will be
  */
 export async function provideWebsocket (app: FastifyInstance, scope: FastifyInstance): Promise<void> {
+  const gate = gateOf(app.server)
   if (scope.hasDecorator('websocketServer')) {
     // 0 is no limit.
     const { maxPayload = 0 } = scope.websocketServer.options
     if (maxPayload > 0 && maxPayload < MAX_PAYLOAD_BYTES) {
       scope.log.warn({ maxPayload, advised: MAX_PAYLOAD_BYTES }, '@fastify/websocket has a small maxPayload: a long Retell call will die of it')
     }
+    serve(app, gate, new EventEmitter())
     return
   }
-  const gate = gateOf(app.server)
   // Has to look like the HTTP server to @fastify/websocket, which wants nothing of it but its upgrades.
   const upgrades = new EventEmitter()
   await scope.register(websocket, {
@@ -61,8 +62,13 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
   app.addHook('onReady', async () => {
     // By now the app has its own, or it never will.
     if (!('injectWS' in app)) Object.assign(app, { injectWS: scope.injectWS })
-    gate.open(upgrades)
   })
+  serve(app, gate, upgrades)
+}
+
+// Where the app's own @fastify/websocket serves, nothing comes out of the gate, and what was not answered is hung up on.
+function serve (app: FastifyInstance, gate: UpgradeGate, upgrades: EventEmitter): void {
+  app.addHook('onReady', async () => gate.open(upgrades))
   app.addHook('preClose', async () => gate.close(upgrades))
 }
 
@@ -86,7 +92,7 @@ class UpgradeGate {
   readonly #sources = new Set<EventEmitter>()
   /** Somebody else's. */
   readonly #taken = new Set<Duplex>()
-  /** Ours, that may not have been answered yet. */
+  /** Those that may not have been answered yet. */
   readonly #pending = new Set<WeakRef<Duplex>>()
   readonly #onUpgrade = (...upgrade: Upgrade): void => this.#upgrade(...upgrade)
 
@@ -108,16 +114,17 @@ class UpgradeGate {
 
   #upgrade (...upgrade: Upgrade): void {
     const [request, socket] = upgrade
-    // Another listener took it, or handed it to the router, which is one for the whole app: who dispatches second runs
-    // the route twice.
-    const isTaken = socket.readableFlowing !== null || (this.#server.listenerCount('upgrade') > 1 && isDispatched(request))
-    // Such a socket is the server's again, and may ask many times.
-    if (!isTaken && request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
-    if (isTaken) {
+    // Another @fastify/websocket handed it to the router, which is one for the whole app: who dispatches second runs the
+    // route twice.
+    if (this.#server.listenerCount('upgrade') > 1 && isDispatched(request)) return this.#await(new WeakRef(socket))
+    // Another listener took it.
+    if (socket.readableFlowing !== null) {
       this.#taken.add(socket)
       socket.once('close', () => this.#taken.delete(socket))
       return
     }
+    // Such a socket is the server's again, and may ask many times.
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
     this.#await(new WeakRef(socket))
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
