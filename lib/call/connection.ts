@@ -48,6 +48,9 @@ const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 const MALFORMED_BURST = 1_000
 const MALFORMED_PER_PULSE = 500
 
+// What was on its way when the connection was closed; who sends more does not mean to stop.
+const MOST_AFTER_END = 1_000
+
 // Close codes.
 const NORMAL = 1000
 const POLICY_VIOLATION = 1008
@@ -70,6 +73,7 @@ export class Connection {
   readonly #socket: Socket
   #room: Promise<void> | undefined
   #malformed = 0
+  #ignored = 0
   #hasSpoken = false
   #keepsAlive = false
   /** Closed, or about to be: what still comes is for nobody. */
@@ -96,7 +100,8 @@ export class Connection {
 
   /** Reads one frame. Never throws, and never waits. */
   receive (data: Buffer, binary: boolean): void {
-    if (this.#isOver || this.#isDeaf) return
+    if (this.#isOver) return this.#ignore()
+    if (this.#isDeaf) return
     this.#silentMs = 0
     try {
       if (!this.owner.received(data.length)) return
@@ -120,7 +125,8 @@ export class Connection {
 
   /** A ping or a pong came, which is dealt with by the socket itself. It costs as much as any frame, and counts as one. */
   heard (bytes: number): void {
-    if (this.#isOver || this.#isDeaf) return
+    if (this.#isOver) return this.#ignore()
+    if (this.#isDeaf) return
     this.#silentMs = 0
     this.owner.received(bytes)
   }
@@ -198,6 +204,10 @@ export class Connection {
 
   get #hasStarted (): boolean {
     return this.#hasSpoken && this.owner.hasBegun
+  }
+
+  #ignore (): void {
+    if (++this.#ignored > MOST_AFTER_END) this.#socket.terminate()
   }
 
   #countMalformed (): void {

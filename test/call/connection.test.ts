@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Reply, Turn } from '../../lib/agent.js'
 import { Pulse, PULSE_MS } from '../../lib/call/pulse.js'
 import type { TurnReport } from '../../lib/telemetry/report.js'
-import { openCall, tick, type CallOptions } from '../helpers/call.js'
+import { openCall, tick, type CallOptions, type Line } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
 
@@ -214,6 +214,17 @@ t.test('who was sent away, and goes on pinging, is dropped all the same', async 
   for (let n = 0; n <= 1_000; n++) line.receive('{')
   await pass(PULSE_MS * 2, () => line.connection.heard(0))
   t.match(closes(), [{ code: 1008 }, 'terminate'])
+})
+
+t.test('who was sent away, and floods on, is not waited for', async t => {
+  for (const flood of [(line: Line) => line.receive('{'), (line: Line) => line.connection.heard(125)]) {
+    const { line, closes } = open(t, 'millis')
+    for (let n = 0; n <= 1_000; n++) line.receive('{')
+    for (let n = 0; n < 1_000; n++) flood(line)
+    t.match(closes(), [{ code: 1008 }])
+    flood(line)
+    t.match(closes(), [{ code: 1008 }, 'terminate'])
+  }
 })
 
 t.test('a Millis connection is pinged, for the proxies on the way', async t => {
