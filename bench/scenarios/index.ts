@@ -1,5 +1,6 @@
 /** Every scenario, in the order in which they are run. */
 import { greetings } from './greetings.js'
+import { hostile } from './hostile.js'
 import { idle } from './idle.js'
 import { longCall } from './long-call.js'
 import { paced } from './paced.js'
@@ -11,4 +12,4 @@ import { supersede } from './supersede.js'
 import { bunch, millis, stream } from './throughput.js'
 import { updates } from './updates.js'
 
-export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak]
+export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile]

@@ -2,6 +2,7 @@
  * Lets the harness read a process' own CPU, memory and event-loop delay. It asks over IPC, so that nothing is added to
  * what it serves.
  */
+import { readdirSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { startProfile, writeProfile } from './profiler.js'
 
@@ -24,6 +25,8 @@ export interface ProbeReport {
   readonly loopDelayP99Ms: number
   /** What keeps the process alive, by Node's names: how many sockets, timers and so on. */
   readonly resources: Readonly<Record<string, number>>
+  /** File descriptors; NaN where the system has no `/proc`. */
+  readonly openFiles: number
   /** Calls it knows of, where it counts them. */
   readonly calls: number | undefined
 }
@@ -50,11 +53,20 @@ export function answerProbes (countCalls?: () => number): void {
       heldBytes: memory.heapUsed + memory.external,
       loopDelayP99Ms: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION_MS),
       resources: countEach(process.getActiveResourcesInfo()),
+      openFiles: countFiles(),
       calls: countCalls?.()
     }
     delay.reset()
     process.send?.(report)
   })
+}
+
+function countFiles (): number {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return NaN
+  }
 }
 
 function countEach (names: readonly string[]): Record<string, number> {
