@@ -119,9 +119,10 @@ function started (raw: JsonObject): ProviderEvent {
   }
 }
 
-// An id goes into every log line of its call. One that is too long for that is none, and stays in the details.
+// An id goes into every log line of its call. One that is too long for that is none, and stays in the details. So is a
+// number that JSON.parse may have rounded: two calls would share it, and one would be taken for the other dialling again.
 function idOf (sessionId: unknown): string | undefined {
-  const id = typeof sessionId === 'number' ? String(sessionId) : nonEmpty(sessionId)
+  const id = Number.isSafeInteger(sessionId) ? String(sessionId) : nonEmpty(sessionId)
   return id !== undefined && id.length <= MAX_ID_LENGTH ? id : undefined
 }
 

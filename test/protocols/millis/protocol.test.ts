@@ -129,6 +129,16 @@ t.test('a session_id that would swamp the log is none, and stays readable', asyn
   }
 })
 
+t.test('a session_id that was rounded, so that other calls may have it too, is none', async t => {
+  for (const [sessionId, id] of [
+    ['9007199254740991', '9007199254740991'], ['-9007199254740991', '-9007199254740991'], ['9007199254740993', undefined],
+    ['1234567890123456789', undefined], ['1e999', undefined], ['1.5', undefined]
+  ] as const) {
+    const event = decode(`{"type":"start_call","data":{"stream_id":1,"session_id":${sessionId}}}`)
+    t.equal(event.type === 'started' && event.id, id, sessionId)
+  }
+})
+
 t.test('a call whose stream id is neither number nor string is malformed', async t => {
   t.strictSame(decode(millis.start(true)), malformed('start_call: /stream_id'))
 })
