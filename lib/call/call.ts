@@ -459,7 +459,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   // told, and the newer one's agent is called last.
   #accept (turn: LiveTurn): void {
     const older = this.#turn
-    if (older?.reason === 'greeting' && older.floor.characters === 0) this.#payBegin(turn)
+    // Whatever asked with its id.
+    if (older !== undefined && older.id === this.#protocol.begin?.id && older.floor.characters === 0) this.#payBegin(turn)
     this.#farewell.cancel()
     this.#leaving = undefined
     this.#owesGreeting = false

@@ -101,6 +101,12 @@ t.test('a Retell call opens', async t => {
     t.match(greeting.signal.reason, { reason: 'superseded' })
   })
 
+  t.test('with an empty begin message where a request with its id is overtaken before its first word', async t => {
+    const line = openCall(t, 'retell', turn => turn.id === 0 ? never() : 'Yes')
+    line.receive(retell.request(0, 'Hi'), retell.request(1, 'Hi?'))
+    t.strictSame(line.frames, [toRetell.config, toRetell.complete(0), toRetell.complete(1, 'Yes')])
+  })
+
   t.test('and abandons a greeting of which a word was heard', async t => {
     const line = openCall(t, 'retell', async function * (turn) {
       yield 'Hello'
