@@ -234,4 +234,3 @@ export const script: fc.Arbitrary<Script> = fc.record({
   first: fc.array(command, { maxLength: 4 }),
   onAbort: fc.constantFrom('ignore', 'say', 'throw', 'never look')
 })
-

@@ -109,4 +109,3 @@ export function anyScenario (provider: Provider, more: readonly Weighted[] = [],
     steps: fc.array(fc.oneof(...STEPS, ...more), { maxLength: 40 })
   })
 }
-

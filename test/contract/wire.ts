@@ -32,4 +32,3 @@ export function isValid (provider: Provider, frame: Frame): boolean {
   if (frame['type'] === 'end_call' || frame['type'] === 'transfer_call') return typeof frame['data'] === 'object'
   return frame['type'] === 'stream_response' && millisOutbound.stream_response.Check(frame)
 }
-

@@ -22,7 +22,6 @@ const DEADLINES = { firstTokenMs: 3_000, tokenGapMs: 2_000, turnMs: 6_000, fille
 const FILLER = 'Hm...'
 const GRACE_MS = 30_000
 const GOODBYE = 'Time is up.'
-const GOODBYE_MS = 20_000
 const PULSE_S = 5
 const BURST_S = 10
 
@@ -79,6 +78,8 @@ class World {
   #outside = false
   /** A connection that must not be greeted stands: silence is written. */
   #skipping = false
+  /** A new connection is being made, and what is written to it cannot be seen yet. */
+  #isDialling = false
   /** A request is being accepted. */
   #accepting = false
   #terminal: 'call' | 'turn' | undefined
@@ -93,8 +94,8 @@ class World {
   #frames = 0
   #bytes = 0
   #tokens = 0
-  /** The ceiling that was reached, and when, in ms since the call began. */
-  #reached: { readonly limit: CallCeiling, readonly at: number } | undefined
+  /** The ceiling that was reached. */
+  #reached: CallCeiling | undefined
 
   constructor (scenario: Scenario, clock: FakeTimers.Clock) {
     this.#scenario = scenario
@@ -188,7 +189,7 @@ class World {
   /** A generator goes on behind a word of a live turn: the first must be out by now, any other before the event loop goes on. */
   spoke (turn: Turn, command: Command): void {
     const accepted = this.turns.find(accepted => accepted.turn === turn)
-    if (command.do !== 'say' || command.text === '' || accepted === undefined || !this.#isLive(accepted)) return
+    if (this.#isDialling || command.do !== 'say' || command.text === '' || accepted === undefined || !this.#isLive(accepted)) return
     this.#expect(contentOf(accepted.frames) !== '', 'T5: the first word did not leave at once')
     setImmediate(() => {
       this.#expect(!this.#isLive(accepted) || contentOf(accepted.frames).includes(command.text), 'T5: a word did not leave before the event loop went on')
@@ -285,8 +286,11 @@ class World {
         this.#clock.tick(step.ms)
         this.#passed += step.ms
         // The server hung up, and the provider's socket closes.
-        if (this.line.closes.some(close => typeof close === 'object')) this.#perform({ do: 'hang up' })
-        if (this.#reached !== undefined && this.#passed - this.#reached.at >= GOODBYE_MS) this.#over = true
+        if (this.line.closes.some(close => typeof close === 'object')) {
+          this.#perform({ do: 'hang up' })
+          // Also where nobody was connected any more.
+          this.#over = true
+        }
         if (this.#awaySince !== undefined && this.#passed - this.#awaySince >= GRACE_MS) this.#over = true
         return
       }
@@ -348,7 +352,7 @@ class World {
   #exceed (act: () => void, limit: CallCeiling | undefined): void {
     if (limit !== undefined && this.#reached === undefined && !this.#over) {
       if (this.#begun) {
-        this.#reached = { limit, at: this.#passed }
+        this.#reached = limit
         if (this.#isLive()) this.#current!.abortedBy = 'ended'
         else this.#outside = true
       } else {
@@ -379,7 +383,7 @@ class World {
         return this.#interrupted(event.id)
       case 'ignored':
         if (event.malformed) this.#malformed++
-        return
+        break
       case 'keepalive':
       case 'played':
     }
@@ -442,7 +446,7 @@ class World {
     this.#latest = id
     const { scripts } = this.#scenario
     const turn: Accepted = { id, reason, label, puppet: new Puppet(scripts[this.turns.length % scripts.length]!), frames: [] }
-    if (this.turns.push(turn) > this.#ceiling('maxTurnsPerCall')) this.#reached ??= { limit: 'maxTurnsPerCall', at: this.#passed }
+    if (this.turns.push(turn) > this.#ceiling('maxTurnsPerCall')) this.#reached ??= 'maxTurnsPerCall'
     if (this.#reached === undefined) return
     turn.isRefused = true
     turn.abortedBy = 'ended'
@@ -473,7 +477,6 @@ class World {
     this.#awaySince = undefined
     this.#redials++
     this.#lastId = -1
-    this.#judged = 0
     this.#terminal = undefined
     this.#latest = 0
     if (owesGreeting) this.#accept(0, 'greeting', undefined)
@@ -482,7 +485,10 @@ class World {
     this.#older.push(this.line)
     this.#decoder = newProtocol(this.provider)
     this.#isFlooded = false
+    this.#isDialling = true
     this.line = this.#dial(this.line.calls)
+    this.#isDialling = false
+    this.#judged = 0
     if (this.provider === 'millis') this.line.receive(millis.start(0, session))
     this.#judge()
     this.#skipping = false
@@ -523,9 +529,7 @@ class World {
     } else if (speech !== undefined) {
       this.#expect(this.#terminal === undefined, 'T10: words follow a terminal action')
       if (this.#isBegin(frame)) {
-        if (current?.reason === 'greeting') current.frames.push(frame)
-        const greeting = this.turns.findLast(({ reason }) => reason === 'greeting')
-        if (greeting !== undefined && greeting !== current) greeting.frames.push(frame)
+        this.turns.findLast(({ id }) => id === 0)?.frames.push(frame)
       } else {
         this.#expect(speech.id === this.#latest, `T2, T4: words for ${JSON.stringify(speech.id)}, not ${JSON.stringify(this.#latest)}`)
         if (!this.#outside) current?.frames.push(frame)
@@ -540,8 +544,9 @@ class World {
     if (terminal !== undefined) this.#terminal = terminal
   }
 
-  // The empty begin message that is sent where no greeting was spoken.
+  // The empty begin message that is sent where no greeting was spoken, and no request came with its id.
   #isBegin (frame: Frame): boolean {
+    if (this.#current?.id === 0 && this.#current.reason !== 'greeting') return false
     return this.provider === 'retell' && this.#accepting && frame['response_id'] === 0 && frame['content'] === '' && frame['content_complete']
   }
 
@@ -585,14 +590,19 @@ class World {
     this.#expect(this.#summaries.length === (this.#begun ? 1 : 0), 'T12: onCallEnd did not run once')
     if (summary !== undefined) {
       this.#expect(summary.turns === this.turns.length && summary.malformedFrames === this.#malformed && summary.reconnects === this.#redials, 'the summary is wrong')
-      this.#expect(summary.limit === this.#reached?.limit, 'the summary names another ceiling')
+      this.#expect(summary.limit === this.#reached, 'the summary names another ceiling')
     }
     this.#expect(this.line.calls.size === 0, 'the call is still registered')
     if (this.provider === 'retell' && this.#begun) {
       const [first] = this.line.frames.filter(frame => frame['response_type'] === 'response' || frame['response_type'] === 'agent_interrupt')
-      const isCutOff = this.turns.every(({ abortedBy }) => abortedBy === 'hang-up' || abortedBy === 'disconnected')
+      const isCutOff = this.turns.every(turn => turn.abortedBy === 'hang-up' || turn.abortedBy === 'disconnected' || this.#isTakenOver(turn))
       this.#expect(first === undefined ? isCutOff : first['response_id'] === 0, 'the begin message is not the first response')
     }
+  }
+
+  // The next turn has the same id, and what is owed to that passes on to it.
+  #isTakenOver (turn: Accepted): boolean {
+    return this.turns[this.turns.indexOf(turn) + 1]?.id === turn.id
   }
 
   #judgeTurn (turn: Accepted): void {
@@ -627,7 +637,7 @@ class World {
       case 'interrupted':
       case 'disconnected':
       case 'hang-up': {
-        const paid = this.provider === 'retell' && turn.reason === 'greeting' && report.outcome === 'superseded' && report.characters === 0
+        const paid = this.provider === 'retell' && turn.id === 0 && report.outcome === 'superseded' && report.characters === 0 && !this.#isTakenOver(turn)
         this.#expect(completions === (paid ? 1 : 0), `T3: ${which} was ${report.outcome} and has ${completions} completions`)
         this.#expect(text.startsWith(said), `T5: ${which} said ${JSON.stringify(said)}`)
       }
@@ -669,4 +679,3 @@ function prefixesOf (text: string): string[] {
 function isJoin (said: string, words: string, last: string): boolean {
   return said === words + last || (last !== '' && said === `${words} ${last}`)
 }
-
