@@ -286,6 +286,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
     if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
     if (isNews) turn?.recorded(entry)
+    else if (entry.action === 'tool-call') turn!.part()
     return isNews
   }
 

@@ -143,7 +143,7 @@ export class LiveTurn implements Turn {
       this.#running.add(entry.id)
       this.#firstTokenAt ??= performance.now()
       this.#tools.push({ id: entry.id, name: entry.name, startMs: this.#elapsedMs, durationMs: undefined, successful: undefined })
-      this.#connection.speaker.part(this.floor)
+      this.part()
       this.#deadlines?.working(true)
     } else if (this.#running.delete(entry.id)) {
       const tool = this.#tools.find(({ id }) => id === entry.id)!
@@ -151,6 +151,11 @@ export class LiveTurn implements Turn {
       tool.successful = entry.successful
       this.#deadlines?.working(this.#running.size > 0)
     }
+  }
+
+  /** What follows is set apart from what was said, be it that the tool between them is on the books already. */
+  part (): void {
+    this.#connection.speaker.part(this.floor)
   }
 
   async #speak (): Promise<void> {

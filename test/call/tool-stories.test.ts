@@ -250,6 +250,14 @@ t.test('a result of a call that nobody was told of is no news, however often it 
   t.strictSame(line.frames, [])
 })
 
+t.test('words are set apart by a tool that is on the books already, as some models number tools anew in each turn', async t => {
+  const speak = (): Speech[] => ['One.', toolCall('call_0', 'look', {}), 'Two.']
+  const line = await openTurns(t, 'retell', [speak, speak])
+  line.receive(retell.request(1, 'Hi'), retell.request(2, 'Hi?'))
+  t.equal(said(line, 1), 'One. Two.')
+  t.equal(said(line, 2), 'One. Two.')
+})
+
 // Silence
 
 t.test('while a tool runs the filler of the app is not said, as tools have their own', async t => {
