@@ -472,8 +472,8 @@ class World {
   #redial (): void {
     this.#judge()
     const current = this.#current
-    // Pauses are no words.
-    const owesGreeting = current?.reason === 'greeting' && current.abortedBy === 'disconnected' && contentOf(current.frames).replaceAll(' - ', '') === ''
+    // Pauses are no words, and who is to hear a goodbye is not greeted.
+    const owesGreeting = this.#reached === undefined && current?.reason === 'greeting' && current.abortedBy === 'disconnected' && contentOf(current.frames).replaceAll(' - ', '') === ''
     this.#awaySince = undefined
     this.#redials++
     this.#lastId = -1
