@@ -1,9 +1,13 @@
 /**
  * Markdown and addresses of the web, taken out of streamed text.
  */
+import { Asterisks } from './asterisks.js'
 
-/** What may be held back until what follows tells what it is, in UTF-16 units: room for a link's text. */
+/** What may be held back until what follows tells what it is, in UTF-16 units: room for a link's title. */
 const LONGEST_HELD = 100
+
+/** A link's text, which is late until it is known to be one, in UTF-16 units: some eight tokens. */
+const LONGEST_LABEL = 40
 
 /** Without a blank in it, this much between `](` and `)` is an address and no remark. */
 const ADDRESS_LENGTH = 8
@@ -18,9 +22,10 @@ const MARKUP = /[*_~`[|<\n]|(?:^|\s)!|(?:^|[^a-z0-9])(?:h(?:$|t(?:$|t(?:$|p)))|w
 const TEXT = /^[^][^*_~`![|<\nhw:-]*/i
 
 const FENCE = '(?:`{3,}|~{3,})'
-// A rule, a fence with its language, a heading, a quote, a bullet. "- - " is no bullet: it is how Retell is told to pause.
-const BLOCK = new RegExp(`^(?:([-*_=])\\1{2,}|${FENCE}(?:[^\\s\`~]{0,20}(?=\\n|$))?|(?:#{1,6}|[>+*•◦‣]|-(?! -(?: |$)))(?: |(?=\\n|$))|>(?=>))`)
-const UNFINISHED_BLOCK = new RegExp(`^(?:([-*_=])\\1*|- -?|\`+|~+|${FENCE}[^\\s\`~]{0,20}|#{1,6}|[>+•◦‣])$`)
+// A rule, a fence with its language, a heading, a quote, a bullet. "- - " is no bullet: it is how Retell is told to pause;
+// nor is "+ 49", a number of the phone. "# ends the call" is the key: what heads a text has a capital, if its script has them.
+const BLOCK = new RegExp(`^(?:([-*_=])\\1{2,}|${FENCE}(?:[^\\s\`~]{0,20}(?=\\n))?|(?:#(?! \\p{Ll})|#{2,6}|\\+(?! \\d)|[>*•◦‣]|-(?! -(?: |$)))(?: |(?=\\n|$))|>(?=>))`, 'u')
+const UNFINISHED_BLOCK = new RegExp(`^(?:([-*_=])\\1*|- -?|\`+|~+|${FENCE}[^\\s\`~]{0,20}|#{1,6}|# |\\+ |[>+•◦‣])$`, 'u')
 
 const ADDRESS = /^(?:<?https?:\/\/(?:www\.)*|(?:www\.)+)(?=[a-z0-9\u00c0-\u024f])/i
 const UNFINISHED_ADDRESS = /^(?:<?(?:h|ht|htt|https?|https?:\/?|https?:\/\/(?:www\.)*w{0,3})?|(?:www\.)*w{0,3})$/i
@@ -34,6 +39,7 @@ const UNFINISHED_TITLE = /^ +(?:"[^"\n]*"?)?$/
 
 /** One text, in whatever pieces it comes. Gets no controls but newlines. */
 export class Markup {
+  readonly #asterisks = new Asterisks()
   #held = ''
   /** The end of what was said: its last character counts. */
   #said = ''
@@ -95,6 +101,7 @@ export class Markup {
       case '\n':
         this.#isLineStart = true
         this.#isRow = false
+        this.#asterisks.endLine()
         return [1, '\n']
       case '*': case '_': case '~': case '`':
         return this.#readMarks(ahead, isEnd)
@@ -117,19 +124,23 @@ export class Markup {
 
   #readMarks (ahead: string, isEnd: boolean): Step {
     const [run] = /^[*_~`]+/.exec(ahead)!
+    const rest = ahead.slice(run.length)
+    if (rest === '' && !isEnd) return WAIT
+    const [, quoted] = /`([*_~]+)`/.exec(run) ?? []
+    if (quoted !== undefined) return [run.length, quoted]
     const before = this.#said.at(-1) ?? ''
-    const after = ahead[run.length] ?? ''
-    if (after === '' && !isEnd) return WAIT
-    const areAlone = isBlank(before) && isBlank(after)
+    const after = rest[0] ?? ''
     const count = (mark: string): number => run.split(mark).length - 1
     const both = (pattern: RegExp): boolean => pattern.test(before) && pattern.test(after)
+    const areAlone = both(/^\s?$/)
+    const asterisks = count('*') > 0 && this.#asterisks.areText(count('*'), before, rest, isEnd)
+    if (asterisks === undefined) return WAIT
     const stays: Record<string, boolean> = {
-      // 3 * 4, 3*4, 2**3, *67, f*ck
-      '*': areAlone || both(/\d/) || (count('*') === 1 && (/\d/.test(before + after) || both(/[a-z\u00c0-\u024f]/i))),
+      '*': asterisks,
       // a_b, a__b, a_@example.com
       _: areAlone || both(/[\p{L}\p{N}]/u) || (after === '@' && !isBlank(before)),
-      // ~5
-      '~': areAlone || count('~') === 1
+      // ~5, 10~~12
+      '~': areAlone || both(/\d/) || count('~') === 1
     }
     return [run.length, run.replace(/./g, mark => stays[mark] ? mark : '')]
   }
@@ -227,13 +238,16 @@ function isBlank (said: string): boolean {
   return /(?:^|\s)$/.test(said)
 }
 
-/** Where the bracket that is opened there is closed: `length` where that is not to be seen yet, -1 where it is not on this line. */
+/** Where the bracket that is opened there is closed: `length` where that is not to be seen yet, -1 where it is not in a link. */
 function closing (ahead: string, open: number): number {
+  const end = open + LONGEST_LABEL + 2
   let depth = 0
-  for (let at = open; at < ahead.length; at++) {
-    if (ahead[at] === '\n') return -1
-    if (ahead[at] === '[') depth++
-    if (ahead[at] === ']' && --depth === 0) return at
+  for (let at = open; at < Math.min(ahead.length, end); at++) {
+    const unit = ahead[at]
+    if (unit === '\n') return -1
+    // In a link's text there may be an image, and nothing in that.
+    if (unit === '[' && ++depth > 2) return -1
+    if (unit === ']' && --depth === 0) return at
   }
-  return ahead.length
+  return ahead.length < end ? ahead.length : -1
 }

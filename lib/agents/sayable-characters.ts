@@ -3,8 +3,13 @@
  * Nothing has to wait for what follows, except half a surrogate pair.
  */
 
-// Symbols that are text unless a font makes pictures of them, and are said.
-const PICTURE = /^(?![©®™‼⁉ℹⓂ㊗㊙〰〽♭♮♯])[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}]/u
+// Symbols that are text unless a font makes pictures of them, and are said; arrows and the suits of cards among them.
+const PICTURE = /^(?![©®™‼⁉ℹⓂ㊗㊙〰〽♭♮♯\u2190-\u21ff♠♣♥♦])[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}]/u
+
+/** Pictures of what there is a sign or a word for. */
+const SPELT = new Map(Object.entries({
+  '🔟': '10', '❓': '?', '❔': '?', '❗': '!', '❕': '!', '➕': '+', '➖': '-', '✖': '×', '➗': '÷', '➡': '→', '⬅': '←', '⬆': '↑', '⬇': '↓'
+}))
 
 // Of a keycap only its frame goes: its digit is a word, and could not be said before the next character if it went with it.
 const INVISIBLE = /^[\p{Cc}\p{Cs}\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\p{Me}\ufe0e-\ufe0f\ufeff\ufff9-\ufffd\u{e0000}-\u{e007f}]/u
@@ -23,13 +28,13 @@ export class SayableCharacters {
   #said = ''
   /** The first half of a surrogate pair. */
   #half = ''
-  /** Was the last character left out? */
-  #isSkipping = false
+  /** The last character, if it was left out. */
+  #skipped = ''
   /** And a picture since something was said? */
   #hasGap = false
 
   push (text: string): string {
-    if (!this.#isSkipping && this.#half === '' && !DOUBTFUL.test(text)) {
+    if (this.#skipped === '' && this.#half === '' && !DOUBTFUL.test(text)) {
       if (text !== '') this.#said = text
       return text
     }
@@ -48,11 +53,15 @@ export class SayableCharacters {
   #read (character: string): string {
     if (BREAK.test(character)) return this.#break(character)
     if (character === '\t') return this.#say(' ')
-    const isPicture = PICTURE.test(character)
-    const joinsNothing = JOINER.test(character) && (this.#isSkipping || !JOINED.test(this.#said))
+    // 🙂‍↔️ is one picture.
+    const isPart = this.#hasGap && this.#skipped === '\u200d' && /\p{Extended_Pictographic}/u.test(character)
+    const spelt = SPELT.get(character)
+    if (spelt !== undefined && !isPart) return this.#say(spelt)
+    const isPicture = isPart || PICTURE.test(character)
+    const joinsNothing = JOINER.test(character) && (this.#skipped !== '' || !JOINED.test(this.#said))
     if (!isPicture && !joinsNothing && !INVISIBLE.test(character)) return this.#say(character)
     this.#hasGap ||= isPicture
-    this.#isSkipping = true
+    this.#skipped = character
     return ''
   }
 
@@ -67,7 +76,7 @@ export class SayableCharacters {
   #say (character: string): string {
     const hadGap = this.#hasGap
     const before = this.#said
-    this.#isSkipping = false
+    this.#skipped = ''
     this.#hasGap = false
     if (hadGap && character === ' ' && /(?:^|\s)$/.test(before)) return ''
     this.#said = character

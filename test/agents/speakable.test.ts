@@ -29,11 +29,26 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['emphasis beside punctuation', '"**a**", (*b*). _c_: **d**?', '"a", (b). c: d?'],
   ['emphasis in Chinese, which has no blanks', '这是**重点**和*重点*。', '这是重点和重点。'],
   ['emphasis that is never closed', 'an **important', 'an important'],
+  ['emphasis in the middle of a word', '**bo**ld un**believ**able 这*重*点', 'bold unbelievable 这重点'],
+  ['emphasis that begins in the middle of a word', 'Sonder**angebot** und 这**重点很长', 'Sonderangebot und 这重点很长'],
+  ['emphasis that ends in the middle of a word', '*重*点 *a*(b) ***c** d* **e *f***g', '重点 a(b) c d e fg'],
+  ['emphasis of what is quoted', '*"a"* *“b”* *»c«* (*"d"*) *(e)* *„f“*', '"a" “b” »c« ("d") (e) „f“'],
+  ['emphasis of what begins with a number', '*9:30 AM*. *12.50* *3 slots* *30 minutes* *10 a.m.* *1,200* *5*, *100*. *50%* *3-5 days* *2nd*', '9:30 AM. 12.50 3 slots 30 minutes 10 a.m. 1,200 5, 100. 50% 3-5 days 2nd'],
+  ['emphasis of what ends with a number', '*Option 2* **Option 3**. *see 3*4*', 'Option 2 Option 3. see 3*4'],
+  ['emphasis of a number of many digits', '*12345 b* *5.* *5.*', '12345 b 5. 5.'],
+  ['emphasis of a number in Chinese', '在*3点*见', '在3点见'],
+  ['emphasis of what begins with a hash', 'the *#1 choice* *#a* **#** **#1**', 'the #1 choice #a # #1'],
+  ['bold numbers that are no codes', '**30 minutes** **9:30** **21** **5** a', '30 minutes 9:30 21 5 a'],
+  ['keys and codes that are set as code', 'Press `*`, `*67` or `**`.', 'Press *, *67 or **.'],
   ['bold numbers', '**5 PM** or **$7**', '5 PM or $7'],
   ['a heading', '# One\n###### Six\n#\n####### Seven', 'One\nSix\n\n####### Seven'],
+  ['a heading in a script without capitals', '# 时间\n# 9 AM\n# **a**', '时间\n9 AM\na'],
+  ['a lesser heading without a capital', '## ends the call', 'ends the call'],
+  ['a heading that breaks off', '# ', ''],
   ['a heading that is underlined', 'One\n===\nTwo\n---', 'One\n\nTwo\n'],
   ['bullets of all kinds', '- a\n* b\n+ c\n• d\n  ◦ e\n-\nf', 'a\nb\nc\nd\n  e\n\nf'],
-  ['bullets with a number', '- 5\n- -5\n-5', '5\n-5\n-5'],
+  ['bullets with a number', '- 5\n- -5\n-5\n* 5', '5\n-5\n-5\n5'],
+  ['a bullet that breaks off', '+ ', ''],
   ['a bullet that is bold', '**- a**', 'a'],
   ['quotes', '> a\n>\n>> b\n> - c', 'a\n\nb\nc'],
   ['a comparison at the start of a line', '>5 is more\n#1', '>5 is more\n#1'],
@@ -41,6 +56,9 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['a rule at the end', 'a\n---', 'a\n'],
   ['code fences and their language', '```js\na\n```\n~~~c++\nb\n~~~', '\na\n\n\nb\n'],
   ['a fence that is never closed', '```\nall of it', '\nall of it'],
+  ['a fence with nothing but a word behind it', '```Yes', 'Yes'],
+  ['a fence with a word and a blank behind it', '```Yes ', 'Yes '],
+  ['a fence with a language of pictures', '```𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿𝒿\na', '\na'],
   ['a fence within a line', '```all of it```', 'all of it'],
   ['a fence with a sentence behind it', '```plain words that are no language', 'plain words that are no language'],
   ['backticks', 'run `npm start` and ``b``', 'run npm start and b'],
@@ -49,6 +67,9 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['a table that breaks off', '|', ''],
   ['a table that breaks off in its lines', '|a|--', 'a '],
   ['a link', 'See [our site](https://example.com/a_(b)?c#d).', 'See our site.'],
+  ['a link with the longest text', `[${'a'.repeat(40)}](https://example.com)`, 'a'.repeat(40)],
+  ['a link with a longer text', `[${'a'.repeat(41)}](https://example.com)`, `[${'a'.repeat(41)}](example.com)`],
+  ['brackets in a link, and in those', '[a [b]](/c) [a [b [c]]](/d) [[[a](/b)', 'a [b] [a [b [c]]](/d) [[a'],
   ['a link to something near', '[a](/b) [c](#d) [e]() [f](mailto:g@example.com)', 'a c e f'],
   ['a link with a title', '[a](https://example.com "A. title") b', 'a b'],
   ['a link with half a title', '[a](https://example.com "A', 'a "A'],
@@ -79,8 +100,11 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['emoji in place of a blank', 'yes👍no 1😀2', 'yes no 1 2'],
   ['emoji in front', '😀 Hi\n🎉 - there', 'Hi\nthere'],
   ['emoji behind a break', 'a 😀\n😀\tb', 'a \nb'],
-  ['keycaps', 'Press 1️⃣, #️⃣ or *️⃣', 'Press 1, # or *'],
-  ['symbols that are text', '©️ ® ™ ‼️ ℹ', '© ® ™ ‼ ℹ'],
+  ['keycaps', 'Press 1️⃣, #️⃣, *️⃣ or 🔟', 'Press 1, #, * or 10'],
+  ['emoji of signs', 'Really❓ No❗️ ❔❕ 2 ➕ 3 ➖ 1 ✖️ 4 ➗ 2', 'Really? No! ?! 2 + 3 - 1 × 4 ÷ 2'],
+  ['emoji of arrows', 'Berlin ↔️ Hamburg ➡️ Kiel ⬅ ⬆ ⬇ ↗️', 'Berlin ↔ Hamburg → Kiel ← ↑ ↓ ↗'],
+  ['emoji with arrows in them', 'a 🙂‍↔️🏃‍➡️ b', 'a b'],
+  ['symbols that are text', '©️ ® ™ ‼️ ℹ a\u200d©', '© ® ™ ‼ ℹ a©'],
   ['breaks', 'a\r\nb\rc\r\n\nd\u2028e\u0085f\vg', 'a\nb\nc\n\nd\ne\nf\ng'],
   ['tabs', 'a\tb', 'a b'],
   ['controls', 'a\0\u0007\u001b[b\u007f\u009fc', 'a[bc'],
@@ -102,6 +126,25 @@ const ALONE = [
   'Plain words, and "others" — with (brackets); isn\'t it? Yes!',
   '3 * 4, 3*4, 2**3, 5 - 3, 1/2, ~5, 50 %, $3.50, 9:30, 12:00-13:00, R&D, C#, #1, A+, a/b',
   '+1 555 0100, *67, *67#, press * or #, press *',
+  'Press *.',
+  'Press *, then # or */#; now *!',
+  'the key "*", the key \'*\', (*), [*], “*”, «*», "press *", "press *".',
+  '「*」を押して、按*键。',
+  '拨*67隐藏号码，拨*21*555#，按“*”键，按*。',
+  'Dial *67 to hide, *72. Or *3; (*82) *1: a *69…',
+  'Dial *67\nor *5',
+  'Dial *#06#, *#21* or *#',
+  'Dial *#',
+  'Dial *#06',
+  '*#06# and *100*1# and **21*49301234# or **62#',
+  '*12 straightforwardnesses* and *30 open slots* are taken for codes',
+  '# ends the call',
+  '1: no\n# répète',
+  '+ 49 30 1234\n+ 1 555',
+  'x*(y+1), (x+y)*2, (x+y)*z, 5*x, x*$5, 2**3, x**2',
+  'f**k, f*ck, b**ch, a 5* hotel, from $5* a*',
+  '10~~12',
+  'A♠ K♣ Q♥ J♦, Berlin ↔ Hamburg, ↕ ↖ → ⇒',
   'a_b@example.com, a_@example.com, my_file_name.txt, a__b, f*ck, example.com/a, user@host',
   '1. One\n2) Two\n10. Ten',
   'Wait - - - yes - - no',
@@ -128,6 +171,13 @@ for (const text of ALONE) {
 const HELD: Array<[what: string, tokens: string[], said: string[]]> = [
   ['plain words never', ['Hello', ' there', ', how', ' are', ' you', '?', ' Wh', 'ich', ' hotel', '!', ' 你好', '。'], ['Hello', ' there', ', how', ' are', ' you', '?', ' Wh', 'ich', ' hotel', '!', ' 你好', '。', '']],
   ['marks, until what is behind them', ['a **', 'b', '**', '.'], ['a ', 'b', '', '.', '']],
+  ['asterisks ahead of digits, until they are a code or none', ['a *', '6', '7', ' t', 'o', ' b *', '3', ' c', '*'], ['a ', '', '', '', '', '*67 to b ', '', '3 c', '', '']],
+  ['two asterisks ahead of digits, until the next character', ['**', '21', ' a**', ' **21', '*', '5'], ['', '', '21 a', ' ', '', '**21*5', '']],
+  ['asterisks inside a word, until its end', ['f**', 'k', ' it', '按*', '键', '，'], ['f', '', '**k it', '按', '', '*键，', '']],
+  ['none inside a Chinese word that are two', ['这**', '重', '点'], ['这', '重', '点', '']],
+  ['an asterisk ahead of a quote, until the next character', ['*', '"', 'a'], ['', '', '"a', '']],
+  ['a hash, until there is a capital or none', ['#', ' ', 'A\n', '# ', 'a'], ['', '', 'A\n', '', '# a', '']],
+  ['a plus, until there is a digit or none', ['+', ' ', 'a\n', '+ ', '4'], ['', '', 'a\n', '', '+ 4', '']],
   ['the first letters of an address', ['a h', 'i ht', 'm http', 's:', ' w', 'ww', '.', ' b'], ['a ', 'hi ', 'htm ', '', 'https: ', '', '', 'www. b', '']],
   ['no letters inside a word', ['wit', 'h', ' a'], ['wit', 'h', ' a', '']],
   ['an address never: it is left out as it comes', ['http', '://', 'exam', 'ple.', 'com', '/a', 'b c'], ['', '', 'exam', 'ple.', 'com', '', ' c', '']],
@@ -145,10 +195,10 @@ for (const [what, tokens, said] of HELD) {
   t.test(`held back: ${what}`, async t => t.strictSame(pieces(...tokens), said))
 }
 
-t.test('a bracket that is not closed is let go', async t => {
-  const [first, second] = pieces(`[${'a'.repeat(98)}`, 'b')
-  t.equal(first, '')
-  t.equal(second, `[${'a'.repeat(98)}b`)
+t.test('a bracket that is not closed is let go when it holds more than a link\'s text', async t => {
+  const remark = 'Note: this is a rather long remark, you see'
+  t.strictSame(pieces('[', remark.slice(0, 40), remark.slice(40)), ['', '', `[${remark}`, ''])
+  t.strictSame(pieces(`[${'a'.repeat(40)}`, ']', ' b'), ['', '', `[${'a'.repeat(40)}] b`, ''])
 })
 
 t.test('what is said after the end goes on in the same line', async t => {
@@ -162,9 +212,9 @@ t.test('what is said after the end goes on in the same line', async t => {
 // Whatever is written
 
 const WORDS = ['a', 'Hello', ' ', ' ', 'h', 'w', '5', '.', ',', '!', 'é', 'e\u0301', '中文', 'か', 'می', '\u200c', 'ष', '_', '-', '']
-const MARKS = ['*', '**', '_', '__', '~', '~~', '`', '```', '#', '# ', '- ', ' - - ', '+', '>', '> ', '|', '| ', '---', ':-', '=', '• ', '\n', '\r', '\t']
+const MARKS = ['*', '**', '*5', '*67', '**21', '#06', '`*`', '_', '__', '~', '~~', '`', '```', '#', '# ', '- ', ' - - ', '+', '>', '> ', '|', '| ', '---', ':-', '=', '• ', '\n', '\r', '\t']
 const LINKS = ['[', ']', '(', ')', '](', '![', 'http', 'https://', '://', 'www.', 'ttp', 'a.io', '/', '?', '"', '<', '[a](b)', '[a](https://a.io "c")']
-const PICTURES = ['😀', '\ud83d', '\ude00', '\u200d', '\ufe0f', '\u20e3', '👍🏽', '🇩', '🇪', '❤', '©', '\u200b', '\u0000', '\ufeff', '\u{e0067}']
+const PICTURES = ['😀', '\ud83d', '\ude00', '\u200d', '\ufe0f', '\u20e3', '👍🏽', '🔟', '❓', '↔', '➡', '♠', '🇩', '🇪', '❤', '©', '\u200b', '\u0000', '\ufeff', '\u{e0067}']
 
 const interesting = fc.array(fc.constantFrom(...WORDS, ...MARKS, ...LINKS, ...PICTURES), { maxLength: 60 }).map(parts => parts.join(''))
 const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 }).map(codes => String.fromCharCode(...codes))
