@@ -10,6 +10,7 @@ import websocket from '@fastify/websocket'
 import { WebSocket, WebSocketServer } from 'ws'
 import t from 'tap'
 import voiceAgentPlugin, { type VoiceAgentOptions } from '../lib/index.js'
+import { upgradingSocket } from '../lib/websocket.js'
 import { AT_ONCE, createApp } from './helpers/app.js'
 import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
@@ -412,4 +413,9 @@ t.test('who would rather speak HTTP/2 is answered in HTTP/1.1, body and all', as
       t.ok(answer.includes(body))
     }
   }
+})
+
+t.test('of a request that no router was handed, the socket is its own', async t => {
+  const socket = {} as IncomingMessage['socket']
+  t.equal(upgradingSocket({ socket } as IncomingMessage), socket)
 })
