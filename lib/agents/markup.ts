@@ -126,6 +126,7 @@ export class Markup {
     const [run] = /^[*_~`]+/.exec(ahead)!
     const rest = ahead.slice(run.length)
     if (rest === '' && !isEnd) return WAIT
+    // `*` is how a key is written.
     const [, quoted] = /`([*_~]+)`/.exec(run) ?? []
     if (quoted !== undefined) return [run.length, quoted]
     const before = this.#said.at(-1) ?? ''
@@ -138,9 +139,9 @@ export class Markup {
     const stays: Record<string, boolean> = {
       '*': asterisks,
       // a_b, a__b, a_@example.com
-      _: areAlone || both(/[\p{L}\p{N}]/u) || (after === '@' && !isBlank(before)),
+      _: run.includes('_') && (areAlone || both(/[\p{L}\p{N}]/u) || (after === '@' && !isBlank(before))),
       // ~5, 10~~12
-      '~': areAlone || both(/\d/) || count('~') === 1
+      '~': areAlone || count('~') === 1 || both(/\d/)
     }
     return [run.length, run.replace(/./g, mark => stays[mark] ? mark : '')]
   }

@@ -12,7 +12,8 @@ import { SayableCharacters } from './sayable-characters.js'
  *
  * A piece that is plain text is returned at once and as it is. Held back is only what the next characters decide on, and
  * never more than 100 UTF-16 units: half a surrogate pair; marks (`*`, `_`, `~`, backticks) until the character behind
- * them; `[` until it is a link or none; the first characters of a word that may become `http://` or `www.` (`h`, `ht`, …,
+ * them, `*` ahead of digits until they are a code to dial or none, inside a word until its end; `[` until it is a link or
+ * none, or has more than 40 units behind it; the first characters of a word that may become `http://` or `www.` (`h`, `ht`, …,
  * `w`, `ww`, `www.`) and `<` ahead of it; the punctuation behind an address; `!` that stands alone; at the start of a line
  * a heading's, quote's, bullet's, rule's or fence's mark until the character that makes it one; between cells of a table
  * its lines. Addresses are left out as they come.
