@@ -32,6 +32,8 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['emphasis in the middle of a word', '**bo**ld un**believ**able 这*重*点', 'bold unbelievable 这重点'],
   ['emphasis that begins in the middle of a word', 'Sonder**angebot** und 这**重点很长', 'Sonderangebot und 这重点很长'],
   ['emphasis that ends in the middle of a word', '*重*点 *a*(b) ***c** d* **e *f***g', '重点 a(b) c d e fg'],
+  ['an asterisk that closes nothing', '*a* b* c\n*a\nb* c', 'a b* c\na\nb* c'],
+  ['a key inside emphasis', '*press “*” or (*) now* b*', 'press “*” or (*) now b*'],
   ['emphasis of what is quoted', '*"a"* *“b”* *»c«* (*"d"*) *(e)* *„f“*', '"a" “b” »c« ("d") (e) „f“'],
   ['emphasis of what begins with a number', '*9:30 AM*. *12.50* *3 slots* *30 minutes* *10 a.m.* *1,200* *5*, *100*. *50%* *3-5 days* *2nd*', '9:30 AM. 12.50 3 slots 30 minutes 10 a.m. 1,200 5, 100. 50% 3-5 days 2nd'],
   ['emphasis of what ends with a number', '*Option 2* **Option 3**. *see 3*4*', 'Option 2 Option 3. see 3*4'],
