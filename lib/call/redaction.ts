@@ -33,7 +33,7 @@ export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): C
     } satisfies CallHooks),
     ...(hooks.onCallEnd !== undefined && {
       onCallEnd: (call, summary) => hooks.onCallEnd!(call, {
-        ...summary, transcript: summary.transcript.map(utterance => redactedContent(utterance, cleaner(redact, call.log)))
+        ...summary, transcript: summary.transcript.map(utterance => redactedUtterance(utterance, cleaner(redact, call.log)))
       })
     } satisfies CallHooks)
   }
@@ -56,24 +56,25 @@ class RedactedTurn implements Turn {
   get call () { return this.#turn.call }
   get signal () { return this.#turn.signal }
   get log () { return this.#turn.log }
-  get transcript () { return (this.#transcript ??= this.#turn.transcript.map(utterance => redactedContent(utterance, this.#clean))) }
+  get transcript () { return (this.#transcript ??= this.#turn.transcript.map(utterance => redactedUtterance(utterance, this.#clean))) }
   get messages () { return (this.#messages ??= this.#turn.messages.map(message => redactedMessage(message, this.#clean))) }
 }
 
 function redactedUpdate ({ transcript, partial, ...rest }: TranscriptUpdate, clean: Redact): TranscriptUpdate {
   return {
     ...rest,
-    ...(transcript !== undefined && { transcript: transcript.map(utterance => redactedContent(utterance, clean)) }),
+    ...(transcript !== undefined && { transcript: transcript.map(utterance => redactedUtterance(utterance, clean)) }),
     ...(partial !== undefined && { partial: clean(partial) })
   }
 }
 
-function redactedContent<T extends { readonly content: string }> (entry: T, clean: Redact): T {
-  return { ...entry, content: clean(entry.content) }
+// Utterances are the provider's own objects: Retell's repeat the content word by word, where nothing can be recognised.
+function redactedUtterance ({ role, content }: Utterance, clean: Redact): Utterance {
+  return { role, content: clean(content) }
 }
 
 function redactedMessage (message: ChatMessage, clean: Redact): ChatMessage {
-  if (!('tool_calls' in message)) return redactedContent(message, clean)
+  if (!('tool_calls' in message)) return { ...message, content: clean(message.content) }
   const redactedCall = ({ function: { name, arguments: args }, ...call }: ChatToolCall): ChatToolCall => ({ ...call, function: { name, arguments: clean(args) } })
   return { ...message, content: message.content === null ? null : clean(message.content), tool_calls: message.tool_calls.map(redactedCall) }
 }

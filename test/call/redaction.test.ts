@@ -48,6 +48,25 @@ t.test('hooks that store what people say are told what redact leaves of it, and 
   t.equal(turn.messages, turn.messages)
 })
 
+t.test('of what Retell sends with an utterance, its words and their times, redacted hooks are told nothing', async t => {
+  const updates: TranscriptUpdate[] = []
+  const transcripts: unknown[] = []
+  const { app } = await build(t, () => 'Yes', {
+    redact: withoutDigits,
+    onTranscript: (_call, update) => { updates.push(update) },
+    onTurnEnd: turn => { transcripts.push(turn.transcript) },
+    onCallEnd: (_call, { transcript }) => { transcripts.push(transcript) }
+  })
+  const transcript = [{ role: 'user', content: 'I am 007', words: [{ word: '007', start: 0.1, end: 0.4 }], metadata: { heard: '007' } }]
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details(), { interaction_type: 'update_only', transcript }, { interaction_type: 'response_required', response_id: 1, transcript })
+  await caller.response(1)
+  await app.close()
+  const redacted = [{ role: 'user', content: 'I am ###' }]
+  t.strictSame(updates, [{ transcript: redacted }])
+  t.strictSame(transcripts.slice(1), [redacted, [...redacted, { role: 'agent', content: 'Yes' }]])
+})
+
 t.test('what Millis hears is redacted, too, and who wants to know nothing is not told', async t => {
   const told = deferred<TranscriptUpdate>()
   const { app } = await build(t, () => 'Yes', { redact: withoutDigits, onTranscript: (_call, update) => { told.resolve(update) } })
