@@ -27,8 +27,8 @@ export function readMillisEvent (call: JsonObject): MillisWebhookEvent {
   return { provider: 'millis', event: 'call_ended', callId: nonEmpty(call['session_id']), chat: chatOf(call['chat']), call }
 }
 
-// A JSON string, says Millis.
-function chatOf (chat: unknown): MillisChatEntry[] | undefined {
+/** The entries of a conversation at Millis, which are JSON in a string, says Millis; `undefined` where they cannot be read. */
+export function chatOf (chat: unknown): MillisChatEntry[] | undefined {
   try {
     const entries: unknown = typeof chat === 'string' ? JSON.parse(chat) : chat
     return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
