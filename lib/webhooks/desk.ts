@@ -36,6 +36,13 @@ export interface Question<Reply extends object> {
   toWire (reply: Reply): object
 }
 
+/** What a provider's question is answered with. */
+export interface Answer {
+  readonly json: string
+  /** Is it the hook's? If not, the hook failed, or was too slow, and may do better when it is asked again. */
+  readonly isGiven: boolean
+}
+
 /** One for all webhooks of a registration. */
 export class WebhookDesk {
   readonly #hooks: WebhookHooks & { redact?: Redact }
@@ -81,29 +88,29 @@ export class WebhookDesk {
   }
 
   /**
-   * Asks the app, and returns the JSON to answer with: that of an empty reply when there is no hook, when it fails, which is
-   * logged, or when it takes too long. Such a hook goes on. Never rejects.
+   * Asks the app. The answer is an empty one when there is no hook, when it fails, which is logged, or when it takes too
+   * long. Such a hook goes on. Never rejects.
    */
   async ask<Reply extends object> (
     { log }: FastifyRequest,
     { hook, ms, schema, toWire }: Question<Reply>,
     ask: (hooks: WebhookHooks) => Reply | undefined | void | Promise<Reply | undefined | void>
-  ): Promise<string> {
-    let json = JSON.stringify(toWire({} as Reply))
+  ): Promise<Answer> {
+    let answer: Answer = { json: JSON.stringify(toWire({} as Reply)), isGiven: false }
     let isOver = false
     const running = this.#runner.run(log, hook, async () => {
       const reply = await ask(this.#hooks) ?? {} as Reply
       const error = schema.Errors(reply).First()
       if (error !== undefined) throw new HookReplyError(hook, error.path.slice(1) || 'it', error.message)
-      json = JSON.stringify(toWire(reply))
+      answer = { json: JSON.stringify(toWire(reply)), isGiven: true }
     })
     await within(ms, Promise.resolve(running).then(() => { isOver = true }))
     if (!isOver) log.warn({ ms }, `${hook} is too slow: the call goes on without its answer`)
-    return json
+    return answer
   }
 }
 
 /** Answers with JSON, as a text, since an app's own hooks may wrap objects up. */
-export function answerWith (reply: FastifyReply, json: string): FastifyReply {
+export function answerWith (reply: FastifyReply, { json }: Answer): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(json)
 }

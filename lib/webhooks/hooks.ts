@@ -129,7 +129,7 @@ export interface WebhookHooks {
   onWebhook? (event: WebhookEvent): void | Promise<void>
   /**
    * The phone rings at Retell, which asks who takes the call. When it fails, or takes longer than 8,000 ms, the number's
-   * default agent does.
+   * default agent does. May run twice for a call: when Retell did not hear the answer, it asks again.
    */
   onInboundCall? (call: InboundCall): InboundCallReply | void | Promise<InboundCallReply | void>
   /**

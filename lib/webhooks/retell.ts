@@ -7,7 +7,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { UnauthorizedError, WebhookError } from '../errors.js'
 import { isObject, nonEmpty, parseFrame, type JsonObject } from '../protocols/frame.js'
-import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
+import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
 import { readRetellEvent } from './events.js'
 import type { InboundCall, InboundCallReply } from './hooks.js'
 import { Recent } from './recent.js'
@@ -18,7 +18,8 @@ import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } 
 const SIGNATURES = { ms: 2 * MAX_SKEW_MS + 1_000, max: 100_000 }
 
 // Retell tries four times, for 10 s each.
-const RINGING = { ms: 40_000, max: 1_000 }
+const TRIES_MS = 40_000
+const MAX_ANSWERS = 1_000
 
 const INBOUND: Question<InboundCallReply> = {
   hook: 'onInboundCall',
@@ -42,8 +43,10 @@ const INBOUND: Question<InboundCallReply> = {
  */
 export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keysName: string): ProviderWebhooks {
   const isSigned = signatureCheck(keys)
-  const signatures = new Recent<true>(SIGNATURES.ms, SIGNATURES.max)
-  const ringing = new Recent<Promise<string>>(RINGING.ms, RINGING.max)
+  // When each was seen first.
+  const signatures = new Recent<number>(SIGNATURES.ms, SIGNATURES.max)
+  const asking = new Map<string, Promise<Answer>>()
+  const answers = new Recent<Answer>(TRIES_MS, MAX_ANSWERS)
 
   async function checkHeader (request: FastifyRequest): Promise<void> {
     const header = request.headers[SIGNATURE_HEADER]
@@ -62,14 +65,28 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
     const body = parseFrame(data, false)
     if (!isNamed(body)) throw new WebhookError(typeof body === 'string' ? body : 'without an event')
 
-    const isNews = signatures.add(signature.digest.toString('base64'), true)
+    const key = signature.digest.toString('base64')
+    const isNews = signatures.add(key, performance.now())
     if (body.event !== 'call_inbound') return desk.tell(request, reply, readRetellEvent(body), isNews)
 
-    const call = readInboundCall(body)
-    const key = call.callId ?? createHash('sha256').update(data).digest('base64')
-    const answer = ringing.get(key) ?? desk.ask(request, INBOUND, hooks => isNews ? hooks.onInboundCall?.(call) : undefined)
-    ringing.add(key, answer)
-    return answerWith(reply, await answer)
+    // It is not said whether a retry is signed anew.
+    const isTry = performance.now() - signatures.get(key)! < TRIES_MS
+    return answerWith(reply, await ask(readInboundCall(body), data, call => desk.ask(request, INBOUND, hooks => isTry ? hooks.onInboundCall?.(call) : undefined)))
+  }
+
+  // Retell asks again when an answer is lost. One call has one answer, if it is known which call it is: two of the same number may have the same bytes,
+  // and share no more than a hook that is running. What a hook did not answer it may the next time.
+  async function ask (call: InboundCall, data: Buffer, askApp: (call: InboundCall) => Promise<Answer>): Promise<Answer> {
+    const { callId } = call
+    const key = callId ?? createHash('sha256').update(data).digest('base64')
+    const known = answers.get(key) ?? asking.get(key)
+    if (known !== undefined) return known
+    const asked = askApp(call)
+    asking.set(key, asked)
+    const answer = await asked
+    asking.delete(key)
+    if (callId !== undefined && answer.isGiven) answers.add(callId, answer)
+    return answer
   }
 
   return { checkHeader, handlers: { POST: receive } }

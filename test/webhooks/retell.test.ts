@@ -348,17 +348,61 @@ t.test('a hook that takes longer than 8 s leaves the call to the default agent, 
   await closed
 })
 
-t.test('when Retell asks again of the same call the hook does not run again, and both have its answer', async t => {
+const NAMED = { ...RINGS, call_inbound: { ...RINGS.call_inbound, call_id: 'call_1' } }
+
+/** Retries, each signed anew. */
+const retried = (body: object, n: number) => [JSON.stringify(body), signed(JSON.stringify(body), { at: Date.now() + n })] as const
+
+t.test('when Retell asks again while the hook runs it does not run again, and both have its answer', async t => {
   const { retell, answers, asked } = await slow(t)
-  const named = (extra: object) => ({ ...RINGS, call_inbound: { ...RINGS.call_inbound, call_id: 'call_1' }, ...extra })
-  for (const [n, retries] of [[0, [RINGS, RINGS]], [1, [named({}), named({ event_timestamp: 2 })]]] as const) {
-    const responses = retries.map((body, i) => retell(body, signed(JSON.stringify(body), { at: Date.now() + i })))
+  for (const [n, tries] of [[RINGS, RINGS], [NAMED, { ...NAMED, event_timestamp: 2 }]].entries()) {
+    const responses = tries.map((body, i) => retell(...retried(body, 2 * n + i)))
     await asked(n + 1)
+    for (let i = 0; i < 20; i++) await nextLoopTurn()
     answers[n]!.resolve({ override_agent_id: `agent_${n}` })
     for (const response of responses) t.strictSame((await response).json(), { call_inbound: { override_agent_id: `agent_${n}` } })
-    t.strictSame((await retell(retries[0], signed(JSON.stringify(retries[0]), { at: Date.now() + 3 }))).json(), { call_inbound: { override_agent_id: `agent_${n}` } })
   }
   t.equal(answers.length, 2)
+})
+
+t.test('a call has one answer for all of Retell\'s tries, where it is known which call it is', async t => {
+  const { retell, answers, asked, clock } = await slow(t)
+  const response = retell(...retried(NAMED, 0))
+  await asked(1)
+  answers[0]!.resolve({ override_agent_id: 'agent_0' })
+  await response
+  await clock.pass(39_999)
+  t.strictSame((await retell(...retried(NAMED, 1))).json(), { call_inbound: { override_agent_id: 'agent_0' } })
+  await clock.pass(1)
+  const again = retell(...retried(NAMED, 2))
+  await asked(2)
+  answers[1]!.resolve({})
+  t.strictSame((await again).json(), { call_inbound: {} })
+})
+
+t.test('where it is not, two calls of one number are two, and the hook runs again when an answer was lost', async t => {
+  const { retell, answers, asked } = await slow(t)
+  const [body, headers] = retried(RINGS, 0)
+  // The next call, and a retry that is not signed anew.
+  for (const [n, header] of [headers, retried(RINGS, 1)[1], headers].entries()) {
+    const response = retell(body, header)
+    await asked(n + 1)
+    answers[n]!.resolve({ metadata: { n } })
+    t.strictSame((await response).json(), { call_inbound: { metadata: { n } } })
+  }
+})
+
+t.test('a hook that failed, or was too slow, is asked again', async t => {
+  const { retell, answers, asked, clock } = await slow(t)
+  const responses: object[] = []
+  for (const [n, end] of [(): void => answers[0]!.reject(new Error('no database')), async () => { await clock.pass(8_000) }, () => answers[2]!.resolve({ override_agent_id: 'agent_2' })].entries()) {
+    const response = retell(...retried(NAMED, n))
+    await asked(n + 1)
+    await end()
+    responses.push((await response).json())
+  }
+  t.strictSame(responses, [{ call_inbound: {} }, { call_inbound: {} }, { call_inbound: { override_agent_id: 'agent_2' } }])
+  answers[1]!.resolve({})
 })
 
 t.test('a caller who dials again is asked about again, and an old request that is played again is not', async t => {
