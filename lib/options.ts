@@ -133,7 +133,8 @@ const List = (option: string, list = '') => Type.String({
   title: option, description: 'addresses and CIDR ranges, separated by commas', default: list
 })
 const Secrets = (option: string) => Type.String({
-  title: option, description: 'ASCII text; several are separated by commas', default: '', pattern: '^[ -~]*$'
+  // A list of nothing is a mistake: whoever means none leaves it empty.
+  title: option, description: 'ASCII text other than blanks; several are separated by commas', default: '', pattern: '^([ ,]*[!-+\\--~][ -~]*)?$'
 })
 const Text = (option: string) => Type.String({ title: option, description: 'text', default: '' })
 const Milliseconds = (option: string, ms: number, maximum: number) => Type.Integer({
