@@ -17,6 +17,9 @@ import { redactedEvent } from './redaction.js'
 // Longer than any provider goes on trying.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
 
+// As the guard says before the body.
+const RETRY_AFTER_S = 1
+
 const NOTHING = Buffer.alloc(0)
 
 /** What a provider's routes are made of. */
@@ -61,8 +64,11 @@ export class WebhookDesk {
    * The body of a request.
    * @throws VOICE_AGENT_ERR_CLOSING when the app began to close while it came in, and nobody would wait for a hook
    */
-  accept ({ body }: FastifyRequest): Buffer {
-    if (this.#isClosing()) throw new ClosingError()
+  accept ({ body }: FastifyRequest, reply: FastifyReply): Buffer {
+    if (this.#isClosing()) {
+      reply.header('retry-after', RETRY_AFTER_S)
+      throw new ClosingError()
+    }
     return body as Buffer | undefined ?? NOTHING
   }
 

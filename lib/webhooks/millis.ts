@@ -39,7 +39,7 @@ export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], s
   }
 
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const body = parseFrame(desk.accept(request), false)
+    const body = parseFrame(desk.accept(request, reply), false)
     if (typeof body === 'string') throw new WebhookError(body)
     const event = readMillisEvent(body)
     if (event.chat === undefined) request.log.warn({ callId: event.callId }, 'the chat of a call cannot be read: it is in event.call as it was sent')
@@ -47,7 +47,7 @@ export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], s
   }
 
   async function prefetch (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    desk.accept(request)
+    desk.accept(request, reply)
     return answerWith(reply, await desk.ask(request, PREFETCH, hooks => hooks.onPrefetch?.(readSession(request.url))))
   }
 

@@ -59,7 +59,7 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
   }
 
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const data = desk.accept(request)
+    const data = desk.accept(request, reply)
     const signature = readSignature(request.headers[SIGNATURE_HEADER])!
     if (!isSigned(data, signature)) refuse(request, {}, `the signature is wrong: is ${keysName} the key with the webhook badge?`)
     const body = parseFrame(data, false)

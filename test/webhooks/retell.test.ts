@@ -124,6 +124,17 @@ t.test('what is signed and cannot be read is refused with 400, and told to nobod
   t.strictSame(await allTold(), [])
 })
 
+t.test('the type of a body is of no concern, but one that is none is refused with 415', async t => {
+  const { app, allTold } = await withWebhooks(t)
+  const payload = JSON.stringify(ENDED)
+  const statuses: number[] = []
+  for (const type of ['text/odd', 'application/json; charset="', 'json', '/']) {
+    statuses.push((await app.inject({ method: 'POST', url: '/webhooks/retell', payload, headers: { ...signed(payload), 'content-type': type } })).statusCode)
+  }
+  t.strictSame(statuses, [204, 204, 415, 415])
+  t.equal((await allTold()).length, 1)
+})
+
 t.test('an event has its call, wherever it stands, and one that nobody knows is told, too', async t => {
   const { retell, allTold } = await withWebhooks(t)
   const bodies = [
