@@ -1,7 +1,7 @@
 /**
  * Calls that Millis places. Its session id is admitted as soon as it is known.
  */
-import { answered, settings, type DialContext } from './vendor.js'
+import { admitted, answered, settings, type DialContext } from './vendor.js'
 
 /** A call from a number that Millis has, to somebody's phone. */
 export async function placeMillisCall (context: DialContext, { to, metadata }: { to: string, metadata?: Record<string, unknown> }) {
@@ -15,8 +15,7 @@ export async function placeMillisCall (context: DialContext, { to, metadata }: {
     signal: AbortSignal.timeout(context.timeoutMs)
   }).then(readSession)
   const { session_id: callId } = await answered(context, 'Millis', 'session_id', asked)
-  context.admit(callId)
-  return { callId }
+  return { callId: admitted(context, 'Millis', callId) }
 }
 
 async function readSession (response: Response): Promise<{ session_id: string }> {

@@ -3,7 +3,7 @@
  * Each id is admitted as soon as it is known.
  */
 import Retell from 'retell-sdk'
-import { answered, settings, type DialContext } from './vendor.js'
+import { admitted, answered, settings, type DialContext } from './vendor.js'
 
 /** Whatever you want to find again in `call.metadata`. */
 export type Metadata = Record<string, unknown>
@@ -21,10 +21,12 @@ type Ask<Call> = (calls: Retell['call'], options: Retell.RequestOptions) => Prom
 // Without retries: Retell knows no idempotency keys, and would ring twice if only its answer was lost.
 async function create<Call extends { call_id: string }> (context: DialContext, ask: Ask<Call>): Promise<Call> {
   const { RETELL_API_KEY } = settings(context, 'RETELL_API_KEY')
-  const retell = new Retell({ apiKey: RETELL_API_KEY, baseURL: context.env['RETELL_BASE_URL'] || null, maxRetries: 0 })
+  // While a key is replaced there are several: each may sign webhooks, and the first one places calls.
+  const apiKey = /[^\s,]+/.exec(RETELL_API_KEY)?.[0] ?? ''
+  const retell = new Retell({ apiKey, baseURL: context.env['RETELL_BASE_URL'] || null, maxRetries: 0 })
   // The client's own timeout ends with the answer's headers.
   const call = await answered(context, 'Retell', 'call_id', ask(retell.call, { signal: AbortSignal.timeout(context.timeoutMs) }))
-  context.admit(call.call_id)
+  admitted(context, 'Retell', call.call_id)
   return call
 }
 

@@ -53,3 +53,16 @@ export async function answered<Name extends string, Answer extends Record<Name, 
   if (typeof answer?.[name] !== 'string' || answer[name] === '') throw new NoAnswerError(vendor)
   return answer
 }
+
+/**
+ * Admits a call with the id that a vendor gave it.
+ * @throws DIAL_ERR_NO_ANSWER when that can be no call's id: the phone may ring, but nobody will answer
+ */
+export function admitted ({ admit }: DialContext, vendor: string, callId: string): string {
+  try {
+    admit(callId)
+  } catch {
+    throw new NoAnswerError(vendor)
+  }
+  return callId
+}

@@ -1,8 +1,12 @@
 import https from 'node:https'
 import t, { type Test } from 'tap'
 import { dialling, type DiallingOptions } from '../../example-app/dialling.js'
+import voiceAgentPlugin from '../../lib/index.js'
 import { createApp } from '../helpers/app.js'
+import { setEnv } from '../helpers/env.js'
 import { startVendor, type VendorAnswer } from '../helpers/vendor-server.js'
+
+setEnv(t)
 
 const TO = '+15550100001'
 const KEYS = {
@@ -55,6 +59,15 @@ t.test('a phone call is created at Retell, from its number and with our agent, a
   t.match(retell.requests, [{ method: 'POST', path: '/v2/create-phone-call', headers: { authorization: 'Bearer key-canary' } }])
   t.strictSame(retell.requests[0]!.body, { from_number: '+15550100002', to_number: TO, override_agent_id: 'agent_1' })
   t.strictSame(admitted, ['call_1'])
+})
+
+t.test('of several keys the first places calls', async t => {
+  for (const keys of ['key-canary,key-old', ' , key-canary , key-old']) {
+    const retell = await startVendor(t, created({ call_id: 'call_1' }))
+    const { dial } = build(t, { ...KEYS, RETELL_API_KEY: keys, RETELL_BASE_URL: retell.url })
+    t.match(await dial({ way: 'retell-phone', to: TO }), { status: 201 })
+    t.match(retell.requests, [{ headers: { authorization: 'Bearer key-canary' } }])
+  }
 })
 
 t.test('a call over Twilio is registered at Retell and admitted before Twilio is asked to dial', async t => {
@@ -133,6 +146,18 @@ t.test('what goes wrong', async t => {
       t.match(await dial({ way, to: TO }), { status: 502, code: 'DIAL_ERR_NO_ANSWER' })
     })
   }
+
+  t.test('an id that the plugin does not admit is no answer, though the phone may ring', async t => {
+    for (const [way, vendor] of [['retell-phone', 'Retell'], ['millis-phone', 'Millis']] as const) {
+      const bad = await startVendor(t, created({ call_id: '../canary', session_id: '../canary' }))
+      const { app, logs } = createApp(t, 'info')
+      await app.register(voiceAgentPlugin, {})
+      await app.register(dialling, { env: { ...KEYS, RETELL_BASE_URL: bad.url, MILLIS_BASE_URL: bad.url } })
+      const response = await app.inject({ method: 'POST', url: '/dial', payload: { way, to: TO }, headers: { authorization: `Bearer ${KEYS.DIAL_TOKEN}` } })
+      t.match(response.json(), { statusCode: 502, code: 'DIAL_ERR_NO_ANSWER', message: new RegExp(`^${vendor} gave no answer .* look there before`) })
+      t.notMatch(JSON.stringify([response.json(), logs]), /canary|1555010/)
+    }
+  })
 
   t.test('where Retell refuses, Twilio is not asked', async t => {
     const retell = await startVendor(t, { status: 401, body: {} })
