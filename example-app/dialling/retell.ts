@@ -22,7 +22,7 @@ type Ask<Call> = (calls: Retell['call'], options: Retell.RequestOptions) => Prom
 async function create<Call extends { call_id: string }> (context: DialContext, ask: Ask<Call>): Promise<Call> {
   const { RETELL_API_KEY } = settings(context, 'RETELL_API_KEY')
   // While a key is replaced there are several: each may sign webhooks, and the first one places calls.
-  const apiKey = /[^\s,]+/.exec(RETELL_API_KEY)?.[0] ?? ''
+  const apiKey = RETELL_API_KEY.replaceAll(/^[ ,]+|[ ,].*$/g, '')
   const retell = new Retell({ apiKey, baseURL: context.env['RETELL_BASE_URL'] || null, maxRetries: 0 })
   // The client's own timeout ends with the answer's headers.
   const call = await answered(context, 'Retell', 'call_id', ask(retell.call, { signal: AbortSignal.timeout(context.timeoutMs) }))

@@ -5,6 +5,7 @@ import { finished } from 'node:stream/promises'
 import type { TObject } from '@sinclair/typebox'
 import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import { comeAgain } from '../admission/guard.js'
 import { within } from '../call/drain.js'
 import type { HookRunner } from '../call/hooks.js'
 import { cleaner, type Redact } from '../call/redaction.js'
@@ -16,9 +17,6 @@ import { redactedEvent } from './redaction.js'
 
 // Longer than any provider goes on trying.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
-
-// As the guard says before the body.
-const RETRY_AFTER_S = 1
 
 const NOTHING = Buffer.alloc(0)
 
@@ -65,10 +63,7 @@ export class WebhookDesk {
    * @throws VOICE_AGENT_ERR_CLOSING when the app began to close while it came in, and nobody would wait for a hook
    */
   accept ({ body }: FastifyRequest, reply: FastifyReply): Buffer {
-    if (this.#isClosing()) {
-      reply.header('retry-after', RETRY_AFTER_S)
-      throw new ClosingError()
-    }
+    if (this.#isClosing()) throw comeAgain(reply, new ClosingError())
     return body as Buffer | undefined ?? NOTHING
   }
 
