@@ -3,6 +3,7 @@ import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import voiceAgentPlugin, { scriptedAgent, tool, Type, voiceAgentPlugin as named, type Agent, type Call, type VoiceAgentOptions } from '../lib/index.js'
 import { AT_ONCE, build, createApp, deferred, type LogLine } from './helpers/app.js'
 import { dial, dialRetell, dialUrl, millis, retell, type Caller, type Frame } from './helpers/caller.js'
@@ -456,6 +457,31 @@ for (const [name, register] of LAYOUTS) {
     t.equal(app.calls.size, 0)
   })
 }
+
+t.test('a call that was admitted before the app began to close, and comes while others go on, is dropped', async t => {
+  const { app } = createApp(t)
+  const [asked, admitted] = [deferred(), deferred()]
+  app.addHook('preHandler', async request => {
+    if (request.headers['x-wait'] === undefined) return
+    asked.resolve()
+    await admitted.promise
+  })
+  await app.register(voiceAgentPlugin, { ...OPEN, drainTimeoutMs: 60_000 })
+  const url = wsUrl(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const live = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  await live.next()
+  const late = new WebSocket(`${url}/llm-websocket/call_2`, { headers: { 'x-wait': '1' } }).on('error', () => {})
+  t.teardown(() => late.terminate())
+  const dropped = once(late, 'close')
+  await asked.promise
+  const closed = app.close()
+  t.match(await upgrade(t, `${url.replace('ws', 'http')}/llm-websocket/call_3`), { status: 503 })
+  admitted.resolve()
+  t.match(await dropped, [1006])
+  t.equal(app.calls.size, 1)
+  live.socket.close(1000)
+  await closed
+})
 
 t.test('closing lets live calls go on, within the drain timeout', async t => {
   const { app } = await build(t, turn => `${turn.reason} ${turn.id}`, { drainTimeoutMs: 60_000, readinessPath: '/ready' })
