@@ -9,9 +9,9 @@ import { parseAllowlist } from './admission/allowlist.js'
 import { AdmittedCalls, type AdmitCallOptions } from './admission/admitted-calls.js'
 import { Ceilings } from './admission/ceilings.js'
 import { trustProxies } from './admission/client-address.js'
-import { admitsSomebody, createGuard, readDialledUrl, type GuardSettings } from './admission/guard.js'
+import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
 import { secretCheck } from './admission/secret.js'
-import { createTurnstile, seatOf } from './admission/turnstile.js'
+import { createTurnstile, entranceOf } from './admission/turnstile.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
@@ -50,9 +50,6 @@ declare module 'fastify' {
 }
 
 const HOOKS_TIMEOUT_MS = 5_000
-
-// Millis' URL is the same for all calls: only start_call tells which one it is.
-const UNNAMED = { callId: undefined, placeholder: false }
 
 // A peer that is gone never answers a closing handshake.
 const CLOSE_TIMEOUT_MS = 1_000
@@ -164,11 +161,9 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     function take (socket: WebSocket, request: FastifyRequest, route: Route): void {
       // It was admitted before the app began to close, and would keep it from closing.
       if (closing.isClosing) return socket.terminate()
-      const { callId, placeholder } = route.needsCallId ? readDialledUrl(request, turnstile.hasSecret) : UNNAMED
-      const seat = seatOf(request)
+      const { seat, callId, isAgain } = entranceOf(request)
       // It was let in as a call that has ended meanwhile: its provider may ask once more.
-      if (seat.isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
-      if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
+      if (isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
       const connection = new Connection(socket, route.newProtocol(), seat)
       connections.set(socket, connection)
       pulse.add(connection)

@@ -11,15 +11,12 @@ export type CeilingSettings = Readonly<Record<Ceiling, number>>
 export class Seat {
   readonly #ceilings: Ceilings
   readonly address: string
-  /** Does a call that is known get another socket? */
-  readonly isAgain: boolean
   #isPending = true
   #isStarted = false
 
-  constructor (ceilings: Ceilings, address: string, isAgain: boolean) {
+  constructor (ceilings: Ceilings, address: string) {
     this.#ceilings = ceilings
     this.address = address
-    this.isAgain = isAgain
     ceilings.pending++
     ceilings.unstarted++
   }
@@ -75,10 +72,10 @@ export class Ceilings {
     return this.#isAllowed() ? undefined : 'maxUpgradesPerSecond'
   }
 
-  sit (address: string, isAgain: boolean): Seat {
+  sit (address: string): Seat {
     const bare = bareAddress(address)
     this.#byAddress.set(bare, (this.#byAddress.get(bare) ?? 0) + 1)
-    return new Seat(this, bare, isAgain)
+    return new Seat(this, bare)
   }
 
   /** For {@link Seat} alone. */

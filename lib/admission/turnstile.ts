@@ -37,7 +37,7 @@ export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddre
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
-    const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
+    const { callId, placeholder } = needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
     if (needsCallId && callId === undefined) {
       refusals.url++
       return new CallIdError()
@@ -57,18 +57,30 @@ export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddre
       request.log.warn({ address, limit: ceiling }, 'refused: too many calls')
       return comeAgain(reply, new LimitError())
     }
-    const seat = ceilings.sit(address ?? '', isAgain)
-    seats.set(request.raw, seat)
+    const seat = ceilings.sit(address ?? '')
+    entrances.set(request.raw, { seat, callId, isAgain })
+    if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
     upgradingSocket(request.raw).once('close', () => seat.leave())
     return undefined
   }
 }
 
-const UNNAMED = { callId: undefined }
+// The URL is the same for all calls: only their first frame tells which one it is.
+const UNNAMED = { callId: undefined, placeholder: false }
 
-const seats = new WeakMap<IncomingMessage, Seat>()
+/** What was found out of a request that was let in. */
+export interface Entrance {
+  /** Its place, which is left when its socket closes. */
+  readonly seat: Seat
+  /** Of the call, where the URL says it. */
+  readonly callId: string | undefined
+  /** Was it let in as a call that goes on? */
+  readonly isAgain: boolean
+}
 
-/** The place that a request took. It is left when its socket closes. */
-export function seatOf (request: FastifyRequest): Seat {
-  return seats.get(request.raw)!
+const entrances = new WeakMap<IncomingMessage, Entrance>()
+
+/** How a request was let in. */
+export function entranceOf (request: FastifyRequest): Entrance {
+  return entrances.get(request.raw)!
 }

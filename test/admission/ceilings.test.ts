@@ -200,7 +200,7 @@ t.test('seats are counted by address and state, and none is left behind', async 
       const expected = seats.length >= 4 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : unstarted >= 3 ? 'maxUnstartedCalls' : undefined
       if (ceilings.judge(address, calls) !== expected) return false
       if (expected === undefined) {
-        const seat = ceilings.sit(address, false)
+        const seat = ceilings.sit(address)
         seats.push({ seat, state })
         if (state > 0) {
           seat.upgraded()
