@@ -31,7 +31,8 @@ export type { Calls } from './call/registry.js'
 export type { DeadlineOptions, LimitOptions, MillisOptions, RetellOptions, VoiceAgentOptions } from './options.js'
 export type { MillisControlFrames } from './protocols/millis/frames.js'
 export type { CallCeiling, Ceiling, Refusal, Refusals } from './telemetry/refusals.js'
-export type { CallSummary, ToolReport, TurnOutcome, TurnReport } from './telemetry/report.js'
+export type { CallMessage, CallStartMessage, FirstTokenMessage, TurnMessage, TurnStartMessage } from './telemetry/channels.js'
+export type { CallRecord, CallSummary, ToolReport, TurnOutcome, TurnReport } from './telemetry/report.js'
 export type {
   InboundCall, InboundCallReply, MillisChatEntry, MillisWebhookEvent, PrefetchReply, PrefetchSession, RetellWebhookCall,
   RetellWebhookEvent, RetellWebhookName, WebhookEvent, WebhookHooks

@@ -18,7 +18,7 @@ export interface BuiltInAgentEnv {
 }
 
 /** Options for which there is no variable. */
-const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable'] as const satisfies Array<keyof OpenAIAgentOptions>
+const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'usage'] as const satisfies Array<keyof OpenAIAgentOptions>
 
 /**
  * The OpenAI agent, where a key or a server is known, else the scripted one. Whoever asks for it closes it.

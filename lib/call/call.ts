@@ -6,9 +6,9 @@ import type {
 } from '../agent.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
-import { callChannel, turnChannel, type CallMessage, type TurnMessage } from '../telemetry/channels.js'
+import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import type { CallCeiling } from '../telemetry/refusals.js'
-import { toLogLine, type CallSummary, type TurnReport } from '../telemetry/report.js'
+import { toLogLine, type CallRecord, type CallSummary, type TurnReport } from '../telemetry/report.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
@@ -227,22 +227,18 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       ...(this.#reached !== undefined && { limit: this.#reached })
     }
     this.log.info(figures, 'call ended')
-    if (!introduced || !this.#isWatched) return
+    if (!introduced) return
+    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - durationMs, ...figures }
+    if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary: record } satisfies CallMessage)
+    if (!this.#keepsTranscript) return
     const transcript = this.#heard
-    const summary: CallSummary = {
-      callId: this.#id,
-      provider: this.provider,
-      startedAt: Date.now() - durationMs,
-      ...figures,
-      get transcript () { return transcript() }
-    }
-    if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary } satisfies CallMessage)
+    const summary: CallSummary = { ...record, get transcript () { return transcript() } }
     this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
   }
 
-  // Is anybody told of its end? Otherwise no transcript is kept for that.
-  get #isWatched (): boolean {
-    return this.#host.hooks.has('onCallEnd') || callChannel.hasSubscribers
+  // Is anybody told what was said, when it is over? Otherwise nothing is kept for that.
+  get #keepsTranscript (): boolean {
+    return this.#host.hooks.has('onCallEnd')
   }
 
   async interject (text: string, options: InterjectOptions = {}): Promise<void> {
@@ -436,6 +432,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#beginTimer = undefined
     this.#phase = 'gated'
     this.log.info('call started')
+    if (callStartChannel.hasSubscribers) callStartChannel.publish({ call: this } satisfies CallStartMessage)
     this.#payBegin(first)
     if (first !== undefined) this.#accept(first)
     this.#gate(this.#host.hooks.run(this.log, 'onCallStart', hooks => hooks.onCallStart?.(this)))
@@ -469,6 +466,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#lastId = turn.id
     this.#speaker.give(turn.floor)
     older?.abort('superseded')
+    if (turnStartChannel.hasSubscribers) turnStartChannel.publish({ turn } satisfies TurnStartMessage)
     this.#judge(this.#usage.asked())
     if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)
     if (this.#phase === 'open') turn.start()
@@ -496,7 +494,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     // Words of ours on a call that we have not greeted: it began on another socket, so it must not be greeted again.
     if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) this.#begin()
     const { transcript } = update
-    if (transcript !== undefined && this.#isWatched) this.#heard = () => transcript
+    if (transcript !== undefined && this.#keepsTranscript) this.#heard = () => transcript
     if (listens && this.hasBegun) this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update))
   }
 
@@ -511,7 +509,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
-    if (this.#isWatched) this.#heard = () => withWords(turn.transcript, turn.floor.text)
+    if (this.#keepsTranscript) this.#heard = () => withWords(turn.transcript, turn.floor.text)
     this.log.info(toLogLine(report), 'turn ended')
     if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))

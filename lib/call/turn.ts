@@ -5,6 +5,7 @@ import type { Action, Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
 import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
+import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
 import { kindOf, openReply, type Source } from '../reply.js'
@@ -141,7 +142,7 @@ export class LiveTurn implements Turn {
   recorded (entry: ToolAction): void {
     if (entry.action === 'tool-call') {
       this.#running.add(entry.id)
-      this.#firstTokenAt ??= performance.now()
+      this.#begun()
       this.#tools.push({ id: entry.id, name: entry.name, startMs: this.#elapsedMs, durationMs: undefined, successful: undefined })
       this.part()
       this.#deadlines?.working(true)
@@ -200,8 +201,14 @@ export class LiveTurn implements Turn {
 
   #answered (): void {
     this.#tokens++
-    this.#firstTokenAt ??= performance.now()
+    this.#begun()
     this.#deadlines?.answered()
+  }
+
+  #begun (): void {
+    if (this.#firstTokenAt !== undefined) return
+    this.#firstTokenAt = performance.now()
+    if (firstTokenChannel.hasSubscribers) firstTokenChannel.publish({ turn: this, firstTokenMs: this.#elapsedMs } satisfies FirstTokenMessage)
   }
 
   #act (value: unknown): void {

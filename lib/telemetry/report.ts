@@ -62,8 +62,8 @@ export interface TurnReport {
   readonly error?: unknown
 }
 
-/** The record of one call, given to `onCallEnd`. */
-export interface CallSummary {
+/** The record of one call, without what was said. */
+export interface CallRecord {
   readonly callId: string
   readonly provider: Provider
   /** When its first socket opened, in ms since 1970. */
@@ -78,6 +78,10 @@ export interface CallSummary {
   readonly malformedFrames: number
   /** The ceiling that the call reached, where that ended it. */
   readonly limit?: CallCeiling
+}
+
+/** The record of one call, given to `onCallEnd`. */
+export interface CallSummary extends CallRecord {
   /** As the provider reported it last, with what the agent said since. The caller may have heard less of that. */
   readonly transcript: readonly Utterance[]
 }

@@ -175,10 +175,14 @@ t.test('what an answer took is told as the server tells it, which is asked for w
   const azure = openAIAgent({ azure: { endpoint: server.origin, apiKey: 'az' } })
   const silent = openAIAgent({ azure: { endpoint: server.origin, apiKey: 'az' }, usage: false })
   t.teardown(() => Promise.all([azure.close(), silent.close()]))
-  server.next('Yes', 'Yes')
+  const noEnv = { OPENAI_API_KEY: '', OPENAI_BASE_URL: '', AZURE_OPENAI_ENDPOINT: server.origin, AZURE_OPENAI_API_KEY: 'az' }
+  const builtIn = builtInAgent(noEnv, { usage: false }) as OpenAIAgent
+  t.teardown(() => builtIn.close())
+  server.next('Yes', 'Yes', 'Yes')
   await say(azure)
   await say(silent)
-  t.strictSame(server.requests.slice(-2).map(({ body }) => (body as { stream_options?: unknown }).stream_options), [{ include_usage: true }, undefined])
+  await say(builtIn)
+  t.strictSame(server.requests.slice(-3).map(({ body }) => (body as { stream_options?: unknown }).stream_options), [{ include_usage: true }, undefined, undefined])
 })
 
 t.test('model and system prompt have defaults, and an empty system prompt is not sent', async t => {

@@ -139,22 +139,29 @@ t.test('usage is figures', async t => {
 
 t.test('whoever watches from outside is told of turns and calls', async t => {
   const told: Array<[string, unknown]> = []
-  const onTurn = (message: unknown): void => { told.push(['turn', message]) }
-  const onCall = (message: unknown): void => { told.push(['call', message]) }
-  subscribe('fastify-voice-agent:turn', onTurn)
-  subscribe('fastify-voice-agent:call', onCall)
-  t.teardown(() => {
-    unsubscribe('fastify-voice-agent:turn', onTurn)
-    unsubscribe('fastify-voice-agent:call', onCall)
+  for (const name of ['call:start', 'turn:start', 'turn:first-token', 'turn', 'call']) {
+    const listen = (message: unknown): void => { told.push([name, message]) }
+    subscribe(`fastify-voice-agent:${name}`, listen)
+    t.teardown(() => unsubscribe(`fastify-voice-agent:${name}`, listen))
+  }
+  const line = openCall(t, 'millis', async function * () {
+    yield filler('Hm.')
+    yield 'Yes'
+    yield toolCall('tool_1', 'look_up', {})
   })
-  const line = openCall(t, 'millis', () => 'Yes')
   line.receive(millis.start(0))
   const { call } = line
+  await tick()
   line.hangUp(1000)
   t.match(told, [
+    ['call:start', { call }],
+    ['turn:start', { turn: { id: 0, reason: 'greeting' } }],
+    ['turn:first-token', { turn: { id: 0 }, firstTokenMs: Number }],
     ['turn', { turn: { id: 0, reason: 'greeting' }, report: { callId: 'ses_1', turnId: 0, outcome: 'completed' } }],
-    ['call', { call, summary: { callId: 'ses_1', code: 1000, turns: 1, transcript: [{ role: 'agent', content: 'Yes' }] } }]
+    ['call', { call, summary: { callId: 'ses_1', code: 1000, turns: 1 } }]
   ])
+  t.equal(told.length, 5)
+  t.notOk('transcript' in (told[4]![1] as { summary: object }).summary, 'what was said is not told to whoever watches')
 })
 
 t.test('a call\'s transcript is what was heard last, and what was said since', async t => {
