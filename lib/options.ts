@@ -80,6 +80,12 @@ export interface LimitOptions {
   goodbye?: Goodbye
 }
 
+/** What OpenTelemetry is told. */
+export interface TelemetryOptions {
+  /** Does what people say, and what tools are told and return, stand in spans? It passes through `redact`. Default false. */
+  content?: boolean
+}
+
 /** Options of `app.register(voiceAgentPlugin, options)`. All are optional, and win over the environment. */
 export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   /** `false` = no Retell route. */
@@ -109,6 +115,8 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   }
   /** Takes out of what people say what is not to be stored, before `onTranscript`, `onTurnEnd`, `onCallEnd` and `onWebhook` are told; where it fails they are told `[redacted]`. Default: nothing is taken out. */
   redact?: Redact
+  /** What OpenTelemetry is told, where the app has an SDK of it. */
+  telemetry?: TelemetryOptions
   /** How long a call whose connection broke waits for its provider to dial again, in ms; 0 = it ends. `RECONNECT_GRACE_MS`, default 30,000: Retell may take up to 27 s to connect. */
   reconnectGraceMs?: number
   /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 5,000: with a last answer of at most 3 s still less than the 10 s after which Docker kills. */
@@ -185,6 +193,7 @@ export const envSchema = Type.Object({
   READINESS_PATH: Type.String({
     title: 'readinessPath', description: 'a path such as /ready', default: '', pattern: '^(/[A-Za-z0-9._~-]+)*$'
   }),
+  OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: Text('telemetry.content'),
   OPENAI_API_KEY: Text('openai.apiKey'),
   OPENAI_BASE_URL: Text('openai.baseURL'),
   OPENAI_MODEL: OptionalText('openai.model'),
@@ -246,6 +255,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   filler: Line,
   deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
   messages: members({ leadingAssistant: Type.Boolean(), afterTool: Type.String() }),
+  telemetry: members({ content: Type.Boolean() }),
   redact: Hook,
   onCallStart: Hook,
   onTranscript: Hook,
@@ -315,6 +325,7 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     RECONNECT_GRACE_MS: options.reconnectGraceMs,
     DRAIN_TIMEOUT_MS: options.drainTimeoutMs,
     READINESS_PATH: options.readinessPath,
+    OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: options.telemetry?.content?.toString(),
     OPENAI_API_KEY: openai?.apiKey,
     OPENAI_BASE_URL: openai?.baseURL,
     OPENAI_MODEL: openai?.model,
@@ -340,6 +351,11 @@ export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling,
     maxCallDurationMs: ceiling(config.MAX_CALL_DURATION_MS),
     maxTokensPerCall: ceiling(config.MAX_TOKENS_PER_CALL)
   }
+}
+
+/** Is what people say to stand in spans? OpenTelemetry's instrumentations share the variable, and not all know the same words. */
+export function capturesContent (config: Env): boolean {
+  return /^(true|span_only|span_and_event)$/i.test(config.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT)
 }
 
 /** Turns what @fastify/env found wrong into one message that names variable, option and what is accepted. */

@@ -21,16 +21,17 @@ import { drain, within } from './call/drain.js'
 import { HookRunner } from './call/hooks.js'
 import { createGoodbye } from './call/limits.js'
 import { Pulse } from './call/pulse.js'
-import { redactingHooks } from './call/redaction.js'
+import { cleaner, redactingHooks, type Redact } from './call/redaction.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
 import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
-import { ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
+import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
 import { RetellProtocol, retellBegin } from './protocols/retell/protocol.js'
+import { Telemetry } from './telemetry/telemetry.js'
 import { registerWebhooks } from './webhooks/index.js'
 import { provideWebsocket, releaseUpgrade } from './websocket.js'
 
@@ -84,8 +85,15 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const hooks = new HookRunner(redactingHooks(options, options.redact))
     const limits = ceilingsOf(config)
     const expects = (callId: string): boolean => !config.ADMITTED_CALLS_ONLY || admitted.has(callId)
+    const telemetry = new Telemetry(shownInSpans(config, options.redact))
+    scope.addHook('onReady', async function openTelemetry () { telemetry.ready() })
     const host: CallHost = {
       calls,
+      telemetry,
+      refused (reason) {
+        calls.refusals[reason]++
+        telemetry.refused(reason)
+      },
       hooks,
       leadingAssistant: options.messages?.leadingAssistant ?? false,
       afterTool: options.messages?.afterTool ?? '',
@@ -240,6 +248,12 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
     }
   })
   fastify.addHook('onClose', async function closeBuiltInAgent () { await close() })
+}
+
+// What people say stands in spans only where the operator wants it there.
+function shownInSpans (config: Env, redact: Redact | undefined): ((text: string, log: FastifyBaseLogger) => string) | undefined {
+  if (!capturesContent(config)) return undefined
+  return redact === undefined ? text => text : (text, log) => cleaner(redact, log)(text)
 }
 
 function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions): Route[] {

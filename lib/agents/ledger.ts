@@ -6,6 +6,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import { isTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
 import { DeadlineError, ToolError } from '../errors.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
+import { startToolRun } from '../telemetry/tool-run.js'
 import type { Tool, ToolContext } from './tool.js'
 
 /** What came of a tool call. */
@@ -59,9 +60,10 @@ export class Ledger {
    * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
    * under way is waited for, unless it was cancelled and is about to fail. Never rejects. Whether it begins is decided
    * before this returns.
+   * @param id of the call that asks
    * @param isAwaited is anybody still there to be told, when it has come to its end?
    */
-  async settle (tool: Tool, args: Static<TObject>, turn: Turn, isAwaited = () => true): Promise<ToolOutcome> {
+  async settle (tool: Tool, args: Static<TObject>, turn: Turn, id: string, isAwaited = () => true): Promise<ToolOutcome> {
     let written: string
     try {
       written = canonical(args)
@@ -76,7 +78,7 @@ export class Ledger {
       if (isNew && turn.signal.aborted) return failed('cancelled')
       const isSameTurn = known?.askedBy === turn.signal
       const isOld = known?.outcome !== undefined && known.turns !== turn.call.completedTurns
-      const run = isNew ? this.#begin(tool, args, turn, key, written) : known
+      const run = isNew ? this.#begin(tool, args, turn, id, key, written) : known
       run.askedBy = turn.signal
       run.turns = turn.call.completedTurns
       const outcome = run.outcome ?? await run.settled
@@ -95,7 +97,7 @@ export class Ledger {
     return turns === turn.call.completedTurns && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
   }
 
-  #begin (tool: Tool, args: Static<TObject>, turn: Turn, key: string, written: string): Run {
+  #begin (tool: Tool, args: Static<TObject>, turn: Turn, id: string, key: string, written: string): Run {
     for (const [key, run] of this.#runs) {
       if (run.outcome !== undefined && run.askedBy !== turn.signal && !this.#stands(run, turn)) this.#runs.delete(key)
     }
@@ -122,7 +124,11 @@ export class Ledger {
 
     const idempotencyKey = createHash('sha256')
       .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#ends.get(key) ?? 0])).digest('base64url')
-    settle(execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal).then(outcome => {
+    const toolRun = startToolRun(call, tool.name, id, written)
+    let failure: unknown
+    const begin = (): Promise<ToolOutcome> =>
+      execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal, error => { failure = error })
+    settle((toolRun === undefined ? begin() : toolRun.run(begin)).then(outcome => {
       clearTimeout(timer)
       askedBy.removeEventListener('abort', cancel)
       if (tool.sideEffects) this.#effects++
@@ -137,12 +143,14 @@ export class Ledger {
       return outcome
     }))
     // One that never comes to its end is not waited for, nor remembered for longer than its call.
-    call.waitUntil(Promise.race([run.settled, expired]))
+    const over = Promise.race([run.settled, expired])
+    call.waitUntil(over)
+    if (toolRun !== undefined) over.then(outcome => toolRun.end(outcome || undefined, outcome?.successful ? undefined : controller.signal.reason ?? failure), () => {})
     return run
   }
 }
 
-async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal): Promise<ToolOutcome> {
+async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
   let isListening = false
   const context: ToolContext = {
     ...facts,
@@ -154,16 +162,17 @@ async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolConte
   signal.addEventListener('abort', () => {
     if (!isListening) facts.log.warn('a tool that never looked at context.signal was told to stop')
   }, { once: true })
-  const executing = run(tool, args, context, signal)
+  const executing = run(tool, args, context, signal, onFailure)
   // What was only looked up is not waited for by anybody.
   return tool.sideEffects ? executing : await Promise.race([executing, stopped(tool, signal)])
 }
 
-async function run (tool: Tool, args: Static<TObject>, context: ToolContext, signal: AbortSignal): Promise<ToolOutcome> {
+async function run (tool: Tool, args: Static<TObject>, context: ToolContext, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
   let returned: unknown
   try {
     returned = await tool.execute(args, context)
   } catch (error) {
+    onFailure(error)
     if (error instanceof ToolError) return { ...failed(error.message), refused: true }
     if (signal.aborted) {
       logDetail(context.log, error, 'a tool threw when it was told to stop')

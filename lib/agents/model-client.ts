@@ -22,6 +22,8 @@ export class ModelClient {
   readonly #transport: Transport
   readonly #request: Promise<Pick<ModelRequest, 'path' | 'headers'>>
   readonly #params: Omit<Completion, 'messages'>
+  /** Whose interface is spoken, in the conventions' words, and where. */
+  readonly server: { readonly provider: string, readonly address: string, readonly port: number }
 
   /**
    * @param params the same in every request
@@ -30,7 +32,9 @@ export class ModelClient {
   constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
     const client = connect(options)
     this.#params = params
-    this.#transport = openTransport(new URL(client.baseURL).origin)
+    const { origin, hostname, port, protocol } = new URL(client.baseURL)
+    this.server = { provider: options.azure === undefined ? 'openai' : 'azure.ai.openai', address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
+    this.#transport = openTransport(origin)
     this.#request = prepare(client, params)
     // Whoever asks is told.
     this.#request.catch(() => {})

@@ -4,6 +4,7 @@
 import { APIError, type OpenAI } from 'openai'
 import { usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
+import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from '../telemetry/model-request.js'
 import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
 import type { ResponseHead } from './exchange.js'
@@ -86,6 +87,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
   const client = new ModelClient(options, { model, stream: true, ...counting(options), ...sampling(options), ...declarations(options) })
+  const server: ModelServer = { ...client.server, model, temperature: options.temperature, maxTokens: options.maxTokens }
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {
@@ -98,10 +100,15 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       toolChoice,
       maxSteps: tools.length === 0 ? 1 : maxSteps,
       speakable,
-      ask: (messages, choice) => new Completion(turn, model, tools.length > 0, client.ask({
-        messages: [...system, ...messages as OpenAI.ChatCompletionMessageParam[]],
-        ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
-      }, turn.signal, body => turn.call.countTokens(estimateTokens(body))))
+      ask (stepMessages, choice) {
+        const messages = [...system, ...stepMessages]
+        const request = startModelRequest(turn.call, server, messages)
+        const ask = (): Promise<Answer> => client.ask({
+          messages: messages as OpenAI.ChatCompletionMessageParam[],
+          ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
+        }, turn.signal, body => turn.call.countTokens(estimateTokens(body)))
+        return new Completion(turn, model, tools.length > 0, request === undefined ? ask() : request.run(ask), request)
+      }
     })
   }
 
@@ -119,6 +126,7 @@ class Completion implements ModelAnswer {
   hasFailed = false
   readonly #turn: Turn
   readonly #mayCall: boolean
+  readonly #request: ModelRequestTelemetry | undefined
   readonly #events = new EventStream()
   readonly #pattern = new ChunkPattern(chunk => wordsOf(chunk as Chunk))
   readonly #toolCalls = new ToolCalls()
@@ -129,10 +137,11 @@ class Completion implements ModelAnswer {
   #isDone = false
   #failure: unknown
 
-  constructor (turn: Turn, model: string, mayCall: boolean, answer: Promise<Answer>) {
+  constructor (turn: Turn, model: string, mayCall: boolean, answer: Promise<Answer>, request: ModelRequestTelemetry | undefined) {
     this.#turn = turn
     this.#model = model
     this.#mayCall = mayCall
+    this.#request = request
     this.chunks = answer.then(({ head, body }) => {
       this.#head = head
       return body
@@ -141,6 +150,7 @@ class Completion implements ModelAnswer {
 
   /** The words of all events that are complete with these bytes. */
   read (bytes: Buffer): string {
+    this.#request?.received()
     let words = ''
     this.isCalling = false
     try {
@@ -197,6 +207,15 @@ class Completion implements ModelAnswer {
 
   explain (error: unknown): unknown {
     return isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
+  }
+
+  close (text: string, toolCalls: readonly ModelToolCall[], error: unknown): void {
+    this.#request?.end({
+      model: this.#tokens && this.#model,
+      finish: typeof this.#finish === 'string' ? this.#finish : undefined,
+      ...this.#tokens,
+      message: () => ({ role: 'assistant', content: text, tool_calls: toolCalls.map(({ id, name, arguments: args }) => ({ id, function: { name, arguments: args } })) })
+    }, error)
   }
 }
 

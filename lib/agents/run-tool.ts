@@ -35,7 +35,7 @@ export async function answerCall (turn: Turn, id: string, tool: Tool | undefined
   if (tool === undefined || 'error' in read) return recorded(failed('error' in read ? read.error : 'there is no such tool'))
 
   let isAwaited = true
-  const settled = ledgerOf(call).settle(tool, read.args, turn, () => isAwaited).then(recorded)
+  const settled = ledgerOf(call).settle(tool, read.args, turn, id, () => isAwaited).then(recorded)
   return await new Promise((resolve, reject) => {
     const finish = (end: () => void): void => {
       isAwaited = false

@@ -45,6 +45,12 @@ export interface ModelAnswer {
   complete (hasSpoken: boolean): readonly ModelToolCall[]
   /** What to throw where reading it has thrown. */
   explain (error: unknown): unknown
+  /**
+   * Nothing more is wanted of it, be it that it was read to its end.
+   * @param text what of it was to be said
+   * @param error what ended it, where one did
+   */
+  close (text: string, toolCalls: readonly ModelToolCall[], error: unknown): void
 }
 
 /** What is sent to a model: like {@link ChatMessage}, but with what it said and called in one message, as it did. */
@@ -103,6 +109,8 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
       hasSpoken ||= token.trim() !== ''
       return hasSpoken && token !== ''
     }
+    let toolCalls: readonly ModelToolCall[] = []
+    let failure: unknown
     try {
       for await (const chunk of await answer.chunks) {
         const words = filter.push(answer.read(chunk))
@@ -112,16 +120,19 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
         else if (answer.isCalling) yield working()
         if (answer.hasFailed) break
       }
+      const rest = filter.end()
+      if (!turn.signal.aborted && add(rest)) yield rest
+      if (turn.signal.aborted) return
+      if (answer.usage !== undefined) yield answer.usage
+      toolCalls = answer.complete(hasSpoken)
     } catch (error) {
-      if (!turn.signal.aborted) throw answer.explain(error)
+      if (turn.signal.aborted) return
+      failure = answer.explain(error)
+      throw failure
     } finally {
+      answer.close(text, toolCalls, turn.signal.aborted ? turn.signal.reason : failure)
       turn.call.countTokens(estimateTokens(text))
     }
-    const rest = filter.end()
-    if (!turn.signal.aborted && add(rest)) yield rest
-    if (turn.signal.aborted) return
-    if (answer.usage !== undefined) yield answer.usage
-    const toolCalls = answer.complete(hasSpoken)
     if (toolCalls.length === 0) return
     if (isLast) throw new ModelError('called tools instead of answering')
 

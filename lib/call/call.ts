@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { context } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, isAction, transferCall } from '../agent.js'
 import type {
@@ -7,8 +8,9 @@ import type {
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
-import type { CallCeiling } from '../telemetry/refusals.js'
+import type { CallCeiling, Refusal } from '../telemetry/refusals.js'
 import { toLogLine, type CallRecord, type CallSummary, type TurnReport } from '../telemetry/report.js'
+import type { CallTelemetry, Telemetry } from '../telemetry/telemetry.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
@@ -42,6 +44,9 @@ export interface CallHost extends TurnSettings {
   expects (id: string): boolean
   /** The call is over: it is not expected again. */
   over (id: string): void
+  readonly telemetry: Telemetry
+  /** Counts a refusal. */
+  refused (reason: Refusal): void
   /** How long a call waits for its provider to dial again, in ms. */
   readonly reconnectGraceMs: number
   /** Makes a connection's log that of its call, whose id is final. */
@@ -67,12 +72,15 @@ export function answer (host: CallHost, id: string | undefined, connection: Conn
 export class LiveCall implements TurnOwner, ConnectionOwner {
   readonly provider: Provider
   readonly state: Record<string, unknown> = {}
+  telemetry: CallTelemetry | undefined
 
   readonly #host: CallHost
   readonly #farewell = new Farewell()
   readonly #usage: Usage
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
+  /** In which its first socket opened. */
+  readonly #context = context.active()
   /** Made when first used, as the id may change before. */
   #ownLog: FastifyBaseLogger | undefined
   #isNamed = false
@@ -226,14 +234,26 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       malformedFrames: this.#malformed,
       ...(this.#reached !== undefined && { limit: this.#reached })
     }
-    this.log.info(figures, 'call ended')
-    if (!introduced) return
-    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - durationMs, ...figures }
+    this.#within(() => {
+      this.log.info(figures, 'call ended')
+      if (introduced) this.#record(figures)
+    })
+  }
+
+  #record (figures: Omit<CallRecord, 'callId' | 'provider' | 'startedAt'>): void {
+    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - figures.durationMs, ...figures }
+    this.telemetry?.end(record)
     if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary: record } satisfies CallMessage)
     if (!this.#keepsTranscript) return
     const transcript = this.#heard
     const summary: CallSummary = { ...record, get transcript () { return transcript() } }
     this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
+  }
+
+  // What the app does for the call belongs to it, whoever has it done.
+  #within (work: () => void): void {
+    if (this.telemetry === undefined) work()
+    else this.telemetry.run(work)
   }
 
   // Is anybody told what was said, when it is over? Otherwise nothing is kept for that.
@@ -325,7 +345,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   }
 
   #reach (limit: CallCeiling): void {
-    this.#host.calls.refusals[limit]++
+    this.#host.refused(limit)
     // Nobody is there to whom anything could be said.
     if (!this.hasBegun) return this.#connection.reject(`the call exceeds ${limit}`)
     this.#reached = limit
@@ -399,7 +419,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   #isExpected (id: string): boolean {
     if (this.hasBegun || this.#isAdmitted || this.#host.expects(id)) return true
-    this.#host.calls.refusals.call++
+    this.#host.refused('call')
     this.#connection.reject('the call is not expected: app.admitCall() was not told of it')
     return false
   }
@@ -431,6 +451,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     clearTimeout(this.#beginTimer)
     this.#beginTimer = undefined
     this.#phase = 'gated'
+    this.telemetry = this.#host.telemetry.startCall(this, this.#usage.since, this.#context)
+    this.#within(() => this.#run(first))
+  }
+
+  #run (first: LiveTurn | undefined): void {
     this.log.info('call started')
     if (callStartChannel.hasSubscribers) callStartChannel.publish({ call: this } satisfies CallStartMessage)
     this.#payBegin(first)

@@ -29,7 +29,8 @@ export function createGoodbye (goodbye: Goodbye = GOODBYE): CallLimits['goodbye'
 /** What a call has used up of its limits. Each method returns the ceiling that is reached by what it is told. */
 export class Usage {
   readonly #limits: CallLimits
-  readonly #startedAt = performance.now()
+  /** When the call's first socket opened, by `performance.now()`. */
+  readonly since = performance.now()
   #frames = 0
   #bytes = 0
   #tokens = 0
@@ -41,7 +42,7 @@ export class Usage {
 
   /** Since the call began, in ms. */
   get durationMs (): number {
-    return performance.now() - this.#startedAt
+    return performance.now() - this.since
   }
 
   /** A frame came. */

@@ -8,6 +8,7 @@ import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
+import type { CallTelemetry, TurnTelemetry } from '../telemetry/telemetry.js'
 import { kindOf, openReply, type Source } from '../reply.js'
 import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
@@ -32,6 +33,8 @@ export interface TurnSettings extends Omit<MessagesOptions, 'spoken'> {
 /** Whose turn it is. */
 export interface TurnOwner extends Call, Pick<MessagesOptions, 'spoken'> {
   readonly settings: TurnSettings
+  /** Set once the call has begun, where anybody is to be told. */
+  readonly telemetry: CallTelemetry | undefined
   /** Tells the agent's author, once per call, of something the provider lacks. */
   lacks (feature: Feature): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
@@ -62,6 +65,7 @@ export class LiveTurn implements Turn {
   #abortedBy: TurnAbortedError | undefined
   #deadlines: Deadlines | undefined
   #source: Source | undefined
+  #telemetry: TurnTelemetry | undefined
   /** Tools that have not returned. */
   readonly #running = new Set<string>()
   readonly #tools: Array<{ -readonly [Member in keyof ToolReport]: ToolReport[Member] }> = []
@@ -115,6 +119,11 @@ export class LiveTurn implements Turn {
     if (this.#over) return
     this.#calledAt = performance.now()
     this.#connection.takePeak()
+    this.#telemetry = this.#call.telemetry?.startTurn(this, this.#askedAt)
+    this.#within(() => this.#ask())
+  }
+
+  #ask (): void {
     this.#deadlines = new Deadlines(this.#call.settings.deadlines, {
       expired: (deadline, ms) => this.#expired(deadline, ms),
       fill: () => this.#fill()
@@ -140,6 +149,7 @@ export class LiveTurn implements Turn {
 
   /** A tool was called, or returned, while this turn is live: as long as one runs, nobody waits for words. */
   recorded (entry: ToolAction): void {
+    this.#telemetry?.recorded(entry)
     if (entry.action === 'tool-call') {
       this.#running.add(entry.id)
       this.#begun()
@@ -163,7 +173,7 @@ export class LiveTurn implements Turn {
     try {
       const asked = this.#call.settings.ask(this)
       const reply: unknown = isThenable(asked) ? await asked : asked
-      if (typeof reply === 'string') return this.#complete('completed', reply)
+      if (typeof reply === 'string') return this.#conclude(reply)
       if (reply === undefined || reply === null) return this.#complete('completed', '')
       const source = openReply(reply)
       if (this.#over) return source.close()
@@ -239,10 +249,10 @@ export class LiveTurn implements Turn {
         return
       case 'transfer-call':
         if (value.showCaller && protocol.lacks.has('show-caller')) this.#call.lacks('show-caller')
-        this.#complete('completed', value.say, value)
+        this.#conclude(value.say, value)
         return this.#source?.close()
       case 'end-call':
-        this.#complete('completed', value.say, value)
+        this.#conclude(value.say, value)
         return this.#source?.close()
       case 'press-digits':
         this.#complete('completed', '', value)
@@ -280,6 +290,13 @@ export class LiveTurn implements Turn {
     if (this.floor.characters === 0 && this.#running.size === 0) this.#connection.speaker.sayInPassing(this.floor, this.#call.settings.filler(this))
   }
 
+  // With the agent's own last words.
+  #conclude (text: string, action?: TerminalAction): void {
+    if (this.#over) return
+    if (text !== '') this.#answered()
+    this.#complete('completed', text, action)
+  }
+
   #complete (outcome: TurnOutcome, text: string, action?: TerminalAction): void {
     if (this.#over) return
     this.#end(outcome, this.#connection.speaker.complete(this.floor, text, action), action)
@@ -291,7 +308,7 @@ export class LiveTurn implements Turn {
     const { characters, frames, tools, firstSaidAt, firstFillerAt, firstSentenceAt, lastSentAt } = this.floor
     if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
     const since = (at: number | undefined): number | undefined => at === undefined ? undefined : at - this.#askedAt
-    this.#call.turnEnded(this, {
+    const report: TurnReport = {
       callId: this.#call.id,
       provider: this.#call.provider,
       turnId: this.id,
@@ -314,7 +331,10 @@ export class LiveTurn implements Turn {
       outputTokens: this.#usage?.outputTokens,
       sendBufferPeakBytes: this.#connection.takePeak(),
       ...(error !== undefined && { error })
-    }, afterPlayback, action)
+    }
+    this.#telemetry ??= this.#call.telemetry?.startTurn(this, this.#askedAt)
+    this.#within(() => this.#call.turnEnded(this, report, afterPlayback, action))
+    this.#telemetry?.end(report, this.floor.text)
   }
 
   get #elapsedMs (): number {
@@ -323,8 +343,16 @@ export class LiveTurn implements Turn {
 
   #stopAgent (reason: AbortReason): void {
     this.#abortedBy = new TurnAbortedError(reason)
-    this.#controller?.abort(this.#abortedBy)
-    this.#source?.close()
+    this.#within(() => {
+      this.#controller?.abort(this.#abortedBy)
+      this.#source?.close()
+    })
+  }
+
+  // What the agent does belongs to this turn, whoever has it done.
+  #within (work: () => void): void {
+    if (this.#telemetry === undefined) work()
+    else this.#telemetry.run(work)
   }
 }
 

@@ -2,6 +2,7 @@
  * How failures are logged: what happened for whoever operates the app, what was said while it happened at `debug` only.
  */
 import type { FastifyBaseLogger } from 'fastify'
+import { TurnAbortedError } from '../errors.js'
 
 /**
  * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a
@@ -19,6 +20,18 @@ export function logDetail (log: FastifyBaseLogger, error: unknown, what: string)
     log.debug({ err: error }, what)
   } catch {
     log.debug(what)
+  }
+}
+
+/** One word for what happened, of which there are few: a metric's label. Never throws. */
+export function errorType (error: unknown): string {
+  try {
+    if (error instanceof TurnAbortedError) return error.reason
+    if (!(error instanceof Error)) return typeof error
+    const { code } = error as { code?: unknown }
+    return typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_') ? code : error.constructor.name.replace(/\W/g, '').slice(0, 64) || 'Error'
+  } catch {
+    return 'Error'
   }
 }
 

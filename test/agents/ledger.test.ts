@@ -64,7 +64,7 @@ function setup (options: Partial<ToolOptions<typeof Parameters>> = {}, facts: Pa
   const ledger = new Ledger()
   const book = puppet(options)
   const newTurn = () => fakeTurn({ call: call as Partial<Call> as Call, log })
-  const ask = (turn: FakeTurn, args: Record<string, unknown> = {}, made: Tool = book.made) => ledger.settle(made, args, turn)
+  const ask = (turn: FakeTurn, args: Record<string, unknown> = {}, made: Tool = book.made) => ledger.settle(made, args, turn, 'call_1')
   /** A turn came to its end by itself. */
   const complete = () => { call.completedTurns++ }
   return { book, ledger, logs, work, newTurn, ask, complete }
@@ -622,7 +622,7 @@ t.test('what was done too late to be told of stands until it was told, once', as
   const clock = useClock(t)
   const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
   // Whoever asked gives up at the deadline.
-  ledger.settle(book.made, {}, newTurn(), () => false)
+  ledger.settle(book.made, {}, newTurn(), 'call_1', () => false)
   t.equal(book.last.context.signal.aborted, false)
   await clock.pass(50)
   complete()
@@ -639,7 +639,7 @@ t.test('what a later turn waited for past the deadline and was told of is not to
   const clock = useClock(t)
   const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
   const first = newTurn()
-  ledger.settle(book.made, {}, first, () => false)
+  ledger.settle(book.made, {}, first, 'call_1', () => false)
   t.equal(book.last.context.signal.aborted, false)
   first.abort()
   await clock.pass(50)

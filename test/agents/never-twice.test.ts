@@ -116,7 +116,8 @@ class World {
       hasFailed: false,
       usage: undefined,
       complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
-      explain: error => error
+      explain: error => error,
+      close: () => {}
     }
   }
 

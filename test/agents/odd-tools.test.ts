@@ -37,10 +37,10 @@ for (const [behaviour, options] of [
     const { ledger, newTurn } = setup()
     const { counter, made } = counted(options)
     const first = newTurn()
-    await ledger.settle(made, {}, first)
-    await ledger.settle(make({ name: 'total', sideEffects: false }), {}, first)
+    await ledger.settle(made, {}, first, 'call_1')
+    await ledger.settle(make({ name: 'total', sideEffects: false }), {}, first, 'call_1')
     first.abort()
-    await ledger.settle(made, {}, newTurn())
+    await ledger.settle(made, {}, newTurn(), 'call_1')
     t.equal(counter.runs, 1)
   })
 }
@@ -84,11 +84,11 @@ t.test('a look-up that is still under way, and began before something with side 
   const outcomes: Array<ReturnType<typeof deferred<string>>> = []
   const slots = make({ name: 'slots', sideEffects: false, onSupersede: 'finish', execute: () => { outcomes.push(deferred()); return outcomes.at(-1)!.promise } })
   const first = newTurn()
-  ledger.settle(slots, {}, first)
+  ledger.settle(slots, {}, first, 'call_1')
   first.abort()
   const second = newTurn()
-  await ledger.settle(make({}), {}, second)
-  const looked = ledger.settle(slots, {}, second)
+  await ledger.settle(make({}), {}, second, 'call_1')
+  const looked = ledger.settle(slots, {}, second, 'call_1')
   for (const [index, outcome] of outcomes.entries()) outcome.resolve(index === 0 ? 'free (before the booking)' : 'taken')
   t.match(await looked, { content: 'taken' })
 })
@@ -110,7 +110,7 @@ t.test('made-up parameters are dropped under the names that objects have by them
   for (const written of ['{}', '{"constructor":1}', '{"__proto__":{"isAdmin":true}}', '{"toString":"x"}']) {
     const read = made.read(written)
     t.strictSame(read, { args: {}, spoken: '' })
-    await ledger.settle(made, (read as { args: Record<string, unknown> }).args, newTurn())
+    await ledger.settle(made, (read as { args: Record<string, unknown> }).args, newTurn(), 'call_1')
   }
   t.equal(counter.runs, 1)
 })
@@ -120,7 +120,7 @@ t.test('what a tool returns cannot make its run fail', async t => {
   const clock = useClock(t)
   const returned = { get action () { throw new Error('lazy') } }
   const made = make({ execute: () => returned })
-  t.match(await ledger.settle(made, {}, newTurn()).catch((error: unknown) => ({ rejected: String(error) })), { successful: true })
+  t.match(await ledger.settle(made, {}, newTurn(), 'call_1').catch((error: unknown) => ({ rejected: String(error) })), { successful: true })
   t.equal(clock.left(), 0, 'its deadline is gone')
 })
 
@@ -155,7 +155,7 @@ t.test('a look-up whose own work aborts its turn settles at once', async t => {
   const { ledger, newTurn } = setup()
   const turn: FakeTurn = newTurn()
   const made = make({ sideEffects: false, execute: () => { turn.abort('ended'); return new Promise(() => {}) } })
-  t.equal(await raceTick(ledger.settle(made, {}, turn)), 'settled')
+  t.equal(await raceTick(ledger.settle(made, {}, turn, 'call_1')), 'settled')
 })
 
 t.test('and the deadline does not end it either', async t => {
@@ -163,7 +163,7 @@ t.test('and the deadline does not end it either', async t => {
   const { ledger, newTurn } = setup()
   const turn: FakeTurn = newTurn()
   const made = make({ sideEffects: false, execute: () => { turn.abort('ended'); return new Promise(() => {}) } })
-  const outcome = ledger.settle(made, {}, turn)
+  const outcome = ledger.settle(made, {}, turn, 'call_1')
   await clock.pass(10_000)
   t.equal(await raceTick(outcome), 'settled')
 })
@@ -173,8 +173,8 @@ t.test('a tool that asks for itself at once does not break', async t => {
   const { ledger, newTurn } = setup()
   const turn = newTurn()
   let inner: Promise<ToolOutcome> | undefined
-  const made = make({ execute: () => { inner ??= ledger.settle(made, {}, turn); return 'done' } })
-  await ledger.settle(made, {}, turn)
+  const made = make({ execute: () => { inner ??= ledger.settle(made, {}, turn, 'call_1'); return 'done' } })
+  await ledger.settle(made, {}, turn, 'call_1')
   t.match(await inner, { content: 'done' })
 })
 

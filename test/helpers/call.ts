@@ -15,6 +15,8 @@ import type { Protocol } from '../../lib/protocols/protocol.js'
 import { millisControlFrames } from '../../lib/protocols/millis/frames.js'
 import { MillisProtocol } from '../../lib/protocols/millis/protocol.js'
 import { RetellProtocol, retellBegin } from '../../lib/protocols/retell/protocol.js'
+import type { Refusal } from '../../lib/telemetry/refusals.js'
+import { Telemetry } from '../../lib/telemetry/telemetry.js'
 import type { LogLine } from './app.js'
 import type { Frame } from './caller.js'
 
@@ -36,6 +38,7 @@ export interface CallOptions {
   /** None, unless told otherwise. */
   reconnectGraceMs?: number
   isClosing?: () => boolean
+  telemetry?: Telemetry
   /** None, unless told otherwise. */
   limits?: Partial<CallLimits>
 }
@@ -81,7 +84,9 @@ export class Line {
       expects: () => true,
       over: () => {},
       bindLog: (log: FastifyBaseLogger, bindings: object) => log.child(bindings),
-      isClosing: options.isClosing ?? (() => false)
+      isClosing: options.isClosing ?? (() => false),
+      telemetry: options.telemetry ?? new Telemetry(),
+      refused: (reason: Refusal) => { this.calls.refusals[reason]++ }
     }
     const line = this
     const socket = {

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import t, { type Test } from 'tap'
-import { DeadlineError, filler, pause, toolCall, toolResult, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
+import { DeadlineError, endCall, filler, pause, toolCall, toolResult, transferCall, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
 import { loggedId } from '../../lib/telemetry/report.js'
 import { deferred } from '../helpers/app.js'
 import { openCall, tick, type CallOptions } from '../helpers/call.js'
@@ -86,6 +86,21 @@ t.test('what was never is undefined', async t => {
     outcome: 'completed', firstTokenMs: undefined, firstFrameMs: undefined, fillerMs: undefined, firstSentenceMs: undefined, lastFrameMs: 0, tokens: 0, frames: 1, characters: 0, tools: [], model: undefined
   })
   t.notOk('error' in report)
+})
+
+t.test('words that are returned, or said with an action, are a first token', async t => {
+  for (const [agent, tokens] of [
+    [async (_turn: Turn, wait: (ms: number) => Promise<void>) => { await wait(300); return 'Yes.' }, 1],
+    [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield endCall({ say: 'Bye.' }) }, 1],
+    [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield transferCall('+15550100', { say: 'Wait.' }) }, 1],
+    [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield endCall() }, 0]
+  ] as const) {
+    await t.test(async t => {
+      const { report } = await reportOf(t, agent)
+      t.match(report, { tokens, outcome: 'completed' })
+      t.equal(report.firstTokenMs, tokens === 0 ? undefined : 300)
+    })
+  }
 })
 
 t.test('an answer without a full stop is a sentence when it ends', async t => {

@@ -1,0 +1,117 @@
+/**
+ * The metrics: what calls, turns, tools and models took, and how they ended.
+ */
+import { createNoopMeter, metrics, ValueType, type Attributes, type Counter, type Histogram, type Meter, type UpDownCounter } from '@opentelemetry/api'
+import type { Refusal } from './refusals.js'
+import type { CallRecord, TurnReport } from './report.js'
+import { errorType } from './failure.js'
+
+/** The name under which spans and metrics are found. */
+export const SCOPE = 'fastify-voice-agent'
+
+/** In s. Callers notice from 0.5 s, and hang up after some. */
+const WAITS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10]
+const TURNS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
+const CALLS = [5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200]
+/** As the conventions for generative AI have them. */
+const OPERATIONS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864]
+
+/** Undefined where the app has no SDK for metrics: then nothing is recorded. */
+export function openInstruments (): Instruments | undefined {
+  const meter = metrics.getMeter(SCOPE)
+  return meter === createNoopMeter() ? undefined : new Instruments(meter)
+}
+
+/** What metrics are recorded with. Times are given in ms, and recorded in s. */
+export class Instruments {
+  readonly #activeCalls: UpDownCounter
+  readonly #activeTurns: UpDownCounter
+  readonly #callDuration: Histogram
+  readonly #reconnects: Counter
+  readonly #malformedFrames: Counter
+  readonly #refusals: Counter
+  readonly #turns: Counter
+  readonly #turnDuration: Histogram
+  readonly #firstToken: Histogram
+  readonly #firstSentence: Histogram
+  readonly #operationDuration: Histogram
+  readonly #firstChunk: Histogram
+  readonly #tokenUsage: Histogram
+  readonly #toolDuration: Histogram
+
+  constructor (meter: Meter) {
+    const seconds = (name: string, description: string, boundaries: number[]): Histogram =>
+      meter.createHistogram(name, { description, unit: 's', advice: { explicitBucketBoundaries: boundaries } })
+    const counter = (name: string, description: string, unit: string): Counter => meter.createCounter(name, { description, unit, valueType: ValueType.INT })
+
+    this.#activeCalls = meter.createUpDownCounter('voice_agent.active_calls', { description: 'Calls that are live.', unit: '{call}', valueType: ValueType.INT })
+    this.#activeTurns = meter.createUpDownCounter('voice_agent.active_turns', { description: 'Turns whose agent is at work.', unit: '{turn}', valueType: ValueType.INT })
+    this.#callDuration = seconds('voice_agent.call.duration', 'How long a call took.', CALLS)
+    this.#reconnects = counter('voice_agent.reconnects', 'How often a provider\'s connection broke and it dialled again.', '{reconnect}')
+    this.#malformedFrames = counter('voice_agent.malformed_frames', 'Frames that broke the protocol and were ignored.', '{frame}')
+    this.#refusals = counter('voice_agent.refusals', 'Who was not let in, or not let go on.', '{refusal}')
+    this.#turns = counter('voice_agent.turns', 'Turns that are over, by how they ended.', '{turn}')
+    this.#turnDuration = seconds('voice_agent.turn.duration', 'How long a turn took.', TURNS)
+    this.#firstToken = seconds('voice_agent.turn.time_to_first_token', 'From the provider\'s request to the agent\'s first word, or tool call.', WAITS)
+    this.#firstSentence = seconds('voice_agent.turn.time_to_first_sentence', 'From the provider\'s request to the end of the first sentence, where voices begin to speak.', WAITS)
+    this.#operationDuration = seconds('gen_ai.client.operation.duration', 'How long a request to a model took.', OPERATIONS)
+    this.#firstChunk = seconds('gen_ai.client.operation.time_to_first_chunk', 'From a request to a model to the first piece of its answer.', OPERATIONS)
+    this.#tokenUsage = meter.createHistogram('gen_ai.client.token.usage', { description: 'What a request to a model took, as its server says.', unit: '{token}', advice: { explicitBucketBoundaries: TOKENS } })
+    this.#toolDuration = seconds('gen_ai.execute_tool.duration', 'How long a tool ran.', OPERATIONS)
+    for (const provider of ['retell', 'millis']) {
+      this.#activeCalls.add(0, providerOf({ provider }))
+      this.#activeTurns.add(0, providerOf({ provider }))
+    }
+  }
+
+  callStarted (call: { readonly provider: string }): void {
+    this.#activeCalls.add(1, providerOf(call))
+  }
+
+  callEnded (record: CallRecord): void {
+    const attributes = providerOf(record)
+    this.#activeCalls.add(-1, attributes)
+    this.#callDuration.record(record.durationMs / 1_000, attributes)
+    if (record.reconnects > 0) this.#reconnects.add(record.reconnects, attributes)
+    if (record.malformedFrames > 0) this.#malformedFrames.add(record.malformedFrames, attributes)
+  }
+
+  turnStarted (call: { readonly provider: string }): void {
+    this.#activeTurns.add(1, providerOf(call))
+  }
+
+  turnEnded (report: TurnReport): void {
+    const { reason, outcome, error, durationMs, firstTokenMs, firstSentenceMs } = report
+    const provider = providerOf(report)
+    const attributes = { ...provider, 'voice_agent.turn.reason': reason }
+    this.#activeTurns.add(-1, provider)
+    this.#turns.add(1, { ...attributes, 'voice_agent.turn.outcome': outcome, ...(error !== undefined && { 'error.type': errorType(error) }) })
+    this.#turnDuration.record(durationMs / 1_000, attributes)
+    if (firstTokenMs !== undefined) this.#firstToken.record(firstTokenMs / 1_000, attributes)
+    if (firstSentenceMs !== undefined) this.#firstSentence.record(firstSentenceMs / 1_000, attributes)
+  }
+
+  refused (reason: Refusal): void {
+    this.#refusals.add(1, { 'voice_agent.refusal': reason })
+  }
+
+  modelBegan (ms: number, attributes: Attributes): void {
+    this.#firstChunk.record(ms / 1_000, attributes)
+  }
+
+  modelEnded (ms: number, attributes: Attributes, tokens: { readonly input?: number | undefined, readonly output?: number | undefined }): void {
+    this.#operationDuration.record(ms / 1_000, attributes)
+    for (const type of ['input', 'output'] as const) {
+      if (tokens[type] !== undefined) this.#tokenUsage.record(tokens[type], { ...attributes, 'gen_ai.token.type': type })
+    }
+  }
+
+  toolEnded (ms: number, attributes: Attributes): void {
+    this.#toolDuration.record(ms / 1_000, attributes)
+  }
+}
+
+function providerOf ({ provider }: { readonly provider: string }): Attributes {
+  return { 'voice_agent.provider': provider }
+}

@@ -1,0 +1,382 @@
+import { isSpanContextValid, trace, type Attributes, type Span } from '@opentelemetry/api'
+import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace-node'
+import { Type } from '@sinclair/typebox'
+import t from 'tap'
+import { toolCall, toolResult, type Speech, type Turn } from '../../lib/agent.js'
+import { failover } from '../../lib/agents/failover.js'
+import { openAIAgent } from '../../lib/agents/openai.js'
+import { tool, type ToolOptions } from '../../lib/agents/tool.js'
+import { ToolError } from '../../lib/errors.js'
+import { Telemetry, telemetryOf } from '../../lib/telemetry/telemetry.js'
+import { startScriptedModel, STALL, usageChunk } from '../../lib/testing/scripted-model.js'
+import { deferred } from '../helpers/app.js'
+import { APOLOGY, openCall, tick } from '../helpers/call.js'
+import { millis, retell } from '../helpers/caller.js'
+import { calling, openLine } from '../helpers/model-line.js'
+import { useTelemetry, type SpanTree } from '../helpers/telemetry.js'
+
+// What a tree is compared with
+
+/** What differs from run to run. */
+const VARIES = 'number'
+
+function call (turns: number, children: SpanTree[], attributes = {}): SpanTree {
+  return {
+    name: 'call',
+    kind: 'SERVER',
+    attributes: {
+      'gen_ai.conversation.id': 'call_1',
+      'voice_agent.provider': 'retell',
+      'voice_agent.call.close_code': 1000,
+      'voice_agent.call.turns': turns,
+      'voice_agent.call.reconnects': 0,
+      'voice_agent.call.malformed_frames': 0,
+      ...attributes
+    },
+    children
+  }
+}
+
+/** @param times which of them there are, besides when the agent was called */
+function turn (id: number, outcome: string, times: string[], figures: Record<string, number>, children: SpanTree[], { error, ...attributes }: { error?: string } & Record<string, unknown> = {}): SpanTree {
+  return {
+    name: 'invoke_agent',
+    kind: 'INTERNAL',
+    attributes: {
+      'gen_ai.operation.name': 'invoke_agent',
+      'gen_ai.conversation.id': 'call_1',
+      'voice_agent.provider': 'retell',
+      'voice_agent.turn.id': String(id),
+      'voice_agent.turn.reason': id === 0 ? 'greeting' : 'response',
+      'voice_agent.turn.outcome': outcome,
+      ...Object.fromEntries(['agent', ...times].map(name => [`voice_agent.turn.time_to_${name}`, VARIES])),
+      ...Object.fromEntries(Object.entries({ tokens: VARIES, frames: VARIES, characters: 0, tool_calls: 0, send_buffer_peak: 0, ...figures }).map(([name, value]) => [`voice_agent.turn.${name}`, value])),
+      ...attributes as Attributes
+    },
+    ...(error !== undefined && { error }),
+    children
+  }
+}
+
+const SPOKEN = ['first_token', 'first_frame', 'first_sentence', 'last_frame']
+
+/** The first turn of a Retell call whose agent has no greeting. */
+const silentGreeting = turn(0, 'completed', ['last_frame'], {}, [])
+
+function chat (attributes: object = { 'gen_ai.response.finish_reasons': ['stop'] }, error?: string): SpanTree {
+  return {
+    name: 'chat gpt-4.1-mini',
+    kind: 'CLIENT',
+    attributes: {
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.provider.name': 'openai',
+      'gen_ai.request.model': 'gpt-4.1-mini',
+      'gen_ai.conversation.id': 'call_1',
+      'server.address': '127.0.0.1',
+      'server.port': VARIES,
+      ...attributes as Attributes
+    },
+    ...(error !== undefined && { error }),
+    children: []
+  }
+}
+
+function toolRun (name: string, children: SpanTree[] = [], attributes = {}, error?: string): SpanTree {
+  return {
+    name: `execute_tool ${name}`,
+    kind: 'INTERNAL',
+    attributes: { 'gen_ai.operation.name': 'execute_tool', 'gen_ai.tool.name': name, 'gen_ai.tool.type': 'function', ...attributes },
+    ...(error !== undefined && { error }),
+    children
+  }
+}
+
+/** That of an agent of the app's own, which nobody knows more of. */
+function ownTool (attributes: Attributes = {}, error?: string): SpanTree {
+  return { name: 'execute_tool', kind: 'INTERNAL', attributes: { 'gen_ai.operation.name': 'execute_tool', ...attributes }, ...(error !== undefined && { error }), children: [] }
+}
+
+/** A span of the app's own. */
+function own (name: string): SpanTree {
+  return { name, kind: 'INTERNAL', attributes: {}, children: [] }
+}
+
+function ownSpan (name: string): void {
+  trace.getTracer('app').startSpan(name).end()
+}
+
+function make (name: string, execute: ToolOptions<ReturnType<typeof Type.Object>>['execute'], more: Partial<ToolOptions<ReturnType<typeof Type.Object>>> = {}) {
+  return tool({ name, description: 'Does.', parameters: Type.Object({}), filler: '', execute, ...more })
+}
+
+t.test('a plain turn: a call, its turns, and the model that was asked', async t => {
+  const { trees } = useTelemetry(t)
+  const { server, hear, line } = await openLine(t, 'retell', [], { agent: { temperature: 0.5, maxTokens: 100 } })
+  server.next({ steps: ['We open', ' at nine.', usageChunk(20, 10)] })
+  await hear(1, 'When do you open?')
+  line.hangUp(1000)
+  t.strictSame(trees(), [call(2, [
+    silentGreeting,
+    turn(1, 'completed', SPOKEN, { characters: 16 }, [
+      chat({
+        'gen_ai.request.temperature': 0.5,
+        'gen_ai.request.max_tokens': 100,
+        'gen_ai.response.model': 'scripted',
+        'gen_ai.response.finish_reasons': ['stop'],
+        'gen_ai.usage.input_tokens': 20,
+        'gen_ai.usage.output_tokens': 10
+      })
+    ], { 'gen_ai.response.model': 'scripted', 'gen_ai.usage.input_tokens': 20, 'gen_ai.usage.output_tokens': 10 })
+  ])])
+})
+
+t.test('a turn with tools: what they do is theirs', async t => {
+  const { trees } = useTelemetry(t)
+  const look = make('look', async () => {
+    await tick()
+    ownSpan('query')
+    return 'free'
+  }, { sideEffects: false })
+  const book = make('book', () => { throw new ToolError('taken') })
+  const broken = make('broken', () => { throw new RangeError('secret') })
+  const { server, hear, line } = await openLine(t, 'retell', [look, book, broken])
+  server.next(calling('look({})', 'book({})', 'broken({})', 'unknown({})', 'look(7)'), 'Done.')
+  await hear(1, 'Book it')
+  line.hangUp(1000)
+  const asked = chat({ 'gen_ai.response.finish_reasons': ['tool_calls'] })
+  t.strictSame(trees(), [call(2, [
+    silentGreeting,
+    turn(1, 'completed', SPOKEN, { characters: 5, tool_calls: 5 }, [
+      asked,
+      toolRun('look', [own('query')]),
+      toolRun('book', [], { 'error.type': 'ToolError' }, ''),
+      toolRun('broken', [], { 'error.type': 'RangeError' }, ''),
+      chat()
+    ])
+  ])])
+})
+
+t.test('a superseded turn: its request is cancelled, its tool runs on', async t => {
+  const { trees } = useTelemetry(t)
+  const done = deferred()
+  const running = deferred()
+  const book = make('book', async () => {
+    running.resolve()
+    await done.promise
+    ownSpan('booked')
+    return 'Done'
+  })
+  const { server, ask, hear, asked, line } = await openLine(t, 'retell', [book])
+  server.next(calling('book({})'), 'It is booked.', ['We open', STALL], 'At nine.')
+  ask(1, 'Book it')
+  await running.promise
+  await hear(2, 'Hello?')
+  done.resolve()
+  ask(3, 'When?')
+  await asked(3)
+  while (!line.frames.some(({ response_id: id, content }) => id === 3 && content !== '')) await tick()
+  await hear(4, 'When?')
+  line.hangUp(1000)
+  t.strictSame(trees(), [call(5, [
+    silentGreeting,
+    turn(1, 'superseded', ['first_token'], { tool_calls: 1 }, [
+      chat({ 'gen_ai.response.finish_reasons': ['tool_calls'] }),
+      toolRun('book', [own('booked')])
+    ]),
+    turn(2, 'completed', SPOKEN, { characters: 13 }, [chat()]),
+    turn(3, 'superseded', ['first_token', 'first_frame', 'last_frame'], { characters: 7 }, [chat({ 'voice_agent.abort_reason': 'superseded' })]),
+    turn(4, 'completed', SPOKEN, { characters: 8 }, [chat()])
+  ])])
+})
+
+t.test('a deadline, with a failover: the model that was too slow, and the one that answered', async t => {
+  const { trees } = useTelemetry(t)
+  const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
+  const models = [first, second].map(({ url }) => openAIAgent({ baseURL: url, greeting: '' }))
+  const both = failover(models, { firstTokenMs: 50, probe: false })
+  t.teardown(() => Promise.all([both.close(), first.close(), second.close()]))
+  const line = openCall(t, 'retell', turn => both.call({} as never, turn), { deadlines: { firstTokenMs: 200 } })
+  line.receive(retell.details())
+  await line.completed(0)
+  first.next([STALL])
+  second.next('We open at nine.', [STALL])
+  line.receive(retell.request(1, 'When?'))
+  await line.completed(1)
+  line.receive(retell.request(2, 'When?'))
+  await line.completed(2)
+  line.hangUp(1000)
+  t.strictSame(trees(), [call(3, [
+    silentGreeting,
+    turn(1, 'completed', SPOKEN, { characters: 16 }, [chat({ 'error.type': 'deadline' }, ''), chat()]),
+    turn(2, 'deadline', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ 'error.type': 'deadline' }, '')], { error: '', 'error.type': 'VOICE_AGENT_ERR_DEADLINE' })
+  ])])
+})
+
+t.test('an agent of the app\'s own: what it does is its turn\'s, be it when it is stopped', async t => {
+  const { trees } = useTelemetry(t)
+  const stopped = deferred()
+  async function * agent ({ id, signal }: Turn): AsyncGenerator<Speech> {
+    ownSpan(`asked ${id}`)
+    signal.addEventListener('abort', () => ownSpan('told to stop'))
+    try {
+      yield toolCall('tool_1', 'look_up', {})
+      await tick()
+      ownSpan(`looked up ${id}`)
+      yield toolCall('tool_2', 'book', {})
+      yield toolResult('tool_1', 'free')
+      yield toolResult('tool_2', 'taken', false)
+      yield toolResult('tool_2', 'again')
+      yield toolCall('tool_3', 'pay', {})
+      yield 'Yes. '
+      await tick()
+      yield 'Done.'
+    } finally {
+      ownSpan('closed')
+      stopped.resolve()
+    }
+  }
+  const line = openCall(t, 'retell', turn => turn.id === 0 ? '' : agent(turn), {
+    hooks: { onCallStart: () => ownSpan('onCallStart'), onTurnEnd: ({ id }) => ownSpan(`onTurnEnd ${id}`), onCallEnd: () => ownSpan('onCallEnd') }
+  })
+  line.receive(retell.details(), retell.request(1, 'Book'))
+  while (!line.frames.some(({ content }) => content === 'Yes. ')) await tick()
+  line.hangUp(1000)
+  await stopped.promise
+  await tick()
+  t.strictSame(trees(), [call(2, [
+    own('onCallStart'),
+    { ...silentGreeting, children: [own('onTurnEnd 0')] },
+    turn(1, 'hang-up', SPOKEN, { characters: 5, tool_calls: 3 }, [
+      own('asked 1'),
+      ownTool(),
+      own('looked up 1'),
+      ownTool({ 'error.type': '_OTHER' }, ''),
+      ownTool(),
+      own('told to stop'),
+      own('onTurnEnd 1'),
+      own('closed')
+    ]),
+    own('onCallEnd')
+  ])])
+})
+
+t.test('what a tool did not do: cancelled, too slow, and asked of the ledger', async t => {
+  const { trees } = useTelemetry(t)
+  const running = deferred()
+  const never = new Promise<string>(() => {})
+  const look = make('look', async (_args, { signal }) => {
+    running.resolve()
+    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  }, { sideEffects: false })
+  const slow = make('slow', () => never, { timeoutMs: 50 })
+  const book = make('book', () => 'Booked')
+  const { server, ask, hear, line } = await openLine(t, 'retell', [look, slow, book])
+  server.next(calling('look({})'), calling('slow({})', 'book({})', 'book({})'), 'Done.', { status: 429 })
+  ask(1, 'Look')
+  await running.promise
+  await hear(2, 'Book')
+  await hear(3, 'Again')
+  line.hangUp(1000)
+  const calls = chat({ 'gen_ai.response.finish_reasons': ['tool_calls'] })
+  t.strictSame(trees(), [call(4, [
+    silentGreeting,
+    turn(1, 'superseded', ['first_token'], { tool_calls: 1 }, [calls, toolRun('look', [], { 'voice_agent.abort_reason': 'superseded' })]),
+    turn(2, 'completed', SPOKEN, { characters: 5, tool_calls: 3 }, [
+      calls, toolRun('slow', [], { 'error.type': 'VOICE_AGENT_ERR_DEADLINE' }, ''), toolRun('book'), chat()
+    ]),
+    turn(3, 'error', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ 'error.type': 'RateLimitError' }, '')], { error: '', 'error.type': 'RateLimitError' })
+  ])])
+})
+
+t.test('what people say stands in spans where the operator asked for that', async t => {
+  const { spans } = useTelemetry(t)
+  const book = make('book', () => 'Tuesday')
+  const shows = (text: string): string => text.replaceAll('Ann', '***')
+  const { server, hear, line } = await openLine(t, 'retell', [book], {
+    telemetry: new Telemetry(shows),
+    agent: { instructions: 'Help Ann.' },
+    wrap: model => async function * (turn) {
+      if (turn.id === 2) {
+        yield toolCall('tool_1', 'find_Ann', { name: 'Ann' })
+        yield toolResult('tool_1', 'Ann is out')
+        throw new Error('no Ann')
+      }
+      yield * model(turn)
+    }
+  })
+  server.next({ steps: ['Well, Ann.', ...calling('book({})').steps], finishReason: 'tool_calls' }, 'Bye, Ann.')
+  await hear(1, 'I am Ann')
+  await hear(2, 'And?')
+  line.hangUp(1000)
+  const shown = spans.map(({ attributes, status }) => [
+    Object.entries(attributes).filter(([key]) => /messages|instructions|arguments|result$|tool\.name|call\.id/.test(key)).map(([key, value]) => [key.replace('gen_ai.', ''), /^[[{]/.test(value as string) ? JSON.parse(value as string) : value]),
+    status.message
+  ])
+  const text = (role: string, content: string, more = {}) => ({ role, parts: [{ type: 'text', content }], ...more })
+  const none: unknown[] = []
+  const callPart = { type: 'tool_call', id: 'call_book_0', name: 'book', arguments: '{}' }
+  t.strictSame(shown, [
+    [none, undefined],
+    [[['input.messages', none], ['output.messages', none]], undefined],
+    [[['input.messages', [text('user', 'I am ***')]], ['output.messages', [text('assistant', 'Well, ***. Bye, ***.')]]], undefined],
+    [[
+      ['system_instructions', [{ type: 'text', content: 'Help ***.' }]],
+      ['input.messages', [text('user', 'I am ***')]],
+      ['output.messages', [{ role: 'assistant', parts: [{ type: 'text', content: 'Well, ***.' }, callPart], finish_reason: 'tool_calls' }]]
+    ], undefined],
+    [[['tool.name', 'book'], ['tool.call.id', 'call_book_0'], ['tool.call.arguments', {}], ['tool.call.result', 'Tuesday']], undefined],
+    [[
+      ['system_instructions', [{ type: 'text', content: 'Help ***.' }]],
+      ['input.messages', [text('user', 'I am ***'), { role: 'assistant', parts: [{ type: 'text', content: 'Well, ***.' }, callPart] }, { role: 'tool', parts: [{ type: 'tool_call_response', id: 'call_book_0', response: 'Tuesday' }] }]],
+      ['output.messages', [text('assistant', 'Bye, ***.', { finish_reason: 'stop' })]]
+    ], undefined],
+    [[['input.messages', [text('user', 'And?')]], ['output.messages', [text('assistant', APOLOGY)]]], 'no ***'],
+    [[['tool.name', 'find_***'], ['tool.call.id', 'tool_1'], ['tool.call.arguments', { name: '***' }], ['tool.call.result', '*** is out']], undefined]
+  ])
+})
+
+t.test('a call whose trace is not sampled: nor is what is nested in it', async t => {
+  const { spans } = useTelemetry(t, { sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }) })
+  let active: Span | undefined
+  const { server, hear, line } = await openLine(t, 'retell', [], {
+    wrap: model => async function * (turn) {
+      active = trace.getActiveSpan()
+      yield * model(turn)
+    }
+  })
+  server.next('Yes.')
+  await hear(1, 'Hello?')
+  line.hangUp(1000)
+  t.strictSame(spans, [])
+  t.notOk(active!.isRecording(), 'it is told so')
+  t.ok(isSpanContextValid(active!.spanContext()))
+})
+
+t.test('without an SDK nobody is told, and nothing is made', async t => {
+  const { server, hear, line } = await openLine(t, 'retell', [])
+  server.next('Yes.')
+  await hear(1, 'Hello?')
+  t.equal(line.call.telemetry, undefined)
+  t.equal(telemetryOf(line.call), undefined)
+})
+
+t.test('a call is known by its last id, and one that never began is none', async t => {
+  const { trees } = useTelemetry(t)
+  const line = openCall(t, 'millis', () => 'Hello.')
+  line.receive(millis.start(0))
+  line.hangUp(1001)
+  openCall(t, 'retell', () => '').hangUp(1006)
+  t.match(trees(), [{ attributes: { 'gen_ai.conversation.id': 'ses_1', 'voice_agent.call.close_code': 1001 }, children: [{ attributes: { 'gen_ai.conversation.id': 'ses_1' } }] }])
+  t.equal(trees().length, 1)
+})
+
+t.test('a turn that is superseded while onCallStart has work to do has a span as well', async t => {
+  const { trees } = useTelemetry(t)
+  const looked = deferred()
+  const line = openCall(t, 'retell', () => 'Hello.', { hooks: { onCallStart: () => looked.promise } })
+  line.receive(retell.details(), retell.request(1, 'Hi'))
+  looked.resolve()
+  await line.completed(1)
+  line.hangUp(1000)
+  t.match(trees(), [{ children: [{ attributes: { 'voice_agent.turn.outcome': 'superseded' } }, { attributes: { 'voice_agent.turn.outcome': 'completed' } }] }])
+})
