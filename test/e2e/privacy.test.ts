@@ -8,6 +8,7 @@ import voiceAgentPlugin, {
 } from '../../lib/index.js'
 import { AT_ONCE, createApp, deferred, type LogLine } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
+import { useTelemetry } from '../helpers/telemetry.js'
 import { CUT, startScriptedModel, toolCallChunk } from '../../lib/testing/scripted-model.js'
 
 // Whatever must not be in the log holds one of these.
@@ -34,9 +35,10 @@ function leaks (value: unknown, path = ''): string[] {
   return NEEDLES.some(needle => text.includes(needle)) ? [`${path}: ${text}`] : []
 }
 
-/** A listening app that logs at `info`; the secret is in the URL. */
+/** A listening app that logs at `info`, and has all telemetry; the secret is in the URL. */
 async function listen (t: Test, options: VoiceAgentOptions, agent?: Agent) {
   const { app, logs } = createApp(t, 'info')
+  const { spans, metrics } = useTelemetry(t)
   const ended = deferred()
   if (agent !== undefined) app.decorate('agent', agent)
   await app.register(voiceAgentPlugin, {
@@ -60,6 +62,11 @@ async function listen (t: Test, options: VoiceAgentOptions, agent?: Agent) {
     logs,
     port,
     dial,
+    /** Where a secret stands in log, spans or metrics. */
+    async leaks (): Promise<string[]> {
+      const traced = spans.map(({ name, attributes, events, links, status }) => ({ name, attributes, events, links, status }))
+      return [...logs, ...traced, await metrics()].flatMap(told => leaks(told))
+    },
     async hangUp (caller: Caller): Promise<void> {
       caller.socket.close(1000, CANARY)
       await ended.promise
@@ -96,7 +103,7 @@ async function * fail (error: unknown) {
 
 t.test('a whole Retell call leaves nothing in the log that anybody said', async t => {
   const superseded = deferred()
-  const { app, logs, dial, hangUp } = await listen(t, {
+  const { app, logs, dial, hangUp, leaks } = await listen(t, {
     ...failingHooks,
     openai: { apiKey: API_KEY },
     fallback: (turn, error) => {
@@ -174,7 +181,7 @@ t.test('a whole Retell call leaves nothing in the log that anybody said', async 
   await caller.response(14)
   await hangUp(caller)
 
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
   t.strictSame(messages(logs), [
     'a line of the app', 'action ignored', 'agent failed', 'another line of the app', 'call ended', 'call started', 'incoming request',
     'malformed frame ignored', 'onCallEnd failed', 'onCallStart failed', 'onTranscript failed', 'onTurnEnd failed',
@@ -184,7 +191,7 @@ t.test('a whole Retell call leaves nothing in the log that anybody said', async 
 
 t.test('a whole Millis call leaves nothing in the log that anybody said', async t => {
   const speaking = deferred()
-  const { app, logs, dial, hangUp } = await listen(t, { ...failingHooks, openai: { apiKey: API_KEY }, fallback: `Sorry, ${CANARY}.` }, agentOf({
+  const { app, logs, dial, hangUp, leaks } = await listen(t, { ...failingHooks, openai: { apiKey: API_KEY }, fallback: `Sorry, ${CANARY}.` }, agentOf({
     1: async function * () {
       yield filler(`One moment, ${CANARY}. `)
       yield toolCall('tool_1', CANARY, CANARY)
@@ -228,14 +235,14 @@ t.test('a whole Millis call leaves nothing in the log that anybody said', async 
   t.equal(transfer?.['data'].destination, DESTINATION)
   await hangUp(caller)
 
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
   t.ok(['agent failed', 'onTranscript failed', 'action ignored', 'call ended'].every(msg => messages(logs).includes(msg)), 'all that could have told')
 })
 
 t.test('tools, their arguments, results and failures leave nothing in the log either', async t => {
   const server = await startScriptedModel()
   t.teardown(() => server.close())
-  const { app, logs, dial, hangUp } = await listen(t, {
+  const { app, logs, dial, hangUp, leaks } = await listen(t, {
     openai: {
       apiKey: API_KEY,
       baseURL: server.url,
@@ -273,7 +280,7 @@ t.test('tools, their arguments, results and failures leave nothing in the log ei
   }
   t.equal(caller.frames.at(-1)?.['transfer_number'], DESTINATION)
   await hangUp(caller)
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
   t.ok(['a tool failed', 'the line of tool book function failed', 'what a tool returned cannot be written as JSON'].every(msg => messages(logs).includes(msg)), 'all that could have told')
   t.equal(app.calls.size, 0)
 })
@@ -281,7 +288,7 @@ t.test('tools, their arguments, results and failures leave nothing in the log ei
 t.test('a model that fails, and quotes the key and the caller, is not quoted in the log', async t => {
   const server = await startScriptedModel()
   t.teardown(() => server.close())
-  const { logs, dial, hangUp } = await listen(t, { openai: { apiKey: API_KEY, baseURL: server.url, instructions: CANARY, greeting: `Hello, ${CANARY}.` } })
+  const { logs, dial, hangUp, leaks } = await listen(t, { openai: { apiKey: API_KEY, baseURL: server.url, instructions: CANARY, greeting: `Hello, ${CANARY}.` } })
   const quote = { error: { message: `Incorrect key ${API_KEY}: ${CANARY}`, type: CANARY, param: CANARY, code: 'content_filter' } }
   server.next(
     { status: 401 },
@@ -300,17 +307,17 @@ t.test('a model that fails, and quotes the key and the caller, is not quoted in 
   }
   await hangUp(caller)
 
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
   t.equal(logs.filter(({ msg }) => msg === 'agent failed').length, 6)
 })
 
 t.test('a model that cannot be reached is not named with the password in its URL', async t => {
-  const { logs, dial, hangUp } = await listen(t, { openai: { baseURL: `http://${CANARY}:${CANARY}@127.0.0.1:1/${CANARY}/v1` } })
+  const { logs, dial, hangUp, leaks } = await listen(t, { openai: { baseURL: `http://${CANARY}:${CANARY}@127.0.0.1:1/${CANARY}/v1` } })
   const caller = await dial(`/llm-websocket/${SECRET}/call_1`)
   caller.send(retell.request(1, CANARY))
   await caller.response(1)
   await hangUp(caller)
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
   t.equal(logs.filter(({ msg }) => msg === 'agent failed').length, 1)
 })
 
@@ -333,7 +340,7 @@ t.test('an error of any make is logged without what it says, and answered', asyn
     'an object without a prototype': () => Object.assign(Object.create(null), { [CANARY]: CANARY })
   }
   for (const [name, make] of Object.entries(errors)) {
-    const { logs, dial, hangUp } = await listen(t, {}, turn => {
+    const { dial, hangUp, leaks } = await listen(t, {}, turn => {
       if (turn.id === 1) throw make()
       return 'Fine.'
     })
@@ -350,13 +357,13 @@ t.test('an error of any make is logged without what it says, and answered', asyn
     caller.send(retell.request(2, CANARY))
     await caller.response(2)
     await hangUp(caller)
-    t.strictSame({ rejections, answer, leaks: logs.flatMap(line => leaks(line)) },
+    t.strictSame({ rejections, answer, leaks: await leaks() },
       { rejections: [], answer: 'I am sorry, can you say that again?', leaks: [] }, name)
   }
 })
 
 t.test('a refused handshake leaves neither URL nor headers in the log', async t => {
-  const { app, logs, port, dial } = await listen(t, { retell: { allowlist: '127.0.0.1' }, trustedProxies: '127.0.0.1' })
+  const { app, logs, port, dial, leaks } = await listen(t, { retell: { allowlist: '127.0.0.1' }, trustedProxies: '127.0.0.1' })
   const statuses: Record<string, number> = {
     [`/llm-websocket/${SECRET}-wrong/call_1${QUERY}`]: 403,
     [`/llm-websocket/call_1/${SECRET}${QUERY}`]: 403,
@@ -397,11 +404,11 @@ t.test('a refused handshake leaves neither URL nor headers in the log', async t 
 
   const addresses = logs.flatMap(({ msg, address }) => msg.startsWith('refused') ? [address] : [])
   t.strictSame([...new Set(addresses)].sort(), ['127.0.0.1', '198.51.100.7'], 'the operator learns who was refused')
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
 })
 
 t.test('a handshake that comes while the server closes leaves nothing either', async t => {
-  const { app, logs, dial } = await listen(t, {}, async function * (turn) {
+  const { app, dial, leaks } = await listen(t, {}, async function * (turn) {
     yield `Hello, ${CANARY}.`
     await once(turn.signal, 'abort')
   })
@@ -411,7 +418,7 @@ t.test('a handshake that comes while the server closes leaves nothing either', a
   const closing = app.close()
   await t.rejects(dial(`/llm-websocket/${SECRET}/call_2${QUERY}`))
   await closing
-  t.strictSame(logs.flatMap(line => leaks(line)), [])
+  t.strictSame(await leaks(), [])
 })
 
 t.test('a start that fails names no secret', async t => {
