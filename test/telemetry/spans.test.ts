@@ -6,7 +6,7 @@ import { toolCall, toolResult, type Speech, type Turn } from '../../lib/agent.js
 import { failover } from '../../lib/agents/failover.js'
 import { openAIAgent } from '../../lib/agents/openai.js'
 import { tool, type ToolOptions } from '../../lib/agents/tool.js'
-import { ToolError } from '../../lib/errors.js'
+import { ToolError, TurnAbortedError } from '../../lib/errors.js'
 import { Telemetry, telemetryOf } from '../../lib/telemetry/telemetry.js'
 import { startScriptedModel, STALL, usageChunk } from '../../lib/testing/scripted-model.js'
 import { deferred } from '../helpers/app.js'
@@ -332,6 +332,39 @@ t.test('what people say stands in spans where the operator asked for that', asyn
     ], undefined],
     [[['input.messages', [text('user', 'And?')]], ['output.messages', [text('assistant', APOLOGY)]]], 'no ***'],
     [[['tool.name', 'find_***'], ['tool.call.id', 'tool_1'], ['tool.call.arguments', { name: '***' }], ['tool.call.result', '*** is out']], undefined]
+  ])
+})
+
+t.test('a tool call without a word is shown as such', async t => {
+  const { spans } = useTelemetry(t)
+  const { server, hear, line } = await openLine(t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) })
+  server.next(calling('book({})'), 'Done.')
+  await hear(1, 'Book')
+  line.hangUp(1000)
+  const [asked, told] = spans.filter(({ name }) => name.startsWith('chat')).map(({ attributes }) => attributes)
+  const called = { role: 'assistant', parts: [{ type: 'tool_call', id: 'call_book_0', name: 'book', arguments: '{}' }] }
+  t.match(JSON.parse(asked!['gen_ai.output.messages'] as string), [called])
+  t.match(JSON.parse(told!['gen_ai.input.messages'] as string), [{ role: 'user' }, called, { role: 'tool' }])
+})
+
+t.test('whatever an agent throws has a type, and a message where that is asked for', async t => {
+  const { spans } = useTelemetry(t)
+  const nameless = new (class extends Error {})('nameless')
+  const odd = Object.assign(new Error('odd'), { code: 'ECONNRESET' })
+  const trap = new Proxy(new Error('trap'), { get () { throw new Error('caught') } })
+  const thrown = [new RangeError('range'), 'a text', nameless, odd, trap, new TurnAbortedError('deadline')]
+  const line = openCall(t, 'retell', ({ id }) => {
+    if (id !== 0) throw thrown[Number(id) - 1]
+    return ''
+  }, { telemetry: new Telemetry(text => text) })
+  line.receive(retell.details())
+  for (const id of thrown.keys()) {
+    line.receive(retell.request(id + 1, 'Hi'))
+    await line.completed(id + 1)
+  }
+  line.hangUp(1000)
+  t.strictSame(spans.slice(2).map(({ attributes, status }) => [attributes['error.type'], status.message]), [
+    ['RangeError', 'range'], ['string', 'a text'], ['Error', 'nameless'], ['Error', 'odd'], ['Error', ''], ['deadline', 'The turn was aborted: deadline']
   ])
 })
 
