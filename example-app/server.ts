@@ -4,19 +4,24 @@
 import closeWithGrace from 'close-with-grace'
 import playground from 'fastify-voice-agent/playground'
 import { createApp } from './app.js'
+import { startTelemetry } from './telemetry.js'
 
 const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
 
+const telemetry = startTelemetry()
 const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
 
 // A page on / to call the agent from. It serves this machine alone.
 const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`
 app.register(playground, { retellPath: RETELL_PATH + inPath, millisPath: MILLIS_PATH + inPath })
 
+app.register(telemetry.metrics)
+
 // Live calls may go on for DRAIN_TIMEOUT_MS and a last answer; a second signal ends the process at once.
 closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 10_000 }, async ({ err }) => {
   if (err) app.log.error({ err }, 'closing after an error')
   await app.close()
+  await telemetry.stop().catch((err: unknown) => app.log.warn({ err }, 'traces were not exported'))
 })
 
 try {

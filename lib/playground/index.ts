@@ -11,6 +11,8 @@ import { provideWebsocket } from '../websocket.js'
 import { isFromHere, isOwnPage } from './admission.js'
 import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
 
+export { isFromHere } from './admission.js'
+
 /** Options of {@link playground}; `prefix` moves the page, as of any plugin. */
 export interface PlaygroundOptions extends Partial<Routes> {
   /** Path of Retell's route, with its secret where it has one. Default `/llm-websocket`. */

@@ -12,7 +12,7 @@ import { telemetryOf, type CallTelemetry } from './telemetry.js'
 const TOOL: Attributes = { 'gen_ai.operation.name': 'execute_tool', 'gen_ai.tool.type': 'function' }
 
 /** One run of a tool. It may go on when its turn is over. */
-export class ToolRun {
+class ToolRun {
   readonly #telemetry: CallTelemetry
   readonly #name: string
   readonly #operation: Operation

@@ -1,0 +1,53 @@
+/**
+ * OpenTelemetry's own SDK: traces, wherever `OTEL_*` says, and metrics on `/metrics`. The plugin finds it by itself. See
+ * docs/telemetry.md.
+ */
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
+import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
+import { NodeSDK } from '@opentelemetry/sdk-node'
+import createError from '@fastify/error'
+import type { FastifyInstance } from 'fastify'
+import { isFromHere } from 'fastify-voice-agent/playground'
+import fp from 'fastify-plugin'
+import { hasBearer } from './bearer.js'
+
+/** Neither from this machine, nor with METRICS_TOKEN. */
+const UnauthorizedError = createError<[]>('METRICS_ERR_UNAUTHORIZED', 'Unauthorized', 401)
+
+/** What {@link startTelemetry} started. */
+export interface Telemetry {
+  /** Serves `/metrics`. To be registered by the app. */
+  metrics (app: FastifyInstance): Promise<void>
+  /** Sends what is still to be sent. To be called when the app is closed. Rejects where nobody takes it. */
+  stop (): Promise<void>
+}
+
+/** Starts it, before the app is created. Traces are exported where a variable says to whom. */
+export function startTelemetry (): Telemetry {
+  const { OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SERVICE_NAME = 'voice-agent', METRICS_TOKEN } = process.env
+  const isTraced = Boolean(OTEL_TRACES_EXPORTER || OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
+  const prometheus = new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true })
+  const sdk = new NodeSDK({
+    serviceName: OTEL_SERVICE_NAME,
+    metricReaders: [prometheus],
+    logRecordProcessors: [],
+    // So that a model's server is told which trace its request belongs to.
+    instrumentations: isTraced ? [new UndiciInstrumentation()] : [],
+    // Without them the SDK would look for a collector on this machine.
+    ...(!isTraced && { spanProcessors: [] })
+  })
+  sdk.start()
+
+  async function metrics (app: FastifyInstance): Promise<void> {
+    app.get('/metrics', { logLevel: 'warn' }, async (request, reply) => {
+      if (!(METRICS_TOKEN ? hasBearer(request, METRICS_TOKEN) : isFromHere(request))) throw new UnauthorizedError()
+      reply.hijack()
+      prometheus.getMetricsRequestHandler(request.raw, reply.raw)
+    })
+  }
+
+  return {
+    metrics: fp(metrics, { name: 'metrics' }),
+    stop: () => sdk.shutdown()
+  }
+}

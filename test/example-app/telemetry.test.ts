@@ -1,0 +1,99 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
+import { context, metrics, propagation, trace } from '@opentelemetry/api'
+import t, { type Test } from 'tap'
+import { createApp } from '../../example-app/app.js'
+import { startTelemetry } from '../../example-app/telemetry.js'
+import { RetellCaller } from '../../lib/testing/index.js'
+import { setEnv } from '../helpers/env.js'
+import { noPrometheusClient, parseMetrics } from '../helpers/prometheus.js'
+
+/** The example app with its telemetry, in an environment of these variables. */
+async function setup (t: Test, variables: Record<string, string> = {}) {
+  setEnv(t)
+  for (const [name, value] of Object.entries(variables)) {
+    process.env[name] = value
+    t.teardown(() => { delete process.env[name] })
+  }
+  const telemetry = startTelemetry()
+  const app = createApp()
+  app.register(telemetry.metrics)
+  t.teardown(async () => {
+    await app.close()
+    for (const api of [trace, context, metrics, propagation]) api.disable()
+  })
+  await app.ready()
+  const scrape = (headers: Record<string, string> = {}, remoteAddress = '127.0.0.1') => app.inject({ url: '/metrics', headers: { host: 'localhost:3000', ...headers }, remoteAddress })
+  return { app, telemetry, scrape }
+}
+
+/** A collector of traces on the loopback. */
+async function startCollector (t: Test) {
+  const received: any[] = []
+  const server = createServer((request, response) => {
+    void json(request).then(body => { // eslint-disable-line no-void
+      received.push(body)
+      response.end('{}')
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.close() })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, received }
+}
+
+/** Has a call, which goes on. */
+async function haveCall (app: Awaited<ReturnType<typeof setup>>['app']): Promise<void> {
+  const call = await RetellCaller.dial(app)
+  await call.say('I need an appointment')
+  await call.say('Monday')
+}
+
+t.test('traces go where a variable says, the requests to the model within', async t => {
+  const { url, received } = await startCollector(t)
+  const { app, telemetry } = await setup(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_SERVICE_NAME: 'desk' })
+  await haveCall(app)
+  await app.close()
+  await telemetry.stop()
+  const resources = received.flatMap(({ resourceSpans }) => resourceSpans)
+  t.match(resources[0].resource.attributes.find(({ key }: { key: string }) => key === 'service.name'), { value: { stringValue: 'desk' } })
+  const spans: any[] = resources.flatMap(({ scopeSpans }: any) => scopeSpans.flatMap((scope: any) => scope.spans))
+  const parentOf = ({ parentSpanId }: any) => spans.find(({ spanId }) => spanId === parentSpanId)
+  const path = (span: any): string => span === undefined ? '' : `${path(parentOf(span))}/${span.name}`
+  t.strictSame(new Set(spans.map(path)), new Set([
+    '/call', '/call/invoke_agent', '/call/invoke_agent/chat gpt-4.1-mini', '/call/invoke_agent/chat gpt-4.1-mini/POST', '/call/invoke_agent/execute_tool find_slot'
+  ]))
+})
+
+t.test('metrics are read by Prometheus, and by nobody else', { skip: noPrometheusClient }, async t => {
+  const { app, telemetry, scrape } = await setup(t)
+  t.teardown(() => telemetry.stop())
+  await haveCall(app)
+  const { body, headers } = await scrape()
+  t.match(headers['content-type'], /^text\/plain/)
+  const families = parseMetrics(body)
+  const valueOf = (name: string, labels = {}) => families.flatMap(({ samples }) => samples)
+    .filter(sample => sample.name === name && Object.entries(labels).every(([label, value]) => sample.labels[label] === value))
+    .reduce((sum, { value }) => sum + value, 0)
+  t.match(families.find(({ name }) => name === 'voice_agent_turns'), { type: 'counter', help: 'Turns that are over, by how they ended.' })
+  t.equal(valueOf('voice_agent_turns_total', { voice_agent_turn_outcome: 'completed', voice_agent_provider: 'retell' }), 3)
+  t.equal(valueOf('voice_agent_active_calls', { voice_agent_provider: 'retell' }), 1)
+  t.equal(valueOf('voice_agent_turn_time_to_first_token_count'), 3)
+  t.equal(valueOf('voice_agent_turn_time_to_first_token_bucket', { le: '+Inf' }), 3)
+  t.equal(valueOf('gen_ai_execute_tool_duration_count', { gen_ai_tool_name: 'find_slot' }), 1)
+
+  for (const response of [await scrape({}, '198.51.100.1'), await scrape({ 'x-forwarded-for': '127.0.0.1' }), await scrape({ host: 'evil.example.com' })]) {
+    t.equal(response.statusCode, 401)
+    t.notMatch(response.body, /voice_agent/)
+  }
+})
+
+t.test('with METRICS_TOKEN metrics are for whoever knows it', async t => {
+  const { telemetry, scrape } = await setup(t, { METRICS_TOKEN: 'token-canary' })
+  t.teardown(() => telemetry.stop())
+  t.equal((await scrape({ authorization: 'Bearer token-canary' }, '198.51.100.1')).statusCode, 200)
+  t.equal((await scrape()).statusCode, 401)
+  t.equal((await scrape({ authorization: 'Bearer other' })).statusCode, 401)
+})
