@@ -24,7 +24,7 @@ export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forb
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
 
-/** A ceiling on calls is reached: of all, of those from one address, of those not started, or of new ones in a second. The log says which. */
+/** A ceiling on calls is reached: of all, of those from one address, of those not started, or of new ones in a second. Or the app is under pressure. The log says which. */
 export const LimitError = createError<[]>('VOICE_AGENT_ERR_LIMIT', 'The server takes no more calls at the moment', 503)
 
 /** The playground is asked for from another machine, or by another page. */

@@ -121,8 +121,10 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   reconnectGraceMs?: number
   /** How long live calls may go on once the app closes, in ms. `DRAIN_TIMEOUT_MS`, default 5,000: with a last answer of at most 3 s still less than the 10 s after which Docker kills. */
   drainTimeoutMs?: number
-  /** A route for load balancers: 200 while calls are taken, 503 once the app closes. `READINESS_PATH`, default none. */
+  /** A route for load balancers: 200 while new calls are taken, 503 while the app closes, is full or under pressure. `READINESS_PATH`, default none. */
   readinessPath?: string
+  /** A route for supervisors: 200 as long as the process answers. `LIVENESS_PATH`, default none. */
+  livenessPath?: string
   /** Prefix of all routes. */
   prefix?: string
   /** Fastify's own: the log level of the routes. */
@@ -136,6 +138,9 @@ const HOUR_MS = 3_600_000
 // `title` is the option that stands for the same thing, `description` what is accepted: the error says both.
 const Path = (option: string, path: string) => Type.String({
   title: option, description: `a path such as ${path}`, default: path, pattern: '^(/[A-Za-z0-9._~-]+)+$'
+})
+const OptionalPath = (option: string, path: string) => Type.String({
+  title: option, description: `a path such as ${path}`, default: '', pattern: '^(/[A-Za-z0-9._~-]+)*$'
 })
 const List = (option: string, list = '') => Type.String({
   title: option, description: 'addresses and CIDR ranges, separated by commas', default: list
@@ -190,9 +195,8 @@ export const envSchema = Type.Object({
   FILLER_DELAY_MS: Milliseconds('deadlines.fillerMs', 1_500, HOUR_MS),
   RECONNECT_GRACE_MS: Milliseconds('reconnectGraceMs', 30_000, HOUR_MS),
   DRAIN_TIMEOUT_MS: Milliseconds('drainTimeoutMs', 5_000, HOUR_MS),
-  READINESS_PATH: Type.String({
-    title: 'readinessPath', description: 'a path such as /ready', default: '', pattern: '^(/[A-Za-z0-9._~-]+)*$'
-  }),
+  READINESS_PATH: OptionalPath('readinessPath', '/ready'),
+  LIVENESS_PATH: OptionalPath('livenessPath', '/live'),
   OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: Text('telemetry.content'),
   OPENAI_API_KEY: Text('openai.apiKey'),
   OPENAI_BASE_URL: Text('openai.baseURL'),
@@ -267,6 +271,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   reconnectGraceMs: Type.Number(),
   drainTimeoutMs: Type.Number(),
   readinessPath: Type.String(),
+  livenessPath: Type.String(),
   prefix: Type.String(),
   logLevel: Type.String(),
   logSerializers: Type.Record(Type.String(), Type.Any())
@@ -326,6 +331,7 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     DRAIN_TIMEOUT_MS: options.drainTimeoutMs,
     READINESS_PATH: options.readinessPath,
     OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: options.telemetry?.content?.toString(),
+    LIVENESS_PATH: options.livenessPath,
     OPENAI_API_KEY: openai?.apiKey,
     OPENAI_BASE_URL: openai?.baseURL,
     OPENAI_MODEL: openai?.model,

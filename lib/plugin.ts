@@ -10,6 +10,7 @@ import { AdmittedCalls, type AdmitCallOptions } from './admission/admitted-calls
 import { Ceilings } from './admission/ceilings.js'
 import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
+import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { secretCheck } from './admission/secret.js'
 import { createTurnstile, entranceOf } from './admission/turnstile.js'
 import type { Agent, Provider } from './agent.js'
@@ -26,6 +27,7 @@ import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
 import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
+import { registerHealth } from './health.js'
 import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
@@ -121,19 +123,21 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       refusals: calls.refusals,
       isClosing
     }
+    const ceilings = new Ceilings(limits)
     const turnstile = {
-      ceilings: new Ceilings(limits),
+      ceilings,
+      calls,
       clientAddress: shared.clientAddress,
       refusals: calls.refusals,
       hasSecret: shared.knowsSecret !== undefined,
-      expects
+      expects,
+      isUnderPressure: () => isUnderPressure(scope)
     }
+    // A provider whose URL names no call may be dialling again.
+    const waitingFor = ({ provider, needsCallId }: Route): number => needsCallId ? 0 : calls.waiting[provider]
 
     const routes = routesOf(config, options)
-    const paths = [...routes.map(({ path }) => path), config.READINESS_PATH]
-    if (new Set(paths).size < paths.length) {
-      throw new ConfigError(`${nameOf('RETELL_PATH')}, ${nameOf('MILLIS_PATH')} and ${nameOf('READINESS_PATH')} must be three paths`)
-    }
+    assertDistinct([...routes.map(({ path }) => path), config.READINESS_PATH, config.LIVENESS_PATH])
     for (const route of routes) {
       const guard: GuardSettings = { ...shared, ...route, allowlist: parseAllowlist(entriesOf(route.allowlist), route.allowlistName) }
       if (!admitsSomebody(guard)) {
@@ -144,12 +148,12 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
           method: 'GET',
           url,
           websocket: true,
+          config: JUDGES_PRESSURE,
           onRequest: [createGuard(guard), createTurnstile({
             ...turnstile,
             needsCallId: route.needsCallId,
             goesOn: callId => calls.find(route.provider, callId) !== undefined,
-            // A provider whose URL names no call may be dialling again.
-            others: () => calls.size - (route.needsCallId ? 0 : calls.waiting[route.provider])
+            waiting: () => waitingFor(route)
           })],
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
           handler: (socket, request) => take(socket, request, route)
@@ -157,13 +161,11 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       }
     }
 
-    if (config.READINESS_PATH !== '') {
-      scope.get(config.READINESS_PATH, { logLevel: 'warn' }, async (_request, reply) => {
-        reply.code(closing.isClosing ? 503 : 200)
-        return { status: closing.isClosing ? 'closing' : 'ready' }
-      })
-    }
-
+    registerHealth(scope, config, {
+      isClosing,
+      // As long as one route takes a new call, be it for one that may be going on, it is not.
+      isFull: () => ceilings.isFull(calls.size - Math.max(0, ...routes.map(waitingFor)))
+    })
     await registerWebhooks(scope, config, options, { ...shared, hooks })
 
     function take (socket: WebSocket, request: FastifyRequest, route: Route): void {
@@ -226,6 +228,14 @@ async function readEnv (scope: FastifyInstance, options: VoiceAgentOptions): Pro
     throw toConfigError(error as Error)
   }
   return scope.getDecorator<Env>('voiceAgentEnv')
+}
+
+// Of routes that are not there the path is empty.
+function assertDistinct (paths: readonly string[]): void {
+  const taken = paths.filter(path => path !== '')
+  if (new Set(taken).size === taken.length) return
+  const names = [nameOf('RETELL_PATH'), nameOf('MILLIS_PATH'), nameOf('READINESS_PATH')]
+  throw new ConfigError(`${names.join(', ')} and ${nameOf('LIVENESS_PATH')} must all differ`)
 }
 
 // Those that serve. One that a scope inherits is that of another line.

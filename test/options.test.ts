@@ -416,6 +416,13 @@ const SETTINGS: Setting[] = [
     observe: (_t, app) => ['', '/ready', '/health/ready'].filter(url => app.hasRoute({ method: 'GET', url }))
   },
   {
+    variable: 'LIVENESS_PATH',
+    inEnv: '/live',
+    option: { livenessPath: '/health/live' },
+    expected: [[], ['/live'], ['/health/live']],
+    observe: (_t, app) => ['', '/live', '/health/live'].filter(url => app.hasRoute({ method: 'GET', url }))
+  },
+  {
     variable: 'OPENAI_API_KEY',
     with: withModel,
     inEnv: 'sk-env',
@@ -556,6 +563,10 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['TRUSTED_PROXIES', '*', trustedProxies => ({ trustedProxies }), /"\*" .* CIDR ranges/],
   ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /"0.0.0.0\/0" .* CIDR ranges/],
   ['TRUSTED_PROXIES', 'loopback', trustedProxies => ({ trustedProxies: [trustedProxies] }), /"loopback" .* CIDR ranges/],
+  ['READINESS_PATH', 'ready', readinessPath => ({ readinessPath }), /a path such as \/ready/],
+  ['READINESS_PATH', '/ready?', readinessPath => ({ readinessPath }), /a path such as \/ready/],
+  ['LIVENESS_PATH', '/', livenessPath => ({ livenessPath }), /a path such as \/live/],
+  ['LIVENESS_PATH', '/:live', livenessPath => ({ livenessPath }), /a path such as \/live/],
   ['OPENAI_BASE_URL', 'localhost:11434/v1', baseURL => ({ openai: { baseURL } }), /an http or https URL/]
 ]
 
@@ -621,6 +632,8 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ onWebhook: 'log' }, 'option onWebhook: Expected function'],
     [{ onInboundCall: {} }, 'option onInboundCall: Expected function'],
     [{ onPrefetch: true }, 'option onPrefetch: Expected function'],
+    [{ readinessPath: true }, 'READINESS_PATH (option readinessPath) must be a path such as /ready'],
+    [{ livenessPath: true }, 'LIVENESS_PATH (option livenessPath) must be a path such as /live'],
     [{ prefix: 5 }, 'option prefix: Expected string']
   ]
   for (const [options, message] of cases) {

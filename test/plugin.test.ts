@@ -729,10 +729,10 @@ t.test('logLevel and logSerializers are those of the routes', async t => {
 })
 
 t.test('one path for two routes is refused', async t => {
-  for (const options of [{ millis: { path: '/llm-websocket' } }, { readinessPath: '/millis' }]) {
+  for (const options of [{ millis: { path: '/llm-websocket' } }, { readinessPath: '/millis' }, { livenessPath: '/llm-websocket' }, { livenessPath: '/up', readinessPath: '/up' }]) {
     const { app } = createApp(t)
     app.register(voiceAgentPlugin, options)
-    await t.rejects(async () => { await app.ready() }, { code: 'VOICE_AGENT_ERR_CONFIG', message: /RETELL_PATH .* MILLIS_PATH .* READINESS_PATH .* must be three paths/ })
+    await t.rejects(async () => { await app.ready() }, { code: 'VOICE_AGENT_ERR_CONFIG', message: /RETELL_PATH .* MILLIS_PATH .* READINESS_PATH .* LIVENESS_PATH .* must all differ/ })
   }
 })
 

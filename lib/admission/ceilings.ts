@@ -64,12 +64,19 @@ export class Ceilings {
    * @param calls how many there are besides
    */
   judge (address: string, calls: number): Ceiling | undefined {
-    const { maxCalls, maxCallsPerAddress, maxUnstartedCalls } = this.#settings
-    if (calls + this.pending >= maxCalls) return 'maxCalls'
-    if ((this.#byAddress.get(bareAddress(address)) ?? 0) >= maxCallsPerAddress) return 'maxCallsPerAddress'
-    if (this.unstarted >= maxUnstartedCalls) return 'maxUnstartedCalls'
+    if (this.#areTooMany(calls)) return 'maxCalls'
+    if ((this.#byAddress.get(bareAddress(address)) ?? 0) >= this.#settings.maxCallsPerAddress) return 'maxCallsPerAddress'
+    if (this.#areTooManyUnstarted()) return 'maxUnstartedCalls'
     // What others refuse is cheap, and must not use up what calls have.
     return this.#isAllowed() ? undefined : 'maxUpgradesPerSecond'
+  }
+
+  /**
+   * Is another call kept out from wherever it comes? May be asked as often as one likes.
+   * @param calls how many there are besides
+   */
+  isFull (calls: number): boolean {
+    return this.#areTooMany(calls) || this.#areTooManyUnstarted()
   }
 
   sit (address: string): Seat {
@@ -83,6 +90,14 @@ export class Ceilings {
     const others = this.#byAddress.get(address)! - 1
     if (others > 0) this.#byAddress.set(address, others)
     else this.#byAddress.delete(address)
+  }
+
+  #areTooMany (calls: number): boolean {
+    return calls + this.pending >= this.#settings.maxCalls
+  }
+
+  #areTooManyUnstarted (): boolean {
+    return this.unstarted >= this.#settings.maxUnstartedCalls
   }
 
   #isAllowed (): boolean {

@@ -59,7 +59,7 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
 }
 
 /** The refusal of somebody who may well be let in a moment later. */
-export function comeAgain (reply: FastifyReply, refusal: Error): Error {
+export function comeAgain<Refusal> (reply: FastifyReply, refusal: Refusal): Refusal {
   reply.header('retry-after', RETRY_AFTER_S)
   return refusal
 }

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { CallIdError, ForbiddenError, LimitError } from '../errors.js'
-import type { Refusal } from '../telemetry/refusals.js'
+import type { Ceiling, Refusal } from '../telemetry/refusals.js'
 import { upgradingSocket } from '../websocket.js'
 import type { Ceilings, Seat } from './ceilings.js'
 import type { AddressedRequest } from './client-address.js'
@@ -22,8 +22,11 @@ export interface TurnstileSettings {
   expects (callId: string): boolean
   /** Is it a call that goes on here, whose provider dials again? */
   goesOn (callId: string): boolean
-  /** How many calls there are, without those that a socket of this route may belong to. */
-  others (): number
+  /** All that there are. */
+  readonly calls: { readonly size: number }
+  /** Of these, how many wait for their provider without a socket's URL saying which of them it belongs to, if to any. */
+  waiting (): number
+  isUnderPressure (): boolean
   /** Counts each refusal. */
   readonly refusals: Record<Refusal, number>
 }
@@ -33,7 +36,8 @@ export interface TurnstileSettings {
  *
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
-export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, others, refusals }: TurnstileSettings): onRequestHookHandler {
+export function createTurnstile (settings: TurnstileSettings): onRequestHookHandler {
+  const { needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refusals } = settings
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
@@ -51,10 +55,11 @@ export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddre
       return new ForbiddenError()
     }
     // A call that goes on takes the place of its own older socket.
-    const ceiling = isAgain ? undefined : ceilings.judge(address ?? '', others())
-    if (ceiling !== undefined) {
-      refusals[ceiling]++
-      request.log.warn({ address, limit: ceiling }, 'refused: too many calls')
+    const obstacle = isAgain ? undefined : findObstacle(address ?? '')
+    if (obstacle !== undefined) {
+      refusals[obstacle]++
+      if (obstacle === 'pressure') request.log.warn({ address }, 'refused: the app is under pressure')
+      else request.log.warn({ address, limit: obstacle }, 'refused: too many calls')
       return comeAgain(reply, new LimitError())
     }
     const seat = ceilings.sit(address ?? '')
@@ -62,6 +67,13 @@ export function createTurnstile ({ needsCallId, hasSecret, ceilings, clientAddre
     if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
     upgradingSocket(request.raw).once('close', () => seat.leave())
     return undefined
+  }
+
+  function findObstacle (address: string): Ceiling | 'pressure' | undefined {
+    const mayGoOn = waiting()
+    // Pressure comes first, as what it refuses must not use up what the ceilings allow.
+    if (mayGoOn === 0 && isUnderPressure()) return 'pressure'
+    return ceilings.judge(address, calls.size - mayGoOn)
   }
 }
 

@@ -28,5 +28,5 @@ export const REFUSALS: Readonly<Record<number, string>> = {
   401: 'it wants credentials, which neither Retell nor Millis has',
   403: 'the address that the call came from is not on its allowlist, or the URL does not hold its secret; with this plugin set RETELL_ALLOWLIST or MILLIS_ALLOWLIST, or put VOICE_AGENT_SECRET into the path',
   404: 'nothing is at this path',
-  503: 'it is closing, or full'
+  503: 'it is closing, full or under pressure'
 }

@@ -198,6 +198,7 @@ t.test('seats are counted by address and state, and none is left behind', async 
       const ofAddress = seats.filter(({ seat }) => seat.address === bareAddress(address)).length
       const unstarted = seats.filter(({ state }) => state < 2).length
       const expected = seats.length >= 4 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : unstarted >= 3 ? 'maxUnstartedCalls' : undefined
+      if (ceilings.isFull(calls) !== (seats.length >= 4 || unstarted >= 3)) return false
       if (ceilings.judge(address, calls) !== expected) return false
       if (expected === undefined) {
         const seat = ceilings.sit(address)

@@ -1,0 +1,45 @@
+/**
+ * Routes for who watches the process: is it alive, and is it to be given new calls?
+ */
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { comeAgain } from './admission/guard.js'
+import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
+import { ConfigError } from './errors.js'
+import { nameOf, type Env } from './options.js'
+
+/** What readiness goes by. */
+export interface HealthSettings {
+  isClosing (): boolean
+  /** Is there no place for another call, whoever's it is? */
+  isFull (): boolean
+}
+
+/**
+ * Registers the routes that have a path.
+ * @throws VOICE_AGENT_ERR_CONFIG when another route has the path of one
+ */
+export function registerHealth (scope: FastifyInstance, config: Env, { isClosing, isFull }: HealthSettings): void {
+  // A process that fails this is killed, and its calls with it: neither closing nor having much to do is a reason.
+  add('LIVENESS_PATH', () => ({ status: 'alive' }))
+  add('READINESS_PATH', reply => {
+    const obstacle = findObstacle()
+    return obstacle === undefined ? { status: 'ready' } : comeAgain(reply.code(503), { status: obstacle })
+  })
+
+  // In the order in which a new call is judged.
+  function findObstacle (): string | undefined {
+    if (isClosing()) return 'closing'
+    if (isUnderPressure(scope)) return 'under-pressure'
+    return isFull() ? 'full' : undefined
+  }
+
+  function add (path: 'LIVENESS_PATH' | 'READINESS_PATH', answer: (reply: FastifyReply) => object): void {
+    const url = config[path]
+    if (url === '') return
+    if (scope.hasRoute({ method: 'GET', url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
+    scope.get(url, { logLevel: 'warn', config: JUDGES_PRESSURE }, async (_request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return answer(reply)
+    })
+  }
+}
