@@ -1,0 +1,73 @@
+/**
+ * docs/health.md is true: its example runs and heeds what it checks, its variables are those that there are, its times add up.
+ */
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+import { parse } from 'yaml'
+import { envSchema } from '../lib/index.js'
+import { dialUrl, retell } from './helpers/caller.js'
+import { compile } from './helpers/compile.js'
+import { runNode } from './helpers/process.js'
+
+const text = readFileSync('docs/health.md', 'utf8')
+const [, name = '', code = ''] = /`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/ms.exec(text) ?? []
+
+// Inside the package, so that it is imported by its own name.
+const folder = '.tap/docs'
+mkdirSync(folder, { recursive: true })
+const file = join(folder, name)
+// Its diary is asked all the time, and a busy machine is no reason.
+writeFileSync(file, code.replace('port: 3000', 'port: 0').replace('healthCheckInterval: 5_000', 'healthCheckInterval: 1').replace('maxEventLoopDelay: 250', 'maxEventLoopDelay: 60_000'))
+
+t.test('the example compiles in a strict app', async t => {
+  const program = compile([file], { noUncheckedIndexedAccess: true, skipLibCheck: true })
+  t.strictSame(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [])
+})
+
+t.test('the example takes no new calls while its diary is down, and goes on with those it has', async t => {
+  let isUp = true
+  const diary = createServer((_request, response) => { response.writeHead(isUp ? 200 : 500).end() }).listen(0, '127.0.0.1')
+  await once(diary, 'listening')
+  t.teardown(() => {
+    diary.close()
+    diary.closeAllConnections()
+  })
+  const program = runNode(t, ['--import', 'tsx', file], { DIARY_URL: `http://127.0.0.1:${(diary.address() as AddressInfo).port}`, RETELL_ALLOWLIST: '127.0.0.1' })
+  const [, url] = await program.says(/listening at (http:\/\/127\.0\.0\.1:\d+)/)
+  const probe = async (path: string): Promise<string> => (await (await fetch(url + path)).json() as { status: string }).status
+
+  t.strictSame([await probe('/ready'), await probe('/live')], ['ready', 'alive'])
+  const caller = await dialUrl(t, `${url}/llm-websocket/call_1`)
+  caller.send(retell.details())
+  await caller.response(0)
+  isUp = false
+  while (await probe('/ready') !== 'under-pressure');
+  t.equal(await probe('/live'), 'alive')
+  await t.rejects(dialUrl(t, `${url}/llm-websocket/call_2`), { message: /503/ })
+  caller.send(retell.request(1, 'Still there?'))
+  await caller.response(1)
+  isUp = true
+  while (await probe('/ready') !== 'ready');
+  await dialUrl(t, `${url}/llm-websocket/call_2`)
+})
+
+t.test('its variables and options are those that there are', async t => {
+  const rows = Array.from(text.matchAll(/^\| `([A-Z_]+)` \| `([\w.]+)` \| none \|/gm), ([, variable, option]) => [variable, option])
+  t.strictSame(rows.sort(), Object.entries(envSchema.properties).filter(([variable]) => /NESS_PATH/.test(variable)).map(([variable, { title }]) => [variable, title]).sort())
+})
+
+t.test('the grace period it gives is long enough, and its probes ask the routes it sets', async t => {
+  const [, yaml = ''] = /^```yaml\n(.*?)^```$/ms.exec(text) ?? []
+  const { spec: { terminationGracePeriodSeconds, containers: [container] } } = parse(yaml)
+  const env = Object.fromEntries(container.env.map(({ name, value }: { name: string, value: string }) => [name, value]))
+  const [, before] = container.lifecycle.preStop.exec.command
+  t.ok(terminationGracePeriodSeconds > Number(before) + env['DRAIN_TIMEOUT_MS'] / 1_000 + 9)
+  t.equal(container.livenessProbe.httpGet.path, env['LIVENESS_PATH'])
+  t.equal(container.readinessProbe.httpGet.path, env['READINESS_PATH'])
+  t.strictSame(Object.keys(env).filter(name => !(name in envSchema.properties)), [])
+})
