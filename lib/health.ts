@@ -1,7 +1,7 @@
 /**
  * Routes for who watches the process: is it alive, and is it to be given new calls?
  */
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { comeAgain } from './admission/guard.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { ConfigError } from './errors.js'
@@ -37,9 +37,16 @@ export function registerHealth (scope: FastifyInstance, config: Env, { isClosing
     const url = config[path]
     if (url === '') return
     if (scope.hasRoute({ method: 'GET', url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
-    scope.get(url, { logLevel: 'warn', config: JUDGES_PRESSURE }, async (_request, reply) => {
-      reply.header('cache-control', 'no-store')
-      return answer(reply)
-    })
+    scope.get(url, { logLevel: 'warn', config: JUDGES_PRESSURE, onRequest: answerUpgrade }, say)
+
+    // Otherwise @fastify/websocket would open a socket for anybody, say so in the log, and close it.
+    function answerUpgrade (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+      if (request.ws) say(request, reply)
+      else done()
+    }
+
+    function say (_request: FastifyRequest, reply: FastifyReply): void {
+      reply.header('cache-control', 'no-store').send(answer(reply))
+    }
   }
 }

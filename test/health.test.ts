@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import underPressure from '@fastify/under-pressure'
+import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -10,7 +11,7 @@ import { AT_ONCE, createApp, deferred } from './helpers/app.js'
 import { tick } from './helpers/call.js'
 import { dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
-import { upgrade } from './helpers/upgrade.js'
+import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 import { BEARER, KEY, signed } from './helpers/webhooks.js'
 
 const PATHS = { readinessPath: '/ready', livenessPath: '/live' }
@@ -33,6 +34,7 @@ async function start (t: Test, options: VoiceAgentOptions = {}, { first, then, s
     retell: `${url}/llm-websocket`,
     millis: `${url}/millis`,
     probe: (path = '/ready', method = 'GET') => probe(url + path, method),
+    logs,
     complaints: () => logs.filter(({ level }) => level === 40)
   }
 }
@@ -88,6 +90,20 @@ t.test('HEAD is answered as GET is, unless the app has no HEAD routes', async t 
 t.test('a prefix is theirs, too', async t => {
   const { probe } = await start(t, { prefix: '/sales' })
   t.strictSame([await probe('/sales/ready'), await probe('/sales/live'), (await probe('/ready')).code], [ready, alive, 404])
+})
+
+t.test('who asks for an upgrade is answered as anybody, without one, and hung up on', async t => {
+  for (const first of [undefined, (app: FastifyInstance) => app.register(websocket)]) {
+    const { app, url, logs } = await start(t, {}, first && { first })
+    for (const [path, status] of [['/ready', 'ready'], ['/live', 'alive']] as const) {
+      const { status: line, socket } = await upgradeAndStay(t, url + path)
+      t.equal(line, 'HTTP/1.1 200 OK')
+      await once(socket, 'close')
+      t.strictSame(await upgrade(t, url + path), { status: 200, body: JSON.stringify({ status }) })
+    }
+    t.strictSame(logs.filter(({ msg }) => /closed incoming/.test(msg)), [])
+    await app.close()
+  }
 })
 
 t.test('what an app is free to serve under these paths, it serves', async t => {

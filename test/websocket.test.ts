@@ -15,6 +15,7 @@ import { AT_ONCE, createApp } from './helpers/app.js'
 import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
+import { SECRET } from './helpers/webhooks.js'
 
 const OPEN = { ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' } } satisfies VoiceAgentOptions
 const MIB = 1024 * 1024
@@ -307,11 +308,11 @@ t.test('an app may listen for the errors of sockets, too', async t => {
 
 t.test('who was told that there is nothing for it, and does not hang up, does not hold up the app', async t => {
   const { app } = createApp(t)
-  await app.register(voiceAgentPlugin, { ...OPEN, readinessPath: '/ready' })
+  await app.register(voiceAgentPlugin, { ...OPEN, millis: { allowlist: '*', webhookSecret: SECRET } })
   const { port, hostname } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())
-  socket.write('GET /ready HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+  socket.write(`GET /webhooks/millis HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SECRET}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`)
   await once(socket, 'data')
   const closed = once(socket, 'close')
   await app.close()
