@@ -33,6 +33,7 @@ import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
 import { RetellProtocol, retellBegin } from './protocols/retell/protocol.js'
+import type { Refusal } from './telemetry/refusals.js'
 import { Telemetry } from './telemetry/telemetry.js'
 import { registerWebhooks } from './webhooks/index.js'
 import { provideWebsocket, releaseUpgrade } from './websocket.js'
@@ -89,13 +90,14 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const expects = (callId: string): boolean => !config.ADMITTED_CALLS_ONLY || admitted.has(callId)
     const telemetry = new Telemetry(shownInSpans(config, options.redact))
     scope.addHook('onReady', async function openTelemetry () { telemetry.ready() })
+    const refused = (reason: Refusal): void => {
+      calls.refusals[reason]++
+      telemetry.refused(reason)
+    }
     const host: CallHost = {
       calls,
       telemetry,
-      refused (reason) {
-        calls.refusals[reason]++
-        telemetry.refused(reason)
-      },
+      refused,
       hooks,
       leadingAssistant: options.messages?.leadingAssistant ?? false,
       afterTool: options.messages?.afterTool ?? '',
@@ -120,7 +122,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
-      refusals: calls.refusals,
+      refused,
       isClosing
     }
     const ceilings = new Ceilings(limits)
@@ -128,7 +130,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       ceilings,
       calls,
       clientAddress: shared.clientAddress,
-      refusals: calls.refusals,
+      refused,
       hasSecret: shared.knowsSecret !== undefined,
       expects,
       isUnderPressure: () => isUnderPressure(scope)

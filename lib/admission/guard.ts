@@ -20,7 +20,7 @@ export interface GuardSettings {
   clientAddress (request: AddressedRequest): string | undefined
   isClosing (): boolean
   /** Counts each refusal. */
-  readonly refusals: Record<Refusal, number>
+  refused (reason: Refusal): void
 }
 
 /** Does it let anybody in? Without an allowlist and without a secret nobody is admitted. */
@@ -34,23 +34,23 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
  * The hook refuses with VOICE_AGENT_ERR_CLOSING or VOICE_AGENT_ERR_FORBIDDEN.
  */
 export function createGuard (settings: GuardSettings): onRequestHookHandler {
-  const { allowlist, allowlistName, knowsSecret, clientAddress, isClosing, refusals } = settings
+  const { allowlist, allowlistName, knowsSecret, clientAddress, isClosing, refused } = settings
   // Not async: it would cost a new call a turn of promises.
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
     if (isClosing()) {
-      refusals.closing++
+      refused('closing')
       return comeAgain(reply, new ClosingError())
     }
     const address = clientAddress(request.raw)
     if (!admitsSomebody(settings) || !(allowlist.empty || allowlist.admits(address))) {
-      refusals.address++
+      refused('address')
       request.log.warn({ address, admittedBy: allowlistName }, 'refused: address is not on the allowlist')
       return new ForbiddenError()
     }
     if (knowsSecret !== undefined && !knowsSecret(readDialledUrl(request, true).secret)) {
-      refusals.secret++
+      refused('secret')
       request.log.warn({ address, admittedBy: 'VOICE_AGENT_SECRET (option secret)' }, 'refused: the URL does not hold the secret')
       return new ForbiddenError()
     }

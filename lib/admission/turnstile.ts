@@ -28,7 +28,7 @@ export interface TurnstileSettings {
   waiting (): number
   isUnderPressure (): boolean
   /** Counts each refusal. */
-  readonly refusals: Record<Refusal, number>
+  refused (reason: Refusal): void
 }
 
 /**
@@ -37,27 +37,27 @@ export interface TurnstileSettings {
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
 export function createTurnstile (settings: TurnstileSettings): onRequestHookHandler {
-  const { needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refusals } = settings
+  const { needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refused } = settings
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
     const { callId, placeholder } = needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
     if (needsCallId && callId === undefined) {
-      refusals.url++
+      refused('url')
       return new CallIdError()
     }
     if (!request.ws) return undefined
     const address = clientAddress(request.raw)
     const isAgain = callId !== undefined && goesOn(callId)
     if (callId !== undefined && !isAgain && !expects(callId)) {
-      refusals.call++
+      refused('call')
       request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
       return new ForbiddenError()
     }
     // A call that goes on takes the place of its own older socket.
     const obstacle = isAgain ? undefined : findObstacle(address ?? '')
     if (obstacle !== undefined) {
-      refusals[obstacle]++
+      refused(obstacle)
       if (obstacle === 'pressure') request.log.warn({ address }, 'refused: the app is under pressure')
       else request.log.warn({ address, limit: obstacle }, 'refused: too many calls')
       return comeAgain(reply, new LimitError())

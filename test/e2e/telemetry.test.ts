@@ -7,8 +7,8 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { type VoiceAgentOptions } from '../../lib/index.js'
 import { startScriptedModel } from '../../lib/testing/scripted-model.js'
-import { AT_ONCE, createApp, deferred } from '../helpers/app.js'
-import { dialUrl, retell } from '../helpers/caller.js'
+import { AT_ONCE, build, createApp, deferred } from '../helpers/app.js'
+import { dial, dialRetell, dialUrl, retell } from '../helpers/caller.js'
 import { setEnv } from '../helpers/env.js'
 import { useTelemetry } from '../helpers/telemetry.js'
 
@@ -78,4 +78,17 @@ t.test('content is shown where it is asked for, and passes through redact', asyn
       t.equal(await shownBy(t, options), expected)
     })
   }
+})
+
+t.test('metrics are there before the first call, and tell who was refused', async t => {
+  const { metrics } = useTelemetry(t)
+  const { app } = await build(t, () => 'Hello.', { millis: { allowlist: '192.0.2.1' }, limits: { maxTurnsPerCall: 1 }, admittedCallsOnly: true })
+  t.strictSame((await metrics())['voice_agent.active_calls'], [[{ 'voice_agent.provider': 'retell' }, 0], [{ 'voice_agent.provider': 'millis' }, 0]])
+  await t.rejects(dial(t, app, '/millis'))
+  await t.rejects(dial(t, app, '/llm-websocket/call_2'))
+  app.admitCall('call_1')
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details(), retell.request(1, 'Hi'), retell.request(2, 'Hi'))
+  await caller.response(2)
+  t.strictSame((await metrics())['voice_agent.refusals'], [[{ 'voice_agent.refusal': 'address' }, 1], [{ 'voice_agent.refusal': 'call' }, 1], [{ 'voice_agent.refusal': 'maxTurnsPerCall' }, 1]])
 })
