@@ -197,7 +197,8 @@ export const envSchema = Type.Object({
   DRAIN_TIMEOUT_MS: Milliseconds('drainTimeoutMs', 5_000, HOUR_MS),
   READINESS_PATH: OptionalPath('readinessPath', '/ready'),
   LIVENESS_PATH: OptionalPath('livenessPath', '/live'),
-  OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: Text('telemetry.content'),
+  // What others who read it understand, besides true and false, is not refused.
+  OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: Type.String({ title: 'telemetry.content', description: 'true or false', default: '' }),
   OPENAI_API_KEY: Text('openai.apiKey'),
   OPENAI_BASE_URL: Text('openai.baseURL'),
   OPENAI_MODEL: OptionalText('openai.model'),

@@ -12,6 +12,7 @@ import { ceilingsOf, toConfigError, type Env } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell, type Caller } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
+import { useTelemetry } from './helpers/telemetry.js'
 import { signed } from './helpers/webhooks.js'
 import { startScriptedModel, type ModelRequest } from '../lib/testing/scripted-model.js'
 
@@ -479,6 +480,19 @@ const SETTINGS: Setting[] = [
     observe: asked(({ body }) => body.messages.find(({ role }) => role === 'system')?.content)
   },
   {
+    variable: 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT',
+    with: withModel,
+    inEnv: 'true',
+    option: { telemetry: { content: false } },
+    expected: [undefined, 'Hi', undefined],
+    async observe (t, app) {
+      const { spans } = useTelemetry(t)
+      await asked(() => {})(t, app)
+      const shown = spans.find(({ name }) => name.startsWith('chat'))!.attributes['gen_ai.input.messages'] as string | undefined
+      return shown && JSON.parse(shown)[0].parts[0].content
+    }
+  },
+  {
     variable: 'AGENT_GREETING',
     with: withModel,
     inEnv: 'Bakery, hello!',
@@ -618,6 +632,8 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ limits: { maxCalls: '5' } }, 'MAX_CALLS (option limits.maxCalls) must be a whole number, 0 = no ceiling'],
     [{ limits: { goodbye: 5 } }, 'option limits.goodbye must be a string or a function'],
     [{ admittedCallsOnly: 'yes' }, 'ADMITTED_CALLS_ONLY (option admittedCallsOnly) must be true or false'],
+    [{ telemetry: { content: 'yes' } }, 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT (option telemetry.content) must be true or false'],
+    [{ telemetry: { contents: true } }, 'option telemetry.contents: Unexpected property'],
     [{ trustedProxies: true }, 'TRUSTED_PROXIES (option trustedProxies) must be addresses and CIDR ranges, separated by commas'],
     [{ openai: 'sk-secret' }, 'option openai: Expected object'],
     [{ openai: { key: 'sk-secret' } }, 'option openai.key: Unexpected property'],

@@ -1,4 +1,4 @@
-import { context, metrics, SpanKind, SpanStatusCode, trace, type Attributes } from '@opentelemetry/api'
+import { context, metrics, propagation, SpanKind, SpanStatusCode, trace, type Attributes } from '@opentelemetry/api'
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader, type DataPoint, type Histogram } from '@opentelemetry/sdk-metrics'
 import { NodeTracerProvider, type ReadableSpan, type Sampler } from '@opentelemetry/sdk-trace-node'
 import type { Test } from 'tap'
@@ -16,7 +16,7 @@ export interface SpanTree {
 // Times and ports; and how a model's words came in, which the network decides.
 const VARIES = /\.time_to_|^server\.port$|\.turn\.(tokens|frames)$/
 
-/** OpenTelemetry's SDK, from now until the test ends. */
+/** OpenTelemetry's SDK, in place of an earlier one, until the test ends. */
 export function useTelemetry (t: Test, { sampler }: { sampler?: Sampler } = {}) {
   // In the order in which they began.
   const started: ReadableSpan[] = []
@@ -25,13 +25,14 @@ export function useTelemetry (t: Test, { sampler }: { sampler?: Sampler } = {}) 
     spanProcessors: [{ onStart: span => { started.push(span) }, onEnd () {}, forceFlush: done, shutdown: done }],
     ...(sampler && { sampler })
   })
+  for (const api of [trace, context, propagation, metrics]) api.disable()
   tracing.register()
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 2 ** 30 })
   const metering = new MeterProvider({ readers: [reader] })
   metrics.setGlobalMeterProvider(metering)
   t.teardown(async () => {
-    for (const api of [trace, context, metrics]) api.disable()
+    for (const api of [trace, context, propagation, metrics]) api.disable()
     await tracing.shutdown()
     await metering.shutdown()
   })
