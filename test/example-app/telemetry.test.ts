@@ -1,12 +1,9 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { json } from 'node:stream/consumers'
 import { context, metrics, propagation, trace } from '@opentelemetry/api'
 import t, { type Test } from 'tap'
 import { createApp } from '../../example-app/app.js'
 import { startTelemetry } from '../../example-app/telemetry.js'
 import { RetellCaller } from '../../lib/testing/index.js'
+import { startCollector, type WireSpan } from '../helpers/collector.js'
 import { setEnv } from '../helpers/env.js'
 import { noPrometheusClient, parseMetrics } from '../helpers/prometheus.js'
 
@@ -29,21 +26,6 @@ async function setup (t: Test, variables: Record<string, string> = {}) {
   return { app, telemetry, scrape }
 }
 
-/** A collector of traces on the loopback. */
-async function startCollector (t: Test) {
-  const received: any[] = []
-  const server = createServer((request, response) => {
-    void json(request).then(body => { // eslint-disable-line no-void
-      received.push(body)
-      response.end('{}')
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => { server.close() })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, received }
-}
-
 /** Has a call, which goes on. */
 async function haveCall (app: Awaited<ReturnType<typeof setup>>['app']): Promise<void> {
   const call = await RetellCaller.dial(app)
@@ -52,17 +34,17 @@ async function haveCall (app: Awaited<ReturnType<typeof setup>>['app']): Promise
 }
 
 t.test('traces go where a variable says, the requests to the model within', async t => {
-  const { url, received } = await startCollector(t)
+  const { url, spans, resource } = await startCollector(t)
   const { app, telemetry } = await setup(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_SERVICE_NAME: 'desk' })
   await haveCall(app)
   await app.close()
   await telemetry.stop()
-  const resources = received.flatMap(({ resourceSpans }) => resourceSpans)
-  t.match(resources[0].resource.attributes.find(({ key }: { key: string }) => key === 'service.name'), { value: { stringValue: 'desk' } })
-  const spans: any[] = resources.flatMap(({ scopeSpans }: any) => scopeSpans.flatMap((scope: any) => scope.spans))
-  const parentOf = ({ parentSpanId }: any) => spans.find(({ spanId }) => spanId === parentSpanId)
-  const path = (span: any): string => span === undefined ? '' : `${path(parentOf(span))}/${span.name}`
-  t.strictSame(new Set(spans.map(path)), new Set([
+  t.equal(resource()['service.name'], 'desk')
+  const path = ({ name, parentSpanId }: WireSpan): string => {
+    const parent = spans().find(({ spanId }) => spanId === parentSpanId)
+    return `${parent === undefined ? '' : path(parent)}/${name}`
+  }
+  t.strictSame(new Set(spans().map(path)), new Set([
     '/call', '/call/invoke_agent', '/call/invoke_agent/chat gpt-4.1-mini', '/call/invoke_agent/chat gpt-4.1-mini/POST', '/call/invoke_agent/execute_tool find_slot'
   ]))
 })
