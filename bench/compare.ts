@@ -56,7 +56,7 @@ export async function compare (options: Options, progress: (text: string) => voi
     const profiles: string[] = []
     for (const scenario of options.scenarios) {
       const runs = await runAll(scenario, options, model, progress)
-      rows.push(...rowsOf(scenario, options.subject, runs.map(run => run.map(({ figures }) => figures))))
+      rows.push(...rowsOf(scenario, scenario.subject ?? options.subject, runs.map(run => run.map(({ figures }) => figures))))
       profiles.push(...runs.flat().flatMap(run => run.profiles))
     }
     return { rows, profiles }
@@ -71,10 +71,11 @@ async function runAll (scenario: Scenario, options: Options, model: Model, progr
   const count = scenario.once === true ? 1 : options.runs
   for (let run = 1; run <= count; run++) {
     progress(`${scenario.name}, run ${run} of ${count}\n`)
-    const names = [options.subject, ...scenario.baselines ?? []]
+    const subject = scenario.subject ?? options.subject
+    const names = [subject, ...scenario.baselines ?? []]
     const on = (name: ServerName, index: number): Promise<Run> => {
       // A server may be compared with itself.
-      const file = [scenario.name, name, ...(index > 0 && name === options.subject ? ['again'] : []), ...(count > 1 ? [run] : [])].join('-')
+      const file = [scenario.name, name, ...(index > 0 && name === subject ? ['again'] : []), ...(count > 1 ? [run] : [])].join('-')
       const profile = options.profile === undefined ? undefined : join(options.profile, file)
       return runOn(name, scenario, options, model, progress, profile)
     }

@@ -60,6 +60,8 @@ const server = createServer((request, response) => {
     return answerJson(response, 200, { ...stats, open: stats.open - 1 } satisfies ModelStats)
   }
   request.resume()
+  // It is everybody's collector, too.
+  if (request.url?.startsWith('/v1/') === true) return answerJson(response, 200, {})
   answerJson(response, 404, { error: { message: 'not found' } })
 })
 // Real endpoints keep idle connections for minutes: who drops them first shall be the server under test.

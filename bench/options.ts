@@ -25,7 +25,7 @@ export const USAGE = `npm run bench -- [options]
   --runs N        runs of each scenario on each server; medians are shown (3)
   --seconds S     length of each measured stretch (6), of the soak at least 20
   --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
-                  (all but scale, soak and hostile, which are compared with nothing)
+                  (all but scale, soak, hostile and telemetry)
   --calls N       calls of the idle scenario (5000), and of the soak at any one time (500)
   --quick         smoke run of less than a minute: everything is checked, no figure means anything
   --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)
@@ -72,7 +72,7 @@ export function parseOptions (args: readonly string[]): Options | undefined {
 }
 
 function chosen (only: string | undefined, quick: boolean, subject: ServerName): Scenario[] {
-  if (only === undefined) return scenarios.filter(scenario => scenario.alone !== true && !(quick && scenario.slow === true) && canRun(subject, scenario))
+  if (only === undefined) return scenarios.filter(scenario => scenario.alone !== true && scenario.named !== true && !(quick && scenario.slow === true) && canRun(subject, scenario))
   return only.split(',').flatMap(name => {
     const found = scenarios.filter(scenario => scenario.name === name || scenario.group === name)
     if (found.length === 0) throw new Error(`--only: no scenario ${JSON.stringify(name)}`)
@@ -82,7 +82,8 @@ function chosen (only: string | undefined, quick: boolean, subject: ServerName):
 }
 
 /** The bare route has nothing to say, and what is compared with nothing is about the plugin. */
-function canRun (subject: ServerName, { alone, baselines = [] }: Scenario): boolean {
+function canRun (subject: ServerName, { alone, subject: own, baselines = [] }: Scenario): boolean {
+  if (own !== undefined) return subject === 'plugin'
   if (alone === true) return subject === 'plugin'
   return subject !== 'route' || baselines.includes('route')
 }

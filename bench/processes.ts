@@ -8,7 +8,7 @@ import type { ModelStats } from './model-server.js'
 import type { ProbeReport, ProbeRequest } from './servers/probe.js'
 
 /** The servers that can be measured; `servers/` has a file of each. */
-export const SERVERS = ['plugin', 'baseline', 'undici', 'route'] as const
+export const SERVERS = ['plugin', 'telemetry', 'baseline', 'undici', 'route'] as const
 
 export type ServerName = typeof SERVERS[number]
 
@@ -51,6 +51,7 @@ const PROBE_TIMEOUT_MS = 20_000
 const FILES = {
   model: new URL('./model-server.js', import.meta.url),
   plugin: new URL('./servers/plugin.js', import.meta.url),
+  telemetry: new URL('./servers/telemetry.js', import.meta.url),
   baseline: new URL('./servers/baseline.js', import.meta.url),
   undici: new URL('./servers/undici.js', import.meta.url),
   route: new URL('./servers/route.js', import.meta.url)
@@ -84,6 +85,7 @@ const NO_CEILINGS = Object.fromEntries(
 /** Starts a server whose agent asks `modelName` of `model`. */
 export async function startServer (name: ServerName, model: Model, modelName: string, { env, profile }: ServerOptions = {}): Promise<Server> {
   const { child, port } = await start(name, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: new URL(model.baseUrl).origin,
     OPENAI_API_KEY: 'bench',
     OPENAI_BASE_URL: model.baseUrl,
     OPENAI_MODEL: modelName,

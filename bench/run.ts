@@ -22,7 +22,7 @@ async function run (options: Options): Promise<void> {
   if (profile !== undefined) mkdirSync(profile, { recursive: true })
   const { rows, profiles } = await compare(options, text => process.stderr.write(text))
   if (size.quick) process.stderr.write('A smoke run: every word was right, and no figure means anything.\n')
-  process.stdout.write(json ? `${JSON.stringify({ subject, runs, size, rows, profiles }, null, 2)}\n` : table(rows, subject))
+  process.stdout.write(json ? `${JSON.stringify({ subject, runs, size, rows, profiles }, null, 2)}\n` : table(rows))
   if (profile === undefined) return
   process.stderr.write('The profiler was on: no figure can be compared with those of other runs.\n')
   const described = profiles.map(file => `\n${describeProfile(file)}`).join('')

@@ -5,7 +5,8 @@ import type { Row } from './compare.js'
 import { SERVERS } from './processes.js'
 
 /** @returns aligned columns, one line a figure: the subject, each baseline, and the subject's ratio to each */
-export function table (rows: readonly Row[], subject: string): string {
+export function table (rows: readonly Row[]): string {
+  const subject = [...new Set(rows.map(({ subject }) => subject.server))].join(', ')
   const baselines = SERVERS.filter(name => rows.some(row => row.baselines.some(({ server }) => server === name)))
   const words = ['scenario', 'figure', 'unit']
   const numbers = [subject, ...baselines, ...baselines.map(name => `/ ${name}`)]

@@ -40,3 +40,13 @@ export const paced: Scenario = {
     ]
   }
 }
+
+/** The same with the example app's telemetry on: traces to a collector, and metrics. */
+export const telemetry: Scenario = {
+  name: 'telemetry',
+  subject: 'telemetry',
+  baselines: ['plugin'],
+  model: 'paced-200-20-40',
+  named: true,
+  run: bench => paced.run(bench)
+}

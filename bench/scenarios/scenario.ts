@@ -40,12 +40,16 @@ export interface Scenario {
   readonly group?: string
   /** Name of the model, which sets its pace. */
   readonly model: string
+  /** What is compared, where that is not what the command line says. */
+  readonly subject?: ServerName
   /** What the subject is compared with. */
   readonly baselines?: readonly ServerName[]
   /** Left out of the smoke run, as it takes a minute. */
   readonly slow?: boolean
   /** Run once instead of several times, as it counts whole things, or takes long. */
   readonly once?: boolean
+  /** Runs only when it is named. */
+  readonly named?: boolean
   /** Compared with nothing: runs on the plugin only, and only when it is named. */
   readonly alone?: boolean
   /** How the server is configured, apart from what all scenarios need. */
