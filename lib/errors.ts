@@ -31,6 +31,9 @@ export const LimitError = createError<[]>('VOICE_AGENT_ERR_LIMIT', 'The server t
 export const PlaygroundError = createError<[]>('VOICE_AGENT_ERR_PLAYGROUND',
   'The playground serves this machine alone: open it as http://localhost, without a tunnel, or register it with allowRemote', 403)
 
+/** As many look at the live calls as may, or the server is closing. */
+export const ViewersError = createError<[]>('VOICE_AGENT_ERR_VIEWERS', 'The page of live calls has no room for another viewer', 503)
+
 /** The server is closing and takes no new calls. */
 export const ClosingError = createError<[]>('VOICE_AGENT_ERR_CLOSING', 'The server is closing', 503)
 
