@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import axe from 'axe-core'
 import type { Test } from 'tap'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 
@@ -27,4 +28,18 @@ export async function onPage (t: Test, browser: Browser, url: string, name: stri
     await use(t, page)
     t.strictSame(complaints, [], 'nothing on the console')
   })
+}
+
+/** What keeps people from using a page as it stands. */
+export async function violations (page: Page): Promise<string[]> {
+  // Not by a script element, which the page's policy refuses.
+  await page.evaluate(axe.source)
+  const { violations } = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+}
+
+/** Leaves a picture of a page in the directory SCREENSHOTS, where that is set. */
+export async function look (page: Page, name: string): Promise<void> {
+  const directory = process.env['SCREENSHOTS']
+  if (directory !== undefined) await page.screenshot({ path: `${directory}/${name}.png`, fullPage: true })
 }

@@ -2,13 +2,12 @@
  * The page in a real browser. With SCREENSHOTS set to a directory, pictures of it are left there to be looked at.
  */
 import { once } from 'node:events'
-import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
 import voiceAgentPlugin, { endCall, transferCall, type Turn } from '../../lib/index.js'
 import playground from '../../lib/playground/index.js'
-import { noBrowser, onPage, startBrowser } from '../helpers/browser.js'
+import { look, noBrowser, onPage, startBrowser, violations } from '../helpers/browser.js'
 import { setEnv } from '../helpers/env.js'
 
 setEnv(t)
@@ -85,18 +84,6 @@ async function call (page: Page, provider: 'Retell' | 'Millis', pace = 'as fast 
   await page.getByLabel('Speaks').selectOption(pace)
   await page.getByRole('button', { name: 'Call' }).click()
   await hears(page, 'How may I help you?')
-}
-
-async function violations (page: Page): Promise<string[]> {
-  // Not by a script element, which the page's policy refuses.
-  await page.evaluate(axe.source)
-  const { violations } = await page.evaluate(async () => await (globalThis as unknown as { axe: typeof axe }).axe.run())
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-}
-
-async function look (page: Page, name: string): Promise<void> {
-  const directory = process.env['SCREENSHOTS']
-  if (directory !== undefined) await page.screenshot({ path: `${directory}/${name}.png`, fullPage: true })
 }
 
 t.test('in a browser', { skip: noBrowser }, async t => {

@@ -178,7 +178,7 @@ t.test('a page without the plugin calls nobody', async t => {
 })
 
 t.test('routes may have other paths, with their secrets', async t => {
-  const app = await createApp(t, { plugin: { secret: 'sesame-sesame-sesame', retell: { path: '/calls' } }, options: { retellPath: '/calls/sesame-sesame-sesame' } })
+  const app = await createApp(t, { plugin: { secret: 'sesame-sesame-sesame', retell: { path: '/line' } }, options: { retellPath: '/line/sesame-sesame-sesame' } })
   const page = await open(t, app)
   page.send({ type: 'place', provider: 'millis' })
   t.match(await page.until('refused'), { message: /403/ })

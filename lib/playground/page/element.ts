@@ -22,3 +22,8 @@ export function append (list: HTMLElement, item: HTMLElement): void {
   list.append(item)
   if (isAtEnd) list.scrollTop = list.scrollHeight
 }
+
+/** Changes a text, where it is another. */
+export function write (element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text
+}
