@@ -2,6 +2,7 @@
  * `npm start`: listens on HOST and PORT, says which URLs to paste into the dashboards, and closes on SIGTERM and SIGINT.
  */
 import closeWithGrace from 'close-with-grace'
+import { LogController } from 'fastify'
 import playground from 'fastify-voice-agent/playground'
 import { createApp } from './app.js'
 import { startTelemetry } from './telemetry.js'
@@ -9,7 +10,14 @@ import { startTelemetry } from './telemetry.js'
 const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
 
 const telemetry = startTelemetry()
-const app = createApp({ logger: process.stdout.isTTY ? { transport: { target: 'pino-pretty' } } : true })
+// One line each, and the call in front.
+const pretty = { target: 'pino-pretty', options: { singleLine: true, ignore: 'pid,hostname,reqId,callId,provider', messageFormat: '{if callId}{provider} {callId} {end}{msg}' } }
+
+const app = createApp({
+  logger: process.stdout.isTTY ? { transport: pretty } : true,
+  // A call says itself that it begins, and who is refused has a line of warning.
+  logController: new LogController({ disableRequestLogging: ({ headers }) => headers.upgrade !== undefined })
+})
 
 // A page on / to call the agent from. It serves this machine alone.
 const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`
@@ -33,6 +41,8 @@ Retell  Custom LLM WebSocket URL  ${address}${RETELL_PATH}${secret}
 Millis  Custom LLM WebSocket URL  ${address}${MILLIS_PATH}${secret}
 
 Playground  ${url}
+Live calls  ${url}/calls
+Metrics     ${url}/metrics
 
 Providers reach this machine through a tunnel: see "Trying it with real calls" in README.md.
 `)

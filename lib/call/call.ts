@@ -225,10 +225,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
     if (introduced) this.#host.over(this.#id)
-    const { durationMs } = this.#usage
     const figures = {
       code,
-      durationMs,
+      durationMs: Math.round(this.#usage.durationMs),
       turns: this.#usage.turns,
       reconnects: this.#reconnects,
       malformedFrames: this.#malformed,

@@ -14,6 +14,9 @@ function start (t: Test, env: Record<string, string> = {}) {
   return runNode(t, args, { PORT: '0', ...env })
 }
 
+// Each test starts the app, and some are done while others are, too.
+t.setTimeout(90_000)
+
 /** Places a call to the URL that the app has printed for a provider. */
 async function ring (t: Test, app: Program, provider: 'Retell' | 'Millis') {
   const [, url] = await app.says(new RegExp(`^${provider} .*(ws:\\S+)$`, 'm'))
@@ -35,6 +38,18 @@ t.test('npm start prints both URLs, and takes a call on each, with no key and no
     await call.hangUp()
     t.strictSame(call.findings, [])
   }
+})
+
+t.test('in a terminal a call reads line by line: one at its start, one at its end, one a turn', async t => {
+  const app = runNode(t, args, { PORT: '0', NO_COLOR: '1' }, { isTTY: true })
+  const call = await ring(t, app, 'Retell')
+  await hear(call, 'Monday')
+  await call.hangUp()
+  await app.says(/call ended/)
+  const lines = app.output().split('\r\n').filter(line => /\bcall_|incoming/.test(line) && !/^Retell /.test(line))
+  t.strictSame(lines.map(line => line.replace(/^\S+ INFO: /, '').replace(/call_\w+/, '<id>').replace(/\{.*\}$/, '{}')), [
+    'retell <id> call started', 'retell <id> turn ended {}', 'retell <id> turn ended {}', 'retell <id> call ended {}'
+  ])
 })
 
 for (const provider of ['Retell', 'Millis'] as const) {

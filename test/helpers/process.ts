@@ -14,9 +14,10 @@ export interface Program {
   exit: Promise<number | string>
 }
 
-/** Runs `node` with these arguments in the repository's root; killed when the test ends. */
-export function runNode (t: Test, args: string[], env: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, args, {
+/** Runs `node` with these arguments in the repository's root; killed when the test ends. In a terminal, if it is told so. */
+export function runNode (t: Test, args: string[], env: Record<string, string> = {}, { isTTY = false } = {}): Program {
+  const [command, commandArgs] = isTTY ? ['script', ['-qefc', [process.execPath, ...args].join(' '), '/dev/null']] as const : [process.execPath, args] as const
+  const child = spawn(command, commandArgs, {
     // What it covers counts for nobody: it may be killed before it tells, and its loader has line numbers of its own.
     env: { PATH: process.env['PATH'], _TAPJS_PROCESSINFO_COVERAGE_: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe']
@@ -27,7 +28,8 @@ export function runNode (t: Test, args: string[], env: Record<string, string> = 
   child.stderr.on('data', collect)
   const exit = once(child, 'close').then(([code, signal]) => code ?? signal)
   t.teardown(async () => {
-    child.kill('SIGKILL')
+    // What runs in a terminal would outlive it.
+    child.kill(isTTY ? 'SIGTERM' : 'SIGKILL')
     await exit
   })
   return {
