@@ -56,7 +56,8 @@ export class ModelRequestTelemetry {
       ...(maxTokens !== undefined && { 'gen_ai.request.max_tokens': maxTokens }),
       ...(telemetry.show !== undefined && inputContent(messages, telemetry.show))
     }
-    this.#operation = new Operation(telemetry.tracer, `chat ${model}`, { kind: SpanKind.CLIENT, attributes }, context.active())
+    const parent = context.active()
+    this.#operation = new Operation(telemetry.tracer.startSpan(`chat ${model}`, { kind: SpanKind.CLIENT, attributes }, parent), parent)
   }
 
   /** Sends it: the span of an instrumented HTTP client is this one's child. */

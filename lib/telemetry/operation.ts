@@ -1,7 +1,7 @@
 /**
  * What takes its time: a span, the context of all that happens within, and how it ended.
  */
-import { context, SpanStatusCode, trace, type Attributes, type Context, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
+import { context, SpanStatusCode, trace, type Attributes, type Context, type Span } from '@opentelemetry/api'
 import { TurnAbortedError } from '../errors.js'
 import { errorType } from './failure.js'
 
@@ -16,10 +16,13 @@ export class Operation {
   readonly span: Span
   readonly context: Context
 
-  /** @param parent the context of what it is a part of */
-  constructor (tracer: Tracer, name: string, options: SpanOptions, parent: Context) {
-    this.span = tracer.startSpan(name, options, parent)
-    this.context = trace.setSpan(parent, this.span)
+  /**
+   * @param span of its own
+   * @param parent the context of what it is a part of
+   */
+  constructor (span: Span, parent: Context) {
+    this.span = span
+    this.context = trace.setSpan(parent, span)
   }
 
   /** Runs something within: spans that it starts, now or later, are this one's children. */

@@ -42,10 +42,10 @@ export class Telemetry {
    */
   startCall (call: Call, since: number, parent: Context): CallTelemetry | undefined {
     const instruments = this.#instruments
-    const operation = new Operation(this.#tracer, 'call', { kind: SpanKind.SERVER, startTime: since }, parent)
-    if (instruments === undefined && !isSpanContextValid(operation.span.spanContext())) return undefined
+    const span = this.#tracer.startSpan('call', { kind: SpanKind.SERVER, startTime: since }, parent)
+    if (instruments === undefined && !isSpanContextValid(span.spanContext())) return undefined
     const shows = this.#shows
-    const telemetry = new CallTelemetry(call, operation, instruments, shows && (text => shows(text, call.log)))
+    const telemetry = new CallTelemetry(call, new Operation(span, parent), instruments, shows && (text => shows(text, call.log)))
     calls.set(call, telemetry)
     return telemetry
   }
@@ -84,8 +84,8 @@ export class CallTelemetry {
   /** @param since when the provider asked, by `performance.now()` */
   startTurn (turn: Turn, since: number): TurnTelemetry {
     // The agent is ours to invoke, whoever's it is.
-    const operation = new Operation(this.tracer, 'invoke_agent', { startTime: since }, this.#operation.context)
-    return new TurnTelemetry(this, turn, operation)
+    const { context } = this.#operation
+    return new TurnTelemetry(this, turn, new Operation(this.tracer.startSpan('invoke_agent', { startTime: since }, context), context))
   }
 
   end (record: CallRecord): void {
@@ -129,9 +129,9 @@ export class TurnTelemetry {
       if (entry.runsOnce === true) return
       const { tracer, show } = this.#telemetry
       // Its name may be a model's, who knows whose words.
-      const tool = new Operation(tracer, 'execute_tool', {
-        attributes: { 'gen_ai.operation.name': 'execute_tool', ...(show !== undefined && { 'gen_ai.tool.name': show(entry.name) }), ...toolCallContent(entry.id, entry.arguments, show) }
-      }, this.#operation.context)
+      const attributes = { 'gen_ai.operation.name': 'execute_tool', ...(show !== undefined && { 'gen_ai.tool.name': show(entry.name) }), ...toolCallContent(entry.id, entry.arguments, show) }
+      const { context } = this.#operation
+      const tool = new Operation(tracer.startSpan('execute_tool', { attributes }, context), context)
       this.#tools ??= new Map()
       this.#tools.set(entry.id, tool)
     } else {

@@ -22,7 +22,8 @@ class ToolRun {
     this.#telemetry = telemetry
     this.#name = name
     const attributes = { ...TOOL, 'gen_ai.tool.name': name, ...toolCallContent(id, args, telemetry.show) }
-    this.#operation = new Operation(telemetry.tracer, `execute_tool ${name}`, { attributes }, context.active())
+    const parent = context.active()
+    this.#operation = new Operation(telemetry.tracer.startSpan(`execute_tool ${name}`, { attributes }, parent), parent)
   }
 
   /** Runs the tool: spans that it starts are this one's children. */
