@@ -23,10 +23,10 @@ const app = createApp({
 const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`
 app.register(playground, { retellPath: RETELL_PATH + inPath, millisPath: MILLIS_PATH + inPath })
 
-app.register(telemetry.metrics)
+app.register(telemetry.plugin)
 
-// Live calls may go on for DRAIN_TIMEOUT_MS and a last answer; a second signal ends the process at once.
-closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 10_000 }, async ({ err }) => {
+// Live calls may go on for DRAIN_TIMEOUT_MS and a last answer, and then traces are sent; a second signal ends the process at once.
+closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 12_000 }, async ({ err }) => {
   if (err) app.log.error({ err }, 'closing after an error')
   await app.close()
   await telemetry.stop().catch((err: unknown) => app.log.warn({ err }, 'traces were not exported'))

@@ -2,6 +2,8 @@
  * OpenTelemetry's own SDK: traces, wherever `OTEL_*` says, and metrics on `/metrics`. The plugin finds it by itself. See
  * docs/telemetry.md.
  */
+import { setTimeout } from 'node:timers/promises'
+import { diag, DiagLogLevel } from '@opentelemetry/api'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { NodeSDK } from '@opentelemetry/sdk-node'
@@ -14,19 +16,22 @@ import { hasBearer } from './bearer.js'
 /** Neither from this machine, nor with METRICS_TOKEN. */
 const UnauthorizedError = createError<[]>('METRICS_ERR_UNAUTHORIZED', 'Unauthorized', 401)
 
+/** A collector that is away is not waited for: the process is expected to end. */
+const STOP_TIMEOUT_MS = 2_000
+
 /** What {@link startTelemetry} started. */
 export interface Telemetry {
-  /** Serves `/metrics`. To be registered by the app. */
-  metrics (app: FastifyInstance): Promise<void>
-  /** Sends what is still to be sent. To be called when the app is closed. Rejects where nobody takes it. */
+  /** Serves `/metrics`, and logs what cannot be exported. To be registered by the app. */
+  plugin (app: FastifyInstance): Promise<void>
+  /** Sends what is still to be sent, for at most 2 s. To be called when the app is closed. Rejects where nobody takes it. */
   stop (): Promise<void>
 }
 
 /** Starts it, before the app is created. Traces are exported where a variable says to whom. */
 export function startTelemetry (): Telemetry {
-  const { OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SERVICE_NAME = 'voice-agent', METRICS_TOKEN } = process.env
+  const { OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SERVICE_NAME = 'voice-agent', OTEL_SDK_DISABLED, METRICS_TOKEN } = process.env
   const isTraced = Boolean(OTEL_TRACES_EXPORTER || OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
-  const prometheus = new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true })
+  const prometheus = new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true, withoutTargetInfo: true })
   const sdk = new NodeSDK({
     serviceName: OTEL_SERVICE_NAME,
     metricReaders: [prometheus],
@@ -38,7 +43,10 @@ export function startTelemetry (): Telemetry {
   })
   sdk.start()
 
-  async function metrics (app: FastifyInstance): Promise<void> {
+  async function telemetry (app: FastifyInstance): Promise<void> {
+    const warn = (message: string, ...details: unknown[]): void => app.log.warn({ details }, message)
+    diag.setLogger({ error: warn, warn, info () {}, debug () {}, verbose () {} }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
+    if (OTEL_SDK_DISABLED === 'true') return
     app.get('/metrics', { logLevel: 'warn' }, async (request, reply) => {
       if (!(METRICS_TOKEN ? hasBearer(request, METRICS_TOKEN) : isFromHere(request))) throw new UnauthorizedError()
       reply.hijack()
@@ -47,7 +55,7 @@ export function startTelemetry (): Telemetry {
   }
 
   return {
-    metrics: fp(metrics, { name: 'metrics' }),
-    stop: () => sdk.shutdown()
+    plugin: fp(telemetry, { name: 'telemetry' }),
+    stop: () => Promise.race([sdk.shutdown(), setTimeout(STOP_TIMEOUT_MS, undefined, { ref: false })])
   }
 }

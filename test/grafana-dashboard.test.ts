@@ -85,7 +85,7 @@ function happen (): void {
     for (const error of [undefined, new Error('Oh')]) {
       const request = startModelRequest(call, { provider: 'openai', model: 'small', address: '127.0.0.1', port: 443 }, [])!
       request.received()
-      request.end({ model: 'small-1', finish: 'stop', inputTokens: 2, outputTokens: 1, message: () => ({ role: 'assistant', content: '' }) }, error)
+      request.end({ model: 'small-1', finish: 'stop', inputTokens: 2, outputTokens: 1, message: () => ({ role: 'assistant', content: '' }) }, error && { error })
       startToolRun(call, 'look', 'id', '{}')!.end(undefined, error)
     }
     callTelemetry.end({ callId: call.id, provider, durationMs: 9, reconnects: 1, malformedFrames: 1 } as CallRecord)
@@ -96,7 +96,7 @@ function happen (): void {
 async function scrape (): Promise<string> {
   const telemetry = startTelemetry()
   const app = Fastify()
-  app.register(telemetry.metrics)
+  app.register(telemetry.plugin)
   happen()
   const { body } = await app.inject({ url: '/metrics', headers: { host: 'localhost' } })
   await app.close()

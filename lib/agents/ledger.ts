@@ -145,7 +145,7 @@ export class Ledger {
     // One that never comes to its end is not waited for, nor remembered for longer than its call.
     const over = Promise.race([run.settled, expired])
     call.waitUntil(over)
-    if (toolRun !== undefined) over.then(outcome => toolRun.end(outcome || undefined, outcome?.successful ? undefined : controller.signal.reason ?? failure), () => {})
+    if (toolRun !== undefined) over.then(outcome => toolRun.end(outcome ?? undefined, controller.signal.reason ?? failure), () => {})
     return run
   }
 }

@@ -133,6 +133,8 @@ class Completion implements ModelAnswer {
   #head: ResponseHead | undefined
   #finish: unknown
   #model: string
+  /** What the server says it is. */
+  #servedBy: string | undefined
   #tokens: { inputTokens?: number, outputTokens?: number } | undefined
   #isDone = false
   #failure: unknown
@@ -171,6 +173,7 @@ class Completion implements ModelAnswer {
     if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#head?.headers)
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
     if (chunk?.usage) this.#count(chunk)
+    if (typeof chunk?.model === 'string') this.#servedBy = chunk.model
     const choice = chunk?.choices?.[0]
     const delta = choice?.delta
     if (choice?.finish_reason) this.#finish = choice.finish_reason
@@ -209,13 +212,13 @@ class Completion implements ModelAnswer {
     return isFiltered(error) ? Object.assign(filtered(), { cause: error }) : error
   }
 
-  close (text: string, toolCalls: readonly ModelToolCall[], error: unknown): void {
+  close (text: string, toolCalls: readonly ModelToolCall[], thrown: { readonly error: unknown } | undefined): void {
     this.#request?.end({
-      model: this.#tokens && this.#model,
+      model: this.#servedBy,
       finish: typeof this.#finish === 'string' ? this.#finish : undefined,
       ...this.#tokens,
       message: () => ({ role: 'assistant', content: text, tool_calls: toolCalls.map(({ id, name, arguments: args }) => ({ id, function: { name, arguments: args } })) })
-    }, error)
+    }, thrown)
   }
 }
 

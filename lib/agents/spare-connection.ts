@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { context, ROOT_CONTEXT } from '@opentelemetry/api'
 import { buildConnector } from 'undici'
 
 /** As long as other idle connections are kept. Many servers hang up sooner, and then it is opened again with the next request. */
@@ -6,7 +7,7 @@ const SPARE_MS = 120_000
 
 /** One connection that is opened ahead of need, so that no caller waits for its handshakes. Whoever made it closes it. */
 export class SpareConnection {
-  readonly #connector = buildConnector({})
+  readonly #connect = buildConnector({})
   readonly #options: buildConnector.Options
   /** Local ports of spare connections that were put to use: the server may have been about to hang up. */
   readonly #kept = new Set<number | undefined>()
@@ -27,7 +28,7 @@ export class SpareConnection {
     if (this.#socket !== undefined || this.#isOpening || this.#isClosed) return
     this.#isOpening = true
     try {
-      this.#connector(this.#options, (...[error, socket]) => {
+      this.#dial(this.#options, (...[error, socket]) => {
         const heir = this.#heir
         this.#isOpening = false
         this.#heir = undefined
@@ -37,6 +38,11 @@ export class SpareConnection {
     } catch {
       this.#isOpening = false
     }
+  }
+
+  // It will serve many turns, and is to keep the trace of none.
+  #dial (options: buildConnector.Options, callback: buildConnector.Callback): void {
+    context.with(ROOT_CONTEXT, () => this.#connect(options, callback))
   }
 
   #keep (socket: Socket): void {
@@ -54,7 +60,7 @@ export class SpareConnection {
   readonly connect: buildConnector.connector = (options, callback) => {
     const socket = this.#take()
     if (socket === undefined) {
-      if (!this.#isOpening || this.#heir !== undefined) return this.#connector(options, callback)
+      if (!this.#isOpening || this.#heir !== undefined) return this.#dial(options, callback)
       this.#heir = callback
       return
     }

@@ -48,9 +48,9 @@ export interface ModelAnswer {
   /**
    * Nothing more is wanted of it, be it that it was read to its end.
    * @param text what of it was to be said
-   * @param error what ended it, where one did
+   * @param thrown what ended it, where it did not come to its end
    */
-  close (text: string, toolCalls: readonly ModelToolCall[], error: unknown): void
+  close (text: string, toolCalls: readonly ModelToolCall[], thrown: { readonly error: unknown } | undefined): void
 }
 
 /** What is sent to a model: like {@link ChatMessage}, but with what it said and called in one message, as it did. */
@@ -110,15 +110,19 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
       return hasSpoken && token !== ''
     }
     let toolCalls: readonly ModelToolCall[] = []
-    let failure: unknown
+    let thrown: { error: unknown } | undefined
     try {
-      for await (const chunk of await answer.chunks) {
-        const words = filter.push(answer.read(chunk))
-        // What goes on after a tool's call is no longer the same word.
-        const token = answer.isCalling ? words + filter.end() : words
-        if (add(token)) yield token
-        else if (answer.isCalling) yield working()
-        if (answer.hasFailed) break
+      try {
+        for await (const chunk of await answer.chunks) {
+          const words = filter.push(answer.read(chunk))
+          // What goes on after a tool's call is no longer the same word.
+          const token = answer.isCalling ? words + filter.end() : words
+          if (add(token)) yield token
+          else if (answer.isCalling) yield working()
+          if (answer.hasFailed) break
+        }
+      } finally {
+        turn.call.countTokens(estimateTokens(text))
       }
       const rest = filter.end()
       if (!turn.signal.aborted && add(rest)) yield rest
@@ -127,11 +131,10 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
       toolCalls = answer.complete(hasSpoken)
     } catch (error) {
       if (turn.signal.aborted) return
-      failure = answer.explain(error)
-      throw failure
+      thrown = { error: answer.explain(error) }
+      throw thrown.error
     } finally {
-      answer.close(text, toolCalls, turn.signal.aborted ? turn.signal.reason : failure)
-      turn.call.countTokens(estimateTokens(text))
+      answer.close(text, toolCalls, turn.signal.aborted ? { error: turn.signal.reason } : thrown)
     }
     if (toolCalls.length === 0) return
     if (isLast) throw new ModelError('called tools instead of answering')

@@ -339,7 +339,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   // Ends the call where a ceiling is reached, once. Returns whether one is.
   #judge (reached: CallCeiling | undefined): boolean {
     if (reached === undefined) return false
-    if (this.#reached === undefined && this.#phase !== 'ended') this.#reach(reached)
+    if (this.#reached === undefined && this.#phase !== 'ended') this.#within(() => this.#reach(reached))
     return true
   }
 
@@ -519,7 +519,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) this.#begin()
     const { transcript } = update
     if (transcript !== undefined && this.#keepsTranscript) this.#heard = () => transcript
-    if (listens && this.hasBegun) this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update))
+    if (listens && this.hasBegun) this.#within(() => this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update)))
   }
 
   #ignored (why: string, malformed: boolean, bytes: number): void {

@@ -1,3 +1,5 @@
+import { context, ROOT_CONTEXT } from '@opentelemetry/api'
+
 /** How often connections are looked after, in ms. */
 export const PULSE_MS = 5_000
 
@@ -13,7 +15,8 @@ export class Pulse {
 
   add (pulsing: Pulsing): void {
     this.#pulsing.add(pulsing)
-    this.#timer ??= setInterval(() => this.#pulsing.forEach(each => each.pulse()), PULSE_MS).unref()
+    // It is nobody's: what one call is traced by is not to follow the others.
+    this.#timer ??= context.with(ROOT_CONTEXT, () => setInterval(() => this.#pulsing.forEach(each => each.pulse()), PULSE_MS).unref())
   }
 
   remove (pulsing: Pulsing): void {

@@ -154,6 +154,7 @@ export class LiveTurn implements Turn {
       this.#running.add(entry.id)
       this.#begun()
       this.#tools.push({ id: entry.id, name: entry.name, startMs: this.#elapsedMs, durationMs: undefined, successful: undefined })
+      if (this.#over) return
       this.part()
       this.#deadlines?.working(true)
     } else if (this.#running.delete(entry.id)) {
@@ -212,7 +213,8 @@ export class LiveTurn implements Turn {
   #answered (): void {
     this.#tokens++
     this.#begun()
-    this.#deadlines?.answered()
+    // Whoever was told of it may have ended the turn.
+    if (!this.#over) this.#deadlines?.answered()
   }
 
   #begun (): void {

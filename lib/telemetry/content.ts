@@ -11,8 +11,7 @@ export type Message = ChatMessage
   | { readonly role: 'assistant', readonly content: string | null, readonly tool_calls: ReadonlyArray<{ readonly id: string, readonly function: { readonly name: string, readonly arguments: string } }> }
 
 /** What the caller said last, and what was answered. */
-export function turnContent (turn: Turn, said: string, show: Show | undefined): Attributes {
-  if (show === undefined) return {}
+export function turnContent (turn: Turn, said: string, show: Show): Attributes {
   const last = turn.transcript.at(-1)
   return {
     'gen_ai.input.messages': JSON.stringify(last?.role === 'user' ? [toMessage({ role: 'user', content: last.content }, show)] : []),
@@ -35,19 +34,19 @@ export function outputContent (message: Message, finish: string, show: Show): At
 }
 
 /** What a tool was called with. A model may have made up the id, too. */
-export function toolCallContent (id: string, args: string, show: Show | undefined): Attributes {
-  return show === undefined ? {} : { 'gen_ai.tool.call.id': id, 'gen_ai.tool.call.arguments': show(args) }
+export function toolCallContent (id: string, args: string, show: Show): Attributes {
+  return { 'gen_ai.tool.call.id': show(id), 'gen_ai.tool.call.arguments': show(args) }
 }
 
 /** What it returned. */
-export function toolResultContent (content: string, show: Show | undefined): Attributes {
-  return show === undefined ? {} : { 'gen_ai.tool.call.result': show(content) }
+export function toolResultContent (content: string, show: Show): Attributes {
+  return { 'gen_ai.tool.call.result': show(content) }
 }
 
 function toMessage (message: Message, show: Show): object {
-  if (message.role === 'tool') return { role: 'tool', parts: [{ type: 'tool_call_response', id: message.tool_call_id, response: show(message.content) }] }
+  if (message.role === 'tool') return { role: 'tool', parts: [{ type: 'tool_call_response', id: show(message.tool_call_id), response: show(message.content) }] }
   const said = message.content === null || message.content === '' ? [] : [textPart(message.content, show)]
-  const called = 'tool_calls' in message ? message.tool_calls.map(({ id, function: { name, arguments: args } }) => ({ type: 'tool_call', id, name, arguments: show(args) })) : []
+  const called = 'tool_calls' in message ? message.tool_calls.map(({ id, function: { name, arguments: args } }) => ({ type: 'tool_call', id: show(id), name: show(name), arguments: show(args) })) : []
   return { role: message.role, parts: [...said, ...called] }
 }
 

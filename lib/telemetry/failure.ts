@@ -2,6 +2,8 @@
  * How failures are logged: what happened for whoever operates the app, what was said while it happened at `debug` only.
  */
 import type { FastifyBaseLogger } from 'fastify'
+import { diag } from '@opentelemetry/api'
+import * as errors from '../errors.js'
 import { TurnAbortedError } from '../errors.js'
 
 /**
@@ -27,11 +29,29 @@ export function logDetail (log: FastifyBaseLogger, error: unknown, what: string)
 export function errorType (error: unknown): string {
   try {
     if (error instanceof TurnAbortedError) return error.reason
-    if (!(error instanceof Error)) return typeof error
-    const { code } = error as { code?: unknown }
-    return typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_') ? code : error.constructor.name.replace(/\W/g, '').slice(0, 64) || 'Error'
+    if (!(error instanceof Error)) return OTHER
+    return isOwn(error) ? error.code : error.constructor.name.replace(/\W/g, '').slice(0, 64) || OTHER
   } catch {
-    return 'Error'
+    return OTHER
+  }
+}
+
+// Where no more is known, in OpenTelemetry's words.
+const OTHER = '_OTHER'
+
+// A model's server may give its errors any code. A ToolError, which has none, says what a tool says.
+function isOwn (error: Error): error is Error & { readonly code: string } {
+  return 'code' in error && OWN.has(error.constructor)
+}
+
+const OWN: ReadonlySet<unknown> = new Set(Object.values(errors))
+
+/** Tells whoever watches, and keeps from whoever is at work what they throw. */
+export function quietly (tell: () => void): void {
+  try {
+    tell()
+  } catch (error) {
+    diag.error('fastify-voice-agent: telemetry failed:', errorType(error))
   }
 }
 
@@ -42,7 +62,7 @@ function withoutMessage (error: unknown): unknown {
     return {
       type: error.constructor.name,
       // Messages of our own errors never hold content; those of their causes may.
-      ...(typeof code === 'string' && code.startsWith('VOICE_AGENT_ERR_') && { message }),
+      ...(isOwn(error) && { message }),
       // A code is one word; several are a message.
       ...(typeof code === 'string' && /^\w{1,64}$/.test(code) && { code }),
       ...(typeof status === 'number' && { status }),

@@ -1,13 +1,17 @@
 /**
  * The metrics: what calls, turns, tools and models took, and how they ended.
  */
-import { createNoopMeter, metrics, ValueType, type Attributes, type Counter, type Histogram, type Meter, type UpDownCounter } from '@opentelemetry/api'
-import type { Refusal } from './refusals.js'
+import { createRequire } from 'node:module'
+import { createNoopMeter, metrics, ValueType, type Attributes, type Counter, type Histogram, type Meter } from '@opentelemetry/api'
+import type { Provider } from '../agent.js'
+import { noRefusals, type Refusal } from './refusals.js'
 import type { CallRecord, TurnReport } from './report.js'
-import { errorType } from './failure.js'
+import { errorType, quietly } from './failure.js'
 
 /** The name under which spans and metrics are found. */
 export const SCOPE = 'fastify-voice-agent'
+/** Of this package. */
+export const { version: VERSION } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
 /** In s. Callers notice from 0.5 s, and hang up after some. */
 const WAITS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10]
@@ -17,16 +21,18 @@ const CALLS = [5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200]
 const OPERATIONS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864]
 
+// Of the whole process, as metrics are: it may have several lines.
+const activeCalls: Record<Provider, number> = { retell: 0, millis: 0 }
+const activeTurns: Record<Provider, number> = { retell: 0, millis: 0 }
+
 /** Undefined where the app has no SDK for metrics: then nothing is recorded. */
 export function openInstruments (): Instruments | undefined {
-  const meter = metrics.getMeter(SCOPE)
+  const meter = metrics.getMeter(SCOPE, VERSION)
   return meter === createNoopMeter() ? undefined : new Instruments(meter)
 }
 
 /** What metrics are recorded with. Times are given in ms, and recorded in s. */
 export class Instruments {
-  readonly #activeCalls: UpDownCounter
-  readonly #activeTurns: UpDownCounter
   readonly #callDuration: Histogram
   readonly #reconnects: Counter
   readonly #malformedFrames: Counter
@@ -45,8 +51,14 @@ export class Instruments {
       meter.createHistogram(name, { description, unit: 's', advice: { explicitBucketBoundaries: boundaries } })
     const counter = (name: string, description: string, unit: string): Counter => meter.createCounter(name, { description, unit, valueType: ValueType.INT })
 
-    this.#activeCalls = meter.createUpDownCounter('voice_agent.active_calls', { description: 'Calls that are live.', unit: '{call}', valueType: ValueType.INT })
-    this.#activeTurns = meter.createUpDownCounter('voice_agent.active_turns', { description: 'Turns whose agent is at work.', unit: '{turn}', valueType: ValueType.INT })
+    const active = (name: string, description: string, unit: string, counts: Readonly<Record<string, number>>): void => {
+      meter.createObservableUpDownCounter(name, { description, unit, valueType: ValueType.INT }).addCallback(result => {
+        for (const [provider, count] of Object.entries(counts)) result.observe(count, providerOf({ provider }))
+      })
+    }
+
+    active('voice_agent.active_calls', 'Calls that are live.', '{call}', activeCalls)
+    active('voice_agent.active_turns', 'Turns whose agent is at work.', '{turn}', activeTurns)
     this.#callDuration = seconds('voice_agent.call.duration', 'How long a call took.', CALLS)
     this.#reconnects = counter('voice_agent.reconnects', 'How often a provider\'s connection broke and it dialled again.', '{reconnect}')
     this.#malformedFrames = counter('voice_agent.malformed_frames', 'Frames that broke the protocol and were ignored.', '{frame}')
@@ -59,56 +71,60 @@ export class Instruments {
     this.#firstChunk = seconds('gen_ai.client.operation.time_to_first_chunk', 'From a request to a model to the first piece of its answer.', OPERATIONS)
     this.#tokenUsage = meter.createHistogram('gen_ai.client.token.usage', { description: 'What a request to a model took, as its server says.', unit: '{token}', advice: { explicitBucketBoundaries: TOKENS } })
     this.#toolDuration = seconds('gen_ai.execute_tool.duration', 'How long a tool ran.', OPERATIONS)
-    for (const provider of ['retell', 'millis']) {
-      this.#activeCalls.add(0, providerOf({ provider }))
-      this.#activeTurns.add(0, providerOf({ provider }))
-    }
+    // Otherwise the first one of each would be no increase.
+    for (const reason of Object.keys(noRefusals()) as Refusal[]) this.#refusals.add(0, { 'voice_agent.refusal': reason })
   }
 
-  callStarted (call: { readonly provider: string }): void {
-    this.#activeCalls.add(1, providerOf(call))
+  callStarted ({ provider }: Pick<CallRecord, 'provider'>): void {
+    activeCalls[provider]++
   }
 
   callEnded (record: CallRecord): void {
     const attributes = providerOf(record)
-    this.#activeCalls.add(-1, attributes)
-    this.#callDuration.record(record.durationMs / 1_000, attributes)
-    if (record.reconnects > 0) this.#reconnects.add(record.reconnects, attributes)
-    if (record.malformedFrames > 0) this.#malformedFrames.add(record.malformedFrames, attributes)
+    activeCalls[record.provider]--
+    quietly(() => {
+      this.#callDuration.record(record.durationMs / 1_000, attributes)
+      if (record.reconnects > 0) this.#reconnects.add(record.reconnects, attributes)
+      if (record.malformedFrames > 0) this.#malformedFrames.add(record.malformedFrames, attributes)
+    })
   }
 
-  turnStarted (call: { readonly provider: string }): void {
-    this.#activeTurns.add(1, providerOf(call))
+  turnStarted ({ provider }: Pick<CallRecord, 'provider'>): void {
+    activeTurns[provider]++
   }
 
   turnEnded (report: TurnReport): void {
     const { reason, outcome, error, durationMs, firstTokenMs, firstSentenceMs } = report
-    const provider = providerOf(report)
-    const attributes = { ...provider, 'voice_agent.turn.reason': reason }
-    this.#activeTurns.add(-1, provider)
-    this.#turns.add(1, { ...attributes, 'voice_agent.turn.outcome': outcome, ...(error !== undefined && { 'error.type': errorType(error) }) })
-    this.#turnDuration.record(durationMs / 1_000, attributes)
-    if (firstTokenMs !== undefined) this.#firstToken.record(firstTokenMs / 1_000, attributes)
-    if (firstSentenceMs !== undefined) this.#firstSentence.record(firstSentenceMs / 1_000, attributes)
+    const attributes = { ...providerOf(report), 'voice_agent.turn.reason': reason }
+    activeTurns[report.provider]--
+    const hasFailed = outcome === 'error' || outcome === 'deadline'
+    quietly(() => {
+      this.#turns.add(1, { ...attributes, 'voice_agent.turn.outcome': outcome, ...(hasFailed && { 'error.type': errorType(error) }) })
+      this.#turnDuration.record(durationMs / 1_000, attributes)
+      if (firstTokenMs !== undefined) this.#firstToken.record(firstTokenMs / 1_000, attributes)
+      if (firstSentenceMs !== undefined) this.#firstSentence.record(firstSentenceMs / 1_000, attributes)
+    })
   }
 
   refused (reason: Refusal): void {
-    this.#refusals.add(1, { 'voice_agent.refusal': reason })
+    quietly(() => { this.#refusals.add(1, { 'voice_agent.refusal': reason }) })
   }
 
   modelBegan (ms: number, attributes: Attributes): void {
-    this.#firstChunk.record(ms / 1_000, attributes)
+    quietly(() => { this.#firstChunk.record(ms / 1_000, attributes) })
   }
 
   modelEnded (ms: number, attributes: Attributes, tokens: { readonly input?: number | undefined, readonly output?: number | undefined }): void {
-    this.#operationDuration.record(ms / 1_000, attributes)
-    for (const type of ['input', 'output'] as const) {
-      if (tokens[type] !== undefined) this.#tokenUsage.record(tokens[type], { ...attributes, 'gen_ai.token.type': type })
-    }
+    quietly(() => {
+      this.#operationDuration.record(ms / 1_000, attributes)
+      for (const type of ['input', 'output'] as const) {
+        if (tokens[type] !== undefined) this.#tokenUsage.record(tokens[type], { ...attributes, 'gen_ai.token.type': type })
+      }
+    })
   }
 
   toolEnded (ms: number, attributes: Attributes): void {
-    this.#toolDuration.record(ms / 1_000, attributes)
+    quietly(() => { this.#toolDuration.record(ms / 1_000, attributes) })
   }
 }
 

@@ -4,9 +4,12 @@
 import { context, SpanKind, type Attributes } from '@opentelemetry/api'
 import type { Call } from '../agent.js'
 import { inputContent, outputContent, type Message } from './content.js'
-import { errorType } from './failure.js'
-import { isFailure, Operation } from './operation.js'
+import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'
+
+// What else a server says may be anything.
+const FINISH_REASONS: ReadonlySet<string> = new Set(['stop', 'length', 'tool_calls', 'content_filter', 'function_call'])
+const MODEL = /^[\w.:/@-]{1,64}$/
 
 /** Whom it goes to, and how. */
 export interface ModelServer {
@@ -52,12 +55,14 @@ export class ModelRequestTelemetry {
     const attributes = {
       ...this.#shared,
       'gen_ai.conversation.id': telemetry.call.id,
-      ...(temperature !== undefined && { 'gen_ai.request.temperature': temperature }),
-      ...(maxTokens !== undefined && { 'gen_ai.request.max_tokens': maxTokens }),
-      ...(telemetry.show !== undefined && inputContent(messages, telemetry.show))
+      'gen_ai.request.temperature': temperature,
+      'gen_ai.request.max_tokens': maxTokens,
+      'gen_ai.request.stream': true
     }
+    const { tracer, show } = telemetry
     const parent = context.active()
-    this.#operation = new Operation(telemetry.tracer.startSpan(`chat ${model}`, { kind: SpanKind.CLIENT, attributes }, parent), parent)
+    this.#operation = new Operation(startSpan(tracer, `chat ${model}`, { kind: SpanKind.CLIENT, attributes }, parent), parent)
+    if (show !== undefined) this.#operation.tell(() => inputContent(messages, show))
   }
 
   /** Sends it: the span of an instrumented HTTP client is this one's child. */
@@ -69,26 +74,34 @@ export class ModelRequestTelemetry {
   received (): void {
     if (this.#hasBegun) return
     this.#hasBegun = true
-    this.#telemetry.instruments?.modelBegan(performance.now() - this.#since, this.#shared)
+    const ms = performance.now() - this.#since
+    this.#operation.tell(() => ({ 'gen_ai.response.time_to_first_chunk': ms / 1_000 }))
+    this.#telemetry.instruments?.modelBegan(ms, this.#shared)
   }
 
-  /** The answer is read, or nobody wants it any more. Does nothing the second time. */
-  end (response: ModelResponse, error: unknown): void {
+  /**
+   * The answer is read, or nobody wants it any more. Does nothing the second time.
+   * @param thrown what ended it, where it did not come to its end
+   */
+  end (response: ModelResponse, thrown: { readonly error: unknown } | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
-    const { model, finish, inputTokens, outputTokens } = response
+    const { inputTokens, outputTokens } = response
     const { show, instruments } = this.#telemetry
-    this.#operation.end(() => ({
-      ...(model !== undefined && { 'gen_ai.response.model': model }),
-      ...(finish !== undefined && { 'gen_ai.response.finish_reasons': [finish] }),
-      ...(inputTokens !== undefined && { 'gen_ai.usage.input_tokens': inputTokens }),
-      ...(outputTokens !== undefined && { 'gen_ai.usage.output_tokens': outputTokens }),
-      ...(show !== undefined && outputContent(response.message(), finish ?? 'unknown', show))
-    }), error, show)
+    const ending = thrown && endingOf(thrown.error)
+    const finish = response.finish === undefined || FINISH_REASONS.has(response.finish) ? response.finish : '_OTHER'
+    this.#operation.tell(() => ({
+      'gen_ai.response.model': response.model !== undefined && MODEL.test(response.model) ? response.model : undefined,
+      'gen_ai.response.finish_reasons': finish === undefined ? undefined : [finish],
+      'gen_ai.usage.input_tokens': inputTokens,
+      'gen_ai.usage.output_tokens': outputTokens
+    }))
+    if (show !== undefined) this.#operation.tell(() => outputContent(response.message(), finish ?? '_OTHER', show))
+    if (ending !== undefined) this.#operation.broken(ending, show)
+    this.#operation.end()
     instruments?.modelEnded(performance.now() - this.#since, {
       ...this.#shared,
-      ...(model !== undefined && { 'gen_ai.response.model': model }),
-      ...(isFailure(error) && { 'error.type': errorType(error) })
+      ...(ending?.isFailure === true && { 'error.type': ending.type })
     }, { input: inputTokens, output: outputTokens })
   }
 }

@@ -1,23 +1,42 @@
 /**
  * What takes its time: a span, the context of all that happens within, and how it ended.
  */
-import { context, SpanStatusCode, trace, type Attributes, type Context, type Span } from '@opentelemetry/api'
+import { context, INVALID_SPAN_CONTEXT, SpanStatusCode, trace, type Attributes, type Context, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
 import { TurnAbortedError } from '../errors.js'
-import { errorType } from './failure.js'
+import { errorType, quietly } from './failure.js'
 
 /** What a span may show of what people say. Never throws. */
 export type Show = (text: string) => string
 
-/** Where no more is known of a failure, in the conventions' words. */
-const OTHER = '_OTHER'
+/** How something ended that did not come to its end by itself. */
+export interface Ending {
+  readonly type: string
+  /** Otherwise nobody waits for it any more. */
+  readonly isFailure: boolean
+  readonly error: unknown
+}
 
-/** Owned by whoever starts it, who ends it once. */
+/** What becomes of what was thrown, or of the reason of an aborted signal. */
+export function endingOf (error: unknown): Ending {
+  const isLeft = error instanceof DOMException && error.name === 'AbortError'
+  const isAborted = error instanceof TurnAbortedError && error.reason !== 'deadline'
+  return { type: isLeft ? 'abandoned' : errorType(error), isFailure: !isLeft && !isAborted, error }
+}
+
+/** Starts a span, in the clock that {@link Operation.end} goes by. Where the SDK fails it is one that nobody keeps. */
+export function startSpan (tracer: Tracer, name: string, options: SpanOptions, parent: Context): Span {
+  let span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT)
+  quietly(() => { span = tracer.startSpan(name, { startTime: performance.now(), ...options }, parent) })
+  return span
+}
+
+/** Owned by whoever starts it, who ends it once. What an SDK throws is kept from whoever is at work. */
 export class Operation {
   readonly span: Span
   readonly context: Context
 
   /**
-   * @param span of its own
+   * @param span of its own, by {@link startSpan}
    * @param parent the context of what it is a part of
    */
   constructor (span: Span, parent: Context) {
@@ -30,30 +49,20 @@ export class Operation {
     return context.with(this.context, work)
   }
 
-  /** It came to nothing. */
-  failed (type = OTHER, message?: string): void {
-    this.span.setAttribute('error.type', type)
-    this.span.setStatus({ code: SpanStatusCode.ERROR, ...(message !== undefined && { message }) })
+  /** @param attributes made only where they are kept; undefined ones are left out */
+  tell (attributes: () => Attributes): void {
+    quietly(() => { if (this.span.isRecording()) this.span.setAttributes(attributes()) })
   }
 
-  /**
-   * @param attributes made only where they are kept
-   * @param error that ended it, if one did
-   */
-  end (attributes: () => Attributes, error?: unknown, show?: Show): void {
-    const { span } = this
-    if (span.isRecording()) {
-      span.setAttributes(attributes())
-      if (isFailure(error)) this.failed(errorType(error), show?.(messageOf(error)))
-      else if (error !== undefined) span.setAttribute('voice_agent.abort_reason', errorType(error))
-    }
-    span.end()
+  /** It came to no good end. */
+  broken ({ type, isFailure, error }: Ending, show: Show | undefined): void {
+    this.tell(() => ({ [isFailure ? 'error.type' : 'voice_agent.abort_reason']: type }))
+    if (isFailure) quietly(() => { this.span.setStatus({ code: SpanStatusCode.ERROR, ...(show !== undefined && { message: show(messageOf(error)) }) }) })
   }
-}
 
-/** Is it more than the news that nobody waits any more? */
-export function isFailure (error: unknown): boolean {
-  return error !== undefined && !(error instanceof TurnAbortedError && error.reason !== 'deadline')
+  end (): void {
+    quietly(() => { this.span.end(performance.now()) })
+  }
 }
 
 function messageOf (error: unknown): string {

@@ -2,18 +2,19 @@
  * OpenTelemetry: the spans of a call and of its turns, and what is measured of them. Through its API alone: without an SDK
  * nothing is made.
  */
-import { isSpanContextValid, SpanKind, trace, type Attributes, type Context } from '@opentelemetry/api'
+import { isSpanContextValid, SpanKind, trace, type Attributes, type Context, type Tracer } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, ToolAction, ToolResultAction, Turn } from '../agent.js'
 import { toolCallContent, toolResultContent, turnContent } from './content.js'
-import { openInstruments, SCOPE, type Instruments } from './instruments.js'
-import { Operation, type Show } from './operation.js'
+import { errorType } from './failure.js'
+import { openInstruments, SCOPE, VERSION, type Instruments } from './instruments.js'
+import { endingOf, Operation, startSpan, type Show } from './operation.js'
 import type { Refusal } from './refusals.js'
 import { loggedId, type CallRecord, type TurnReport } from './report.js'
 
 /** What one registration tells OpenTelemetry. Its API finds the app's SDK, whenever that is registered. */
 export class Telemetry {
-  readonly #tracer = trace.getTracer(SCOPE)
+  readonly #tracer = trace.getTracer(SCOPE, VERSION)
   readonly #shows: ((text: string, log: FastifyBaseLogger) => string) | undefined
   #openInstruments: Instruments | undefined
 
@@ -42,10 +43,11 @@ export class Telemetry {
    */
   startCall (call: Call, since: number, parent: Context): CallTelemetry | undefined {
     const instruments = this.#instruments
-    const span = this.#tracer.startSpan('call', { kind: SpanKind.SERVER, startTime: since }, parent)
+    const attributes = { 'gen_ai.conversation.id': call.id, 'voice_agent.provider': call.provider }
+    const span = startSpan(this.#tracer, 'call', { kind: SpanKind.SERVER, startTime: since, attributes }, parent)
     if (instruments === undefined && !isSpanContextValid(span.spanContext())) return undefined
     const shows = this.#shows
-    const telemetry = new CallTelemetry(call, new Operation(span, parent), instruments, shows && (text => shows(text, call.log)))
+    const telemetry = new CallTelemetry(call, this.#tracer, new Operation(span, parent), instruments, shows && (text => shows(text, call.log)))
     calls.set(call, telemetry)
     return telemetry
   }
@@ -61,15 +63,16 @@ export function telemetryOf (call: Call): CallTelemetry | undefined {
 
 /** The span of one call, and what belongs to it. Made by {@link Telemetry.startCall}, ended by the call. */
 export class CallTelemetry {
-  readonly tracer = trace.getTracer(SCOPE)
+  readonly tracer: Tracer
   readonly call: Call
   readonly instruments: Instruments | undefined
   /** Shows in spans what people say, where the operator asked for that. */
   readonly show: Show | undefined
   readonly #operation: Operation
 
-  constructor (call: Call, operation: Operation, instruments: Instruments | undefined, show: Show | undefined) {
+  constructor (call: Call, tracer: Tracer, operation: Operation, instruments: Instruments | undefined, show: Show | undefined) {
     this.call = call
+    this.tracer = tracer
     this.instruments = instruments
     this.show = show
     this.#operation = operation
@@ -85,21 +88,28 @@ export class CallTelemetry {
   startTurn (turn: Turn, since: number): TurnTelemetry {
     // The agent is ours to invoke, whoever's it is.
     const { context } = this.#operation
-    return new TurnTelemetry(this, turn, new Operation(this.tracer.startSpan('invoke_agent', { startTime: since }, context), context))
+    const attributes: Attributes = {
+      'gen_ai.operation.name': 'invoke_agent',
+      'gen_ai.conversation.id': this.call.id,
+      'voice_agent.provider': this.call.provider,
+      'voice_agent.turn.id': loggedId(turn.id)?.toString(),
+      'voice_agent.turn.reason': turn.reason
+    }
+    return new TurnTelemetry(this, turn, new Operation(startSpan(this.tracer, 'invoke_agent', { startTime: since, attributes }, context), context))
   }
 
   end (record: CallRecord): void {
     const { direction } = this.call
-    this.#operation.end(() => ({
-      'gen_ai.conversation.id': record.callId,
-      'voice_agent.provider': record.provider,
-      ...(direction !== undefined && { 'voice_agent.call.direction': direction }),
+    this.#operation.tell(() => ({
+      'gen_ai.conversation.id': record.callId, // it may have been another one
+      'voice_agent.call.direction': direction,
       'voice_agent.call.close_code': record.code,
       'voice_agent.call.turns': record.turns,
       'voice_agent.call.reconnects': record.reconnects,
       'voice_agent.call.malformed_frames': record.malformedFrames,
-      ...(record.limit !== undefined && { 'voice_agent.call.limit': record.limit })
-    }), undefined, this.show)
+      'voice_agent.call.limit': record.limit
+    }))
+    this.#operation.end()
     this.instruments?.callEnded(record)
   }
 }
@@ -128,10 +138,10 @@ export class TurnTelemetry {
     if (entry.action === 'tool-call') {
       if (entry.runsOnce === true) return
       const { tracer, show } = this.#telemetry
-      // Its name may be a model's, who knows whose words.
-      const attributes = { 'gen_ai.operation.name': 'execute_tool', ...(show !== undefined && { 'gen_ai.tool.name': show(entry.name) }), ...toolCallContent(entry.id, entry.arguments, show) }
       const { context } = this.#operation
-      const tool = new Operation(tracer.startSpan('execute_tool', { attributes }, context), context)
+      const tool = new Operation(startSpan(tracer, 'execute_tool', { attributes: { 'gen_ai.operation.name': 'execute_tool' } }, context), context)
+      // Its name may be a model's, who knows whose words.
+      if (show !== undefined) tool.tell(() => ({ 'gen_ai.tool.name': show(entry.name), ...toolCallContent(entry.id, entry.arguments, show) }))
       this.#tools ??= new Map()
       this.#tools.set(entry.id, tool)
     } else {
@@ -142,29 +152,33 @@ export class TurnTelemetry {
   #endTool (id: string, result?: ToolResultAction): void {
     const tool = this.#tools?.get(id)
     this.#tools?.delete(id)
-    if (result?.successful === false) tool?.failed()
-    tool?.end(() => result === undefined ? {} : toolResultContent(result.content, this.#telemetry.show))
+    if (tool === undefined) return
+    const { show } = this.#telemetry
+    if (show !== undefined && result !== undefined) tool.tell(() => toolResultContent(result.content, show))
+    if (result?.successful === false) tool.broken(endingOf(undefined), undefined)
+    tool.end()
   }
 
   /** @param said what the caller was told */
   end (report: TurnReport, said: string): void {
     for (const id of this.#tools?.keys() ?? []) this.#endTool(id)
-    this.#operation.end(() => ({ ...attributesOf(report), ...turnContent(this.#turn, said, this.#telemetry.show) }), report.error, this.#telemetry.show)
+    const { show } = this.#telemetry
+    const { outcome, error } = report
+    this.#operation.tell(() => attributesOf(report))
+    if (show !== undefined) this.#operation.tell(() => turnContent(this.#turn, said, show))
+    if (outcome === 'error' || outcome === 'deadline') this.#operation.broken({ type: errorType(error), isFailure: true, error }, show)
+    this.#operation.end()
     this.#telemetry.instruments?.turnEnded(report)
   }
 }
 
 function attributesOf (report: TurnReport): Attributes {
-  const id = loggedId(report.turnId)
-  const attributes: Attributes = {
-    'gen_ai.operation.name': 'invoke_agent',
+  // Undefined ones are left out.
+  return {
     'gen_ai.conversation.id': report.callId,
     'gen_ai.response.model': report.model,
     'gen_ai.usage.input_tokens': report.inputTokens,
     'gen_ai.usage.output_tokens': report.outputTokens,
-    'voice_agent.provider': report.provider,
-    'voice_agent.turn.id': id?.toString(),
-    'voice_agent.turn.reason': report.reason,
     'voice_agent.turn.outcome': report.outcome,
     'voice_agent.turn.time_to_agent': inSeconds(report.agentCalledMs),
     'voice_agent.turn.time_to_first_token': inSeconds(report.firstTokenMs),
@@ -178,7 +192,6 @@ function attributesOf (report: TurnReport): Attributes {
     'voice_agent.turn.tool_calls': report.tools.length,
     'voice_agent.turn.send_buffer_peak': report.sendBufferPeakBytes
   }
-  return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined))
 }
 
 function inSeconds (ms: number | undefined): number | undefined {

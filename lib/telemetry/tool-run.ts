@@ -4,8 +4,7 @@
 import { context, type Attributes } from '@opentelemetry/api'
 import type { Call } from '../agent.js'
 import { toolCallContent, toolResultContent } from './content.js'
-import { isFailure, Operation } from './operation.js'
-import { errorType } from './failure.js'
+import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'
 
 /** What is said of every tool. */
@@ -21,9 +20,10 @@ class ToolRun {
   constructor (telemetry: CallTelemetry, name: string, id: string, args: string) {
     this.#telemetry = telemetry
     this.#name = name
-    const attributes = { ...TOOL, 'gen_ai.tool.name': name, ...toolCallContent(id, args, telemetry.show) }
+    const { tracer, show } = telemetry
     const parent = context.active()
-    this.#operation = new Operation(telemetry.tracer.startSpan(`execute_tool ${name}`, { attributes }, parent), parent)
+    this.#operation = new Operation(startSpan(tracer, `execute_tool ${name}`, { attributes: { ...TOOL, 'gen_ai.tool.name': name } }, parent), parent)
+    if (show !== undefined) this.#operation.tell(() => toolCallContent(id, args, show))
   }
 
   /** Runs the tool: spans that it starts are this one's children. */
@@ -33,15 +33,18 @@ class ToolRun {
 
   /**
    * @param outcome undefined where it took too long, and may go on
-   * @param error why it came to nothing
+   * @param error why it came to nothing, where it did
    */
-  end (outcome: { readonly content: string } | undefined, error: unknown): void {
+  end (outcome: { readonly content: string, readonly successful: boolean } | undefined, error: unknown): void {
     const { show, instruments } = this.#telemetry
-    this.#operation.end(() => outcome === undefined ? {} : toolResultContent(outcome.content, show), error, show)
+    const ending = outcome?.successful === true ? undefined : endingOf(error)
+    if (show !== undefined && outcome !== undefined) this.#operation.tell(() => toolResultContent(outcome.content, show))
+    if (ending !== undefined) this.#operation.broken(ending, show)
+    this.#operation.end()
     instruments?.toolEnded(performance.now() - this.#since, {
       ...TOOL,
       'gen_ai.tool.name': this.#name,
-      ...(isFailure(error) && { 'error.type': errorType(error) })
+      ...(ending?.isFailure === true && { 'error.type': ending.type })
     })
   }
 }

@@ -90,5 +90,5 @@ t.test('metrics are there before the first call, and tell who was refused', asyn
   const caller = await dialRetell(t, app)
   caller.send(retell.details(), retell.request(1, 'Hi'), retell.request(2, 'Hi'))
   await caller.response(2)
-  t.strictSame((await metrics())['voice_agent.refusals'], [[{ 'voice_agent.refusal': 'address' }, 1], [{ 'voice_agent.refusal': 'call' }, 1], [{ 'voice_agent.refusal': 'maxTurnsPerCall' }, 1]])
+  t.strictSame((await metrics())['voice_agent.refusals']!.filter(([, count]) => count > 0), [[{ 'voice_agent.refusal': 'address' }, 1], [{ 'voice_agent.refusal': 'call' }, 1], [{ 'voice_agent.refusal': 'maxTurnsPerCall' }, 1]])
 })

@@ -1,8 +1,11 @@
-import { context, metrics, propagation, trace } from '@opentelemetry/api'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { context, diag, metrics, propagation, trace } from '@opentelemetry/api'
 import t, { type Test } from 'tap'
 import { createApp } from '../../example-app/app.js'
 import { startTelemetry } from '../../example-app/telemetry.js'
 import { RetellCaller } from '../../lib/testing/index.js'
+import type { LogLine } from '../helpers/app.js'
 import { startCollector, type WireSpan } from '../helpers/collector.js'
 import { setEnv } from '../helpers/env.js'
 import { noPrometheusClient, parseMetrics } from '../helpers/prometheus.js'
@@ -15,15 +18,30 @@ async function setup (t: Test, variables: Record<string, string> = {}) {
     t.teardown(() => { delete process.env[name] })
   }
   const telemetry = startTelemetry()
-  const app = createApp()
-  app.register(telemetry.metrics)
+  const logs: LogLine[] = []
+  const app = createApp({ logger: { stream: { write: line => { logs.push(JSON.parse(line)) } } } })
+  app.register(telemetry.plugin)
   t.teardown(async () => {
     await app.close()
-    for (const api of [trace, context, metrics, propagation]) api.disable()
+    for (const api of [trace, context, metrics, propagation, diag]) api.disable()
   })
   await app.ready()
   const scrape = (headers: Record<string, string> = {}, remoteAddress = '127.0.0.1') => app.inject({ url: '/metrics', headers: { host: 'localhost:3000', ...headers }, remoteAddress })
-  return { app, telemetry, scrape }
+  return { app, logs, telemetry, scrape }
+}
+
+/** A collector that takes everything, and never answers. */
+async function startSilence (t: Test) {
+  const sockets = new Set<Socket>()
+  const server = createServer(socket => { sockets.add(socket) })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const close = (): void => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  t.teardown(close)
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close }
 }
 
 /** Has a call, which goes on. */
@@ -78,4 +96,21 @@ t.test('with METRICS_TOKEN metrics are for whoever knows it', async t => {
   t.equal((await scrape({ authorization: 'Bearer token-canary' }, '198.51.100.1')).statusCode, 200)
   t.equal((await scrape()).statusCode, 401)
   t.equal((await scrape({ authorization: 'Bearer other' })).statusCode, 401)
+})
+
+t.test('a collector that is away is told of, and not waited for', async t => {
+  const { url, close } = await startSilence(t)
+  const { app, telemetry, logs } = await setup(t, { OTEL_EXPORTER_OTLP_ENDPOINT: url })
+  await haveCall(app)
+  await app.close()
+  await t.resolves(telemetry.stop(), 'an export that is waited for fails')
+  diag.error('an export failed', 'ECONNREFUSED')
+  t.match(logs.at(-1), { level: 40, msg: 'an export failed', details: ['ECONNREFUSED'] })
+  close()
+})
+
+t.test('without an SDK there are no metrics', async t => {
+  const { telemetry, scrape } = await setup(t, { OTEL_SDK_DISABLED: 'true' })
+  t.teardown(() => telemetry.stop())
+  t.equal((await scrape()).statusCode, 404)
 })

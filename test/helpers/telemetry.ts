@@ -1,6 +1,6 @@
 import { context, metrics, propagation, SpanKind, SpanStatusCode, trace, type Attributes } from '@opentelemetry/api'
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader, type DataPoint, type Histogram } from '@opentelemetry/sdk-metrics'
-import { NodeTracerProvider, type ReadableSpan, type Sampler } from '@opentelemetry/sdk-trace-node'
+import { NodeTracerProvider, type ReadableSpan, type Sampler, type SpanProcessor } from '@opentelemetry/sdk-trace-node'
 import type { Test } from 'tap'
 
 /** A span and what happened within, without what differs from run to run. */
@@ -17,12 +17,12 @@ export interface SpanTree {
 const VARIES = /\.time_to_|^server\.port$|\.turn\.(tokens|frames)$/
 
 /** OpenTelemetry's SDK, in place of an earlier one, until the test ends. */
-export function useTelemetry (t: Test, { sampler }: { sampler?: Sampler } = {}) {
+export function useTelemetry (t: Test, { sampler, ...processor }: { sampler?: Sampler } & Partial<SpanProcessor> = {}) {
   // In the order in which they began.
   const started: ReadableSpan[] = []
   const done = async (): Promise<void> => {}
   const tracing = new NodeTracerProvider({
-    spanProcessors: [{ onStart: span => { started.push(span) }, onEnd () {}, forceFlush: done, shutdown: done }],
+    spanProcessors: [{ onStart: span => { started.push(span) }, onEnd () {}, forceFlush: done, shutdown: done, ...processor }],
     ...(sampler && { sampler })
   })
   for (const api of [trace, context, propagation, metrics]) api.disable()

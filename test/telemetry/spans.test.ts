@@ -1,4 +1,4 @@
-import { isSpanContextValid, trace, type Attributes, type Span } from '@opentelemetry/api'
+import { isSpanContextValid, SpanStatusCode, trace, type Attributes, type Span } from '@opentelemetry/api'
 import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace-node'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
@@ -63,6 +63,9 @@ const SPOKEN = ['first_token', 'first_frame', 'first_sentence', 'last_frame']
 /** The first turn of a Retell call whose agent has no greeting. */
 const silentGreeting = turn(0, 'completed', ['last_frame'], {}, [])
 
+/** Of a request whose answer began. */
+const BEGUN = { 'gen_ai.response.model': 'gpt-4.1-mini', 'gen_ai.response.time_to_first_chunk': VARIES }
+
 function chat (attributes: object = { 'gen_ai.response.finish_reasons': ['stop'] }, error?: string): SpanTree {
   return {
     name: 'chat gpt-4.1-mini',
@@ -74,6 +77,8 @@ function chat (attributes: object = { 'gen_ai.response.finish_reasons': ['stop']
       'gen_ai.conversation.id': 'call_1',
       'server.address': '127.0.0.1',
       'server.port': VARIES,
+      'gen_ai.request.stream': true,
+      ...(error === undefined && BEGUN),
       ...attributes as Attributes
     },
     ...(error !== undefined && { error }),
@@ -121,7 +126,6 @@ t.test('a plain turn: a call, its turns, and the model that was asked', async t 
       chat({
         'gen_ai.request.temperature': 0.5,
         'gen_ai.request.max_tokens': 100,
-        'gen_ai.response.model': 'scripted',
         'gen_ai.response.finish_reasons': ['stop'],
         'gen_ai.usage.input_tokens': 20,
         'gen_ai.usage.output_tokens': 10
@@ -207,8 +211,8 @@ t.test('a deadline, with a failover: the model that was too slow, and the one th
   line.hangUp(1000)
   t.strictSame(trees(), [call(3, [
     silentGreeting,
-    turn(1, 'completed', SPOKEN, { characters: 16 }, [chat({ 'error.type': 'deadline' }, ''), chat()]),
-    turn(2, 'deadline', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ 'error.type': 'deadline' }, '')], { error: '', 'error.type': 'VOICE_AGENT_ERR_DEADLINE' })
+    turn(1, 'completed', SPOKEN, { characters: 16 }, [chat({ ...BEGUN, 'error.type': 'deadline' }, ''), chat()]),
+    turn(2, 'deadline', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ ...BEGUN, 'error.type': 'deadline' }, '')], { error: '', 'error.type': 'VOICE_AGENT_ERR_DEADLINE' })
   ])])
 })
 
@@ -364,7 +368,7 @@ t.test('whatever an agent throws has a type, and a message where that is asked f
   }
   line.hangUp(1000)
   t.strictSame(spans.slice(2).map(({ attributes, status }) => [attributes['error.type'], status.message]), [
-    ['RangeError', 'range'], ['string', 'a text'], ['Error', 'nameless'], ['Error', 'odd'], ['Error', ''], ['deadline', 'The turn was aborted: deadline']
+    ['RangeError', 'range'], ['_OTHER', 'a text'], ['_OTHER', 'nameless'], ['Error', 'odd'], ['_OTHER', ''], ['deadline', 'The turn was aborted: deadline']
   ])
 })
 
@@ -412,4 +416,78 @@ t.test('a turn that is superseded while onCallStart has work to do has a span as
   await line.completed(1)
   line.hangUp(1000)
   t.match(trees(), [{ children: [{ attributes: { 'voice_agent.turn.outcome': 'superseded' } }, { attributes: { 'voice_agent.turn.outcome': 'completed' } }] }])
+})
+
+t.test('an SDK that fails keeps nobody waiting, and nothing from its end', async t => {
+  for (const fails of ['onStart', 'onEnd'] as const) {
+    useTelemetry(t, { [fails]: () => { throw new Error('full') } })
+    const book = make('book', () => 'Booked')
+    const ended = deferred()
+    const { server, ask, hear, said, line } = await openLine(t, 'retell', [book], { hooks: { onCallEnd: () => { ended.resolve() } } })
+    server.next(['We ', STALL], calling('book({})'), 'Done.')
+    ask(1, 'When?')
+    while (said(1) === '') await tick()
+    t.equal(await hear(2, 'Book'), 'Done.')
+    line.hangUp(1000)
+    await ended.promise
+  }
+})
+
+t.test('what a tool, or a turn, threw is a failure, be it nothing or another turn\'s end', async t => {
+  const { spans } = useTelemetry(t)
+  const rejects = make('rejects', () => Promise.reject()) // eslint-disable-line prefer-promise-reject-errors
+  const { server, hear, line } = await openLine(t, 'retell', [rejects], {
+    wrap: model => turn => {
+      if (turn.id === 2) throw undefined // eslint-disable-line no-throw-literal
+      if (turn.id === 3) throw new TurnAbortedError('superseded')
+      return model(turn)
+    }
+  })
+  server.next(calling('rejects({})'), 'Sorry.')
+  for (const id of [1, 2, 3]) await hear(id, 'Hi')
+  line.hangUp(1000)
+  const failed = spans.filter(({ status }) => status.code === SpanStatusCode.ERROR)
+  t.strictSame(failed.map(({ name, attributes }) => [name, attributes['error.type']]), [['execute_tool rejects', '_OTHER'], ['invoke_agent', '_OTHER'], ['invoke_agent', 'superseded']])
+})
+
+t.test('an answer that is left early is no failure', async t => {
+  const { trees } = useTelemetry(t)
+  const { server, hear, line } = await openLine(t, 'retell', [], {
+    wrap: model => {
+      const both = failover([model, model])
+      return async function * (turn) {
+        for await (const piece of both.call({} as never, turn)) {
+          yield piece
+          if (turn.id === 1) return
+        }
+      }
+    }
+  })
+  server.next(['Yes. ', STALL])
+  await hear(1, 'Hi')
+  line.hangUp(1000)
+  t.match(trees(), [{ children: [{}, { attributes: { 'voice_agent.turn.outcome': 'completed' }, children: [{ attributes: { 'voice_agent.abort_reason': 'abandoned' } }] }] }])
+})
+
+t.test('what a model\'s server makes up is neither label nor attribute', async t => {
+  const { spans, metrics } = useTelemetry(t)
+  const { server, hear, line } = await openLine(t, 'retell', [])
+  server.next({ steps: ['Yes.', { chunk: { model: 'call +15550100', choices: [] } }], finishReason: 'Ann said so' as never }, { status: 400, body: { error: { message: 'no', code: 'VOICE_AGENT_ERR_+15550100' } } })
+  await hear(1, 'Hi')
+  await hear(2, 'Hi')
+  line.hangUp(1000)
+  t.notMatch(JSON.stringify([spans.map(({ attributes }) => attributes), await metrics(), line.logs.filter(({ level }) => level >= 30)]), /15550100|Ann/)
+  t.match(spans.find(({ name }) => name.startsWith('chat'))!.attributes['gen_ai.response.finish_reasons'], ['_OTHER'])
+})
+
+t.test('a hook, and a goodbye, belong to their call, whoever\'s timer it is', async t => {
+  const { trees } = useTelemetry(t)
+  const line = openCall(t, 'retell', () => '', {
+    limits: { maxTurnsPerCall: 1, goodbye: () => { ownSpan('goodbye'); return 'Bye.' } },
+    hooks: { onTranscript: () => { ownSpan('onTranscript') } }
+  })
+  line.receive(retell.details(), retell.update('Hi'), retell.request(1, 'Hi'))
+  await tick()
+  line.hangUp(1000)
+  t.match(trees(), [{ name: 'call', children: [{ name: 'invoke_agent' }, { name: 'goodbye' }, { name: 'invoke_agent' }, { name: 'onTranscript' }] }])
 })

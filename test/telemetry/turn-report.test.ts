@@ -179,6 +179,25 @@ t.test('whoever watches from outside is told of turns and calls', async t => {
   t.notOk('transcript' in (told[4]![1] as { summary: object }).summary, 'what was said is not told to whoever watches')
 })
 
+t.test('a turn that is ended by whoever watches is over: no deadline of its is left', async t => {
+  const { pass, left } = useClock(t)
+  const end = (message: unknown): void => { void (message as { turn: Turn }).turn.call.end() } // eslint-disable-line no-void
+  subscribe('fastify-voice-agent:turn:first-token', end)
+  t.teardown(() => unsubscribe('fastify-voice-agent:turn:first-token', end))
+  for (const first of ['Yes. ', toolCall('tool_1', 'look_up', {})]) {
+    const line = openCall(t, 'retell', ({ id }) => id === 0 ? '' : (async function * () { yield first; await new Promise(() => {}) })(), {
+      deadlines: { tokenGapMs: 100, turnMs: 1_000 }, fallback: () => t.fail('nobody is to be consoled') as never
+    })
+    line.receive(retell.details())
+    await tick()
+    line.receive(retell.request(1, 'Hi'))
+    await pass(0)
+    await pass(2_000)
+    line.hangUp(1000)
+    t.equal(left(), 0)
+  }
+})
+
 t.test('a call\'s transcript is what was heard last, and what was said since', async t => {
   const transcriptOf = async (hooks: CallOptions['hooks'], work: (line: ReturnType<typeof openCall>) => void): Promise<unknown> => {
     const ended = deferred<CallSummary>()
