@@ -45,7 +45,7 @@ export function startTelemetry (): Telemetry {
 
   async function telemetry (app: FastifyInstance): Promise<void> {
     const warn = (message: string, ...details: unknown[]): void => app.log.warn({ details }, message)
-    diag.setLogger({ error: warn, warn, info () {}, debug () {}, verbose () {} }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
+    diag.setLogger({ error: warn, warn, info: warn, debug: warn, verbose: warn }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
     if (OTEL_SDK_DISABLED === 'true') return
     app.get('/metrics', { logLevel: 'warn' }, async (request, reply) => {
       if (!(METRICS_TOKEN ? hasBearer(request, METRICS_TOKEN) : isFromHere(request))) throw new UnauthorizedError()

@@ -486,8 +486,10 @@ const SETTINGS: Setting[] = [
     option: { telemetry: { content: false } },
     expected: [undefined, 'Hi', undefined],
     async observe (t, app) {
-      const { spans } = useTelemetry(t)
+      const { spans, stop } = useTelemetry(t)
       await asked(() => {})(t, app)
+      // The next app is not to find it.
+      await stop()
       const shown = spans.find(({ name }) => name.startsWith('chat'))!.attributes['gen_ai.input.messages'] as string | undefined
       return shown && JSON.parse(shown)[0].parts[0].content
     }

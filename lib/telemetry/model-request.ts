@@ -40,7 +40,6 @@ export class ModelRequestTelemetry {
   readonly #shared: Attributes
   readonly #since = performance.now()
   #hasBegun = false
-  #isOver = false
 
   constructor (telemetry: CallTelemetry, server: ModelServer, messages: readonly Message[]) {
     this.#telemetry = telemetry
@@ -80,12 +79,10 @@ export class ModelRequestTelemetry {
   }
 
   /**
-   * The answer is read, or nobody wants it any more. Does nothing the second time.
+   * The answer is read, or nobody wants it any more.
    * @param thrown what ended it, where it did not come to its end
    */
   end (response: ModelResponse, thrown: { readonly error: unknown } | undefined): void {
-    if (this.#isOver) return
-    this.#isOver = true
     const { inputTokens, outputTokens } = response
     const { show, instruments } = this.#telemetry
     const ending = thrown && endingOf(thrown.error)

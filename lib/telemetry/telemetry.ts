@@ -14,7 +14,6 @@ import { loggedId, type CallRecord, type TurnReport } from './report.js'
 
 /** What one registration tells OpenTelemetry. Its API finds the app's SDK, whenever that is registered. */
 export class Telemetry {
-  readonly #tracer = trace.getTracer(SCOPE, VERSION)
   readonly #shows: ((text: string, log: FastifyBaseLogger) => string) | undefined
   #openInstruments: Instruments | undefined
 
@@ -43,11 +42,12 @@ export class Telemetry {
    */
   startCall (call: Call, since: number, parent: Context): CallTelemetry | undefined {
     const instruments = this.#instruments
+    const tracer = trace.getTracer(SCOPE, VERSION)
     const attributes = { 'gen_ai.conversation.id': call.id, 'voice_agent.provider': call.provider }
-    const span = startSpan(this.#tracer, 'call', { kind: SpanKind.SERVER, startTime: since, attributes }, parent)
+    const span = startSpan(tracer, 'call', { kind: SpanKind.SERVER, startTime: since, attributes }, parent)
     if (instruments === undefined && !isSpanContextValid(span.spanContext())) return undefined
     const shows = this.#shows
-    const telemetry = new CallTelemetry(call, this.#tracer, new Operation(span, parent), instruments, shows && (text => shows(text, call.log)))
+    const telemetry = new CallTelemetry(call, tracer, new Operation(span, parent), instruments, shows && (text => shows(text, call.log)))
     calls.set(call, telemetry)
     return telemetry
   }

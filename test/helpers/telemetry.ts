@@ -31,12 +31,14 @@ export function useTelemetry (t: Test, { sampler, ...processor }: { sampler?: Sa
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 2 ** 30 })
   const metering = new MeterProvider({ readers: [reader] })
   metrics.setGlobalMeterProvider(metering)
-  t.teardown(async () => {
+  const stop = async (): Promise<void> => {
     for (const api of [trace, context, propagation, metrics]) api.disable()
     await tracing.shutdown()
     await metering.shutdown()
-  })
+  }
+  t.teardown(stop)
   return {
+    stop,
     /** All spans, in the order in which they began. */
     spans: started as readonly ReadableSpan[],
     /** The trees of those that are over. */

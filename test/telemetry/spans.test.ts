@@ -339,16 +339,20 @@ t.test('what people say stands in spans where the operator asked for that', asyn
   ])
 })
 
-t.test('a tool call without a word is shown as such', async t => {
+t.test('a tool call without a word, and an answer that is cut off, are shown as such', async t => {
   const { spans } = useTelemetry(t)
-  const { server, hear, line } = await openLine(t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) })
-  server.next(calling('book({})'), 'Done.')
+  const { server, hear, ask, said, line } = await openLine(t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) })
+  server.next(calling('book({})'), 'Done.', ['We ', STALL])
   await hear(1, 'Book')
+  ask(2, 'When?')
+  while (said(2) === '') await tick()
   line.hangUp(1000)
-  const [asked, told] = spans.filter(({ name }) => name.startsWith('chat')).map(({ attributes }) => attributes)
+  await tick()
+  const [asked, told, cut] = spans.filter(({ name }) => name.startsWith('chat')).map(({ attributes }) => attributes)
   const called = { role: 'assistant', parts: [{ type: 'tool_call', id: 'call_book_0', name: 'book', arguments: '{}' }] }
   t.match(JSON.parse(asked!['gen_ai.output.messages'] as string), [called])
   t.match(JSON.parse(told!['gen_ai.input.messages'] as string), [{ role: 'user' }, called, { role: 'tool' }])
+  t.match(JSON.parse(cut!['gen_ai.output.messages'] as string), [{ role: 'assistant', parts: [{ content: 'We ' }], finish_reason: '_OTHER' }])
 })
 
 t.test('whatever an agent throws has a type, and a message where that is asked for', async t => {
