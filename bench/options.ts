@@ -25,7 +25,7 @@ export const USAGE = `npm run bench -- [options]
   --runs N        runs of each scenario on each server; medians are shown (3)
   --seconds S     length of each measured stretch (6), of the soak at least 20
   --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
-                  (all but scale, soak, hostile and telemetry)
+                  (all but scale, soak, hostile, telemetry and instrumented)
   --calls N       calls of the idle scenario (5000), and of the soak at any one time (500)
   --quick         smoke run of less than a minute: everything is checked, no figure means anything
   --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)

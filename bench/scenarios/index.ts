@@ -3,7 +3,7 @@ import { greetings } from './greetings.js'
 import { hostile } from './hostile.js'
 import { idle } from './idle.js'
 import { longCall } from './long-call.js'
-import { paced, telemetry } from './paced.js'
+import { instrumented, paced, telemetry } from './paced.js'
 import { reconnects } from './reconnects.js'
 import { scale } from './scale.js'
 import type { Scenario } from './scenario.js'
@@ -12,4 +12,4 @@ import { supersede } from './supersede.js'
 import { bunch, millis, stream } from './throughput.js'
 import { updates } from './updates.js'
 
-export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry]
+export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry, instrumented]

@@ -41,12 +41,14 @@ export const paced: Scenario = {
   }
 }
 
-/** The same with the example app's telemetry on: traces to a collector, and metrics. */
+/** The same with all telemetry on, beside the same without. */
 export const telemetry: Scenario = {
+  ...paced,
   name: 'telemetry',
   subject: 'telemetry',
   baselines: ['plugin'],
-  model: 'paced-200-20-40',
-  named: true,
-  run: bench => paced.run(bench)
+  named: true
 }
+
+/** And with the requests to the model instrumented, as the example app has them. */
+export const instrumented: Scenario = { ...telemetry, name: 'instrumented', env: { INSTRUMENTED: '1' } }
