@@ -6,6 +6,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import { isTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
 import { DeadlineError, ToolError } from '../errors.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
+import { within } from '../telemetry/operation.js'
 import { startToolRun } from '../telemetry/tool-run.js'
 import type { Tool, ToolContext } from './tool.js'
 
@@ -128,7 +129,7 @@ export class Ledger {
     let failure: unknown
     const begin = (): Promise<ToolOutcome> =>
       execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal, error => { failure = error })
-    settle((toolRun === undefined ? begin() : toolRun.run(begin)).then(outcome => {
+    settle(within(toolRun, begin).then(outcome => {
       clearTimeout(timer)
       askedBy.removeEventListener('abort', cancel)
       if (tool.sideEffects) this.#effects++

@@ -5,6 +5,7 @@ import { APIError, type OpenAI } from 'openai'
 import { usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from '../telemetry/model-request.js'
+import { within } from '../telemetry/operation.js'
 import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
 import type { ResponseHead } from './exchange.js'
@@ -107,7 +108,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
           messages: messages as OpenAI.ChatCompletionMessageParam[],
           ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
         }, turn.signal, body => turn.call.countTokens(estimateTokens(body)))
-        return new Completion(turn, model, tools.length > 0, request === undefined ? ask() : request.run(ask), request)
+        return new Completion(turn, model, tools.length > 0, within(request, ask), request)
       }
     })
   }

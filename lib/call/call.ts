@@ -10,6 +10,7 @@ import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transc
 import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import type { CallCeiling, Refusal } from '../telemetry/refusals.js'
 import { toLogLine, type CallRecord, type CallSummary, type TurnReport } from '../telemetry/report.js'
+import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, Telemetry } from '../telemetry/telemetry.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
@@ -251,8 +252,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   // What the app does for the call belongs to it, whoever has it done.
   #within (work: () => void): void {
-    if (this.telemetry === undefined) work()
-    else this.telemetry.run(work)
+    within(this.telemetry, work)
   }
 
   // Is anybody told what was said, when it is over? Otherwise nothing is kept for that.

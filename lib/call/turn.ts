@@ -8,6 +8,7 @@ import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
+import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, TurnTelemetry } from '../telemetry/telemetry.js'
 import { kindOf, openReply, type Source } from '../reply.js'
 import type { Connection } from './connection.js'
@@ -353,8 +354,7 @@ export class LiveTurn implements Turn {
 
   // What the agent does belongs to this turn, whoever has it done.
   #within (work: () => void): void {
-    if (this.#telemetry === undefined) work()
-    else this.#telemetry.run(work)
+    within(this.#telemetry, work)
   }
 }
 

@@ -65,6 +65,11 @@ export class Operation {
   }
 }
 
+/** Does something within what has a context; where nobody is to be told, there is none. */
+export function within<T> (place: { run<R> (work: () => R): R } | undefined, work: () => T): T {
+  return place === undefined ? work() : place.run(work)
+}
+
 function messageOf (error: unknown): string {
   try {
     return error instanceof Error ? String(error.message) : String(error)
