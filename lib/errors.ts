@@ -63,6 +63,9 @@ export const SpeechError = createError<[string]>('VOICE_AGENT_ERR_SPEECH',
 /** The call is over, or its provider is not connected, so it cannot be controlled. */
 export const CallEndedError = createError<[]>('VOICE_AGENT_ERR_CALL_ENDED', 'The call has ended, or its provider is not connected', 410)
 
+/** The other nodes could not be asked, or the one that has the call did not answer in time: then it may or may not have done what it was asked. The message says which. */
+export const ClusterError = createError<[string]>('VOICE_AGENT_ERR_CLUSTER', '%s', 503)
+
 /** A model gave no answer that could be spoken: nothing at all, or its content filter stopped it. The message says which. */
 export const ModelError = createError<[string]>('VOICE_AGENT_ERR_MODEL', 'The model %s', 502)
 
