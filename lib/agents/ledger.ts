@@ -5,9 +5,11 @@ import { createHash } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
 import { isTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
 import { DeadlineError, ToolError } from '../errors.js'
+import { handoverOf, type Handover } from '../handover.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { within } from '../telemetry/operation.js'
 import { startToolRun } from '../telemetry/tool-run.js'
+import { runField, runsOf, type KeptRun } from './kept-run.js'
 import type { Tool, ToolContext } from './tool.js'
 
 /** What came of a tool call. */
@@ -38,13 +40,15 @@ interface Run {
   readonly effects: number
   /** Was a model told how it ended, rather than that it does not know yet? */
   isTold: boolean
+  /** Another node began it. */
+  readonly isForeign: boolean
 }
 
 const ledgers = new WeakMap<Call, Ledger>()
 
 /** The ledger of a call, which lives as long as the call does, over all its connections. */
 export function ledgerOf (call: Call): Ledger {
-  const known = ledgers.get(call) ?? new Ledger()
+  const known = ledgers.get(call) ?? new Ledger(handoverOf(call))
   ledgers.set(call, known)
   return known
 }
@@ -56,6 +60,17 @@ export class Ledger {
   readonly #ends = new Map<string, number>()
   /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
   #effects = 0
+  /** Runs of other nodes that nobody has asked for here. */
+  readonly #left = new Map<string, KeptRun>()
+  readonly #handover: Handover | undefined
+
+  /** @param handover where runs are kept for another node, and what one left */
+  constructor (handover?: Handover) {
+    this.#handover = handover
+    if (handover === undefined) return
+    this.#inherit(handover.fields)
+    handover.onReport(fields => this.#inherit(fields))
+  }
 
   /**
    * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
@@ -72,8 +87,13 @@ export class Ledger {
       return failed('the arguments cannot be written as JSON')
     }
     const key = `${tool.name} ${written}`
+    // What another node did is known in a moment, or it is too late.
+    const uncertain = tool.sideEffects ? this.#handover?.uncertain : undefined
+    if (uncertain !== undefined) await uncertain
+    // Then its turn, or its time, may be over.
+    if (uncertain !== undefined && !isAwaited()) return failed('cancelled')
     for (;;) {
-      const known = this.#runs.get(key)
+      const known = this.#runs.get(key) ?? this.#take(key, tool)
       const isNew = known === undefined || !this.#stands(known, turn)
       // After a wait nobody may be there to be told.
       if (isNew && turn.signal.aborted) return failed('cancelled')
@@ -89,6 +109,40 @@ export class Ledger {
       if (isSameTurn) return noted(outcome, 'Run only once: this is the same call as before.')
       return isOld ? noted(outcome, 'Not run again: this was done earlier in the call.') : outcome
     }
+  }
+
+  /** What another node reports, now or when it left. What was run here is known better. */
+  #inherit (fields: Readonly<Record<string, string>>): void {
+    for (const kept of runsOf(fields)) {
+      const { key, ends } = kept
+      const known = this.#runs.get(key)
+      if (known !== undefined && !known.isForeign) continue
+      this.#ends.set(key, Math.max(ends, this.#ends.get(key) ?? 0))
+      this.#runs.delete(key)
+      this.#left.set(key, kept)
+    }
+  }
+
+  /** A run of another node's that is asked for here. Undefined where there is none, or it is as if there had been none. */
+  #take (key: string, tool: Tool): Run | undefined {
+    const left = this.#left.get(key)
+    this.#left.delete(key)
+    if (left === undefined || left.state === 'failed' || (left.state === 'running' && tool.idempotent)) return undefined
+    const { state, turns, content = DONE, action } = left
+    const outcome = state === 'running' ? lost() : { content, successful: true, ...(isTerminal(action) && { action }) }
+    const run: Run = {
+      tool,
+      settled: Promise.resolve(outcome),
+      outcome: state === 'running' ? undefined : outcome,
+      askedBy: AbortSignal.abort(),
+      turns,
+      cancelled: false,
+      effects: this.#effects,
+      isTold: false,
+      isForeign: true
+    }
+    this.#runs.set(key, run)
+    return run
   }
 
   /** Does a run, or its result, stand for a new one? */
@@ -107,7 +161,7 @@ export class Ledger {
     let settle!: (outcome: Promise<ToolOutcome>) => void
     // Before it begins: a tool may ask for itself at once.
     const settled = new Promise<ToolOutcome>(resolve => { settle = resolve })
-    const run: Run = { tool, settled, outcome: undefined, askedBy, turns: call.completedTurns, cancelled: false, effects: this.#effects, isTold: false }
+    const run: Run = { tool, settled, outcome: undefined, askedBy, turns: call.completedTurns, cancelled: false, effects: this.#effects, isTold: false, isForeign: false }
     const cancel = (): void => {
       run.cancelled = true
       controller.abort(askedBy.reason)
@@ -125,6 +179,10 @@ export class Ledger {
 
     const idempotencyKey = createHash('sha256')
       .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#ends.get(key) ?? 0])).digest('base64url')
+    const kept = (run: Pick<KeptRun, 'state' | 'content' | 'action'>): Readonly<Record<string, string>> =>
+      runField({ key, ends: this.#ends.get(key) ?? 0, turns: call.completedTurns, ...run })
+    // Ahead of what it does: where this node is lost it is known that it may have.
+    if (tool.sideEffects) this.#handover?.save(kept({ state: 'running' }))
     const toolRun = startToolRun(call, tool.name, id, written)
     let failure: unknown
     const begin = (): Promise<ToolOutcome> =>
@@ -141,6 +199,7 @@ export class Ledger {
       } else if (this.#runs.get(key) === run) {
         this.#runs.delete(key)
       }
+      if (tool.sideEffects) this.#handover?.report(kept(outcome.successful ? { state: 'done', content: outcome.content, action: outcome.action } : { state: 'failed' }))
       return outcome
     }))
     // One that never comes to its end is not waited for, nor remembered for longer than its call.
@@ -201,6 +260,11 @@ const REQUESTED = 'Requested. It takes place once you were heard to the end; if 
 export function unfinished ({ sideEffects }: Tool, reason: unknown): ToolOutcome {
   const what = reason instanceof DeadlineError ? `no result within ${reason.ms} ms` : 'cancelled'
   return failed(sideEffects ? `${what}: whether it took effect is not known` : what)
+}
+
+/** What the model is told of a tool that ran on a node that is gone. */
+function lost (): ToolOutcome {
+  return failed('the server that ran it is gone: whether it took effect is not known')
 }
 
 /** What the model is told of a call that came to nothing. */

@@ -59,6 +59,11 @@ export interface ToolOptions<T extends TObject> {
   timeoutMs?: number
   /** Does running it twice do harm? Default true. False: a look-up. */
   sideEffects?: boolean
+  /**
+   * May it be run again where nobody knows whether it took effect, as the node that ran it is gone? Then whatever does the
+   * work is to heed `idempotencyKey`. Default false: the model is told that it is not known. Look-ups always may.
+   */
+  idempotent?: boolean
   /** When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish` with side effects, else `cancel`. */
   onSupersede?: 'finish' | 'cancel'
   /**
@@ -86,6 +91,8 @@ export interface Tool<T extends TObject = TObject> {
   readonly fillerMs: number
   readonly timeoutMs: number
   readonly sideEffects: boolean
+  /** May it be run again where nobody knows whether it took effect? */
+  readonly idempotent: boolean
   readonly onSupersede: 'finish' | 'cancel'
   readonly reuse: 'call' | 'turn'
   execute (args: Static<T>, context: ToolContext): unknown
@@ -123,6 +130,7 @@ export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
     fillerMs: options.fillerMs ?? 2_000,
     timeoutMs: options.timeoutMs ?? 10_000,
     sideEffects,
+    idempotent: options.idempotent ?? !sideEffects,
     onSupersede: options.onSupersede ?? (sideEffects ? 'finish' : 'cancel'),
     reuse: options.reuse ?? (sideEffects ? 'call' : 'turn'),
     execute: options.execute,

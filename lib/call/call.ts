@@ -5,7 +5,9 @@ import { endCall, isAction, transferCall } from '../agent.js'
 import type {
   AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason, Utterance
 } from '../agent.js'
+import type { Claim, Cluster } from '../cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
+import { setHandover } from '../handover.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import type { CallCeiling, Refusal } from '../telemetry/refusals.js'
@@ -14,9 +16,11 @@ import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, Telemetry } from '../telemetry/telemetry.js'
 import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
+import { CallHandover, type HandedOver } from './handover.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
 import { Usage, type CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
+import type { CallFigures, Legacy } from './snapshot.js'
 import { Floor, type Speaker } from './speaker.js'
 import type { Spoken } from './spoken.js'
 import { ToolBook } from './tool-book.js'
@@ -31,6 +35,9 @@ const HANG_UP_TIMEOUT_MS = 10_000
 // Long enough for a goodbye; then the call is over, whether or not the provider agrees.
 const GOODBYE_TIMEOUT_MS = 20_000
 
+/** What is known of a call when it is over. */
+type CallResult = Omit<CallRecord, 'callId' | 'provider' | 'startedAt'>
+
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
@@ -39,6 +46,8 @@ const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 /** What all calls of one registration share. A plain object: its functions are called without it. */
 export interface CallHost extends TurnSettings {
   readonly calls: CallRegistry<LiveCall>
+  /** Where what a call would leave behind is kept; undefined where there is no other node. */
+  readonly cluster: Pick<Cluster, 'claim' | 'calls'> | undefined
   readonly hooks: HookRunner
   readonly limits: CallLimits
   /** Does the app expect a call with this id, or any call? Of ids in URLs it was asked before. */
@@ -59,18 +68,22 @@ export interface CallHost extends TurnSettings {
 /**
  * Takes a provider's new connection: it carries on the call that it belongs to, or begins one.
  * @param id of the call, where the URL says it
+ * @param claim what the other nodes know of it, where there are any and the URL says which it is
  */
-export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger): void {
+export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim): void {
   const known = id === undefined ? undefined : host.calls.find(connection.protocol.provider, id)
-  if (known === undefined) new LiveCall(host, id, connection, log).open()
-  else known.resume(connection)
+  const isElsewhere = claim?.status === 'resumed' && claim.previousNode !== host.cluster?.calls.node
+  if (known !== undefined && !isElsewhere) return known.resume(connection, undefined, claim)
+  // It went on elsewhere meanwhile: what is known here is out of date.
+  known?.moved()
+  new LiveCall(host, id, connection, log, claim).open()
 }
 
 /**
  * One live call: the provider's events in, turns out. Owns its turns and timers. A connection that breaks is no end: the
  * provider may dial again, and the call goes on over the new one.
  */
-export class LiveCall implements TurnOwner, ConnectionOwner {
+export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   readonly provider: Provider
   readonly state: Record<string, unknown> = {}
   telemetry: CallTelemetry | undefined
@@ -91,8 +104,16 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #id: string
   #facts: CallFacts | undefined
 
-  // opening: the begin message is still owed; gated: turns wait for onCallStart.
-  #phase: 'opening' | 'gated' | 'open' | 'ended' = 'opening'
+  // opening: the begin message is still owed; claiming: other nodes are asked for the call; gated: turns wait for onCallStart.
+  #phase: 'opening' | 'claiming' | 'gated' | 'open' | 'ended' = 'opening'
+  #handover: CallHandover | undefined
+  /** Set while other nodes are asked: what is to be said then. */
+  #first: LiveTurn | undefined
+  #isForeign = false
+  /** Was the caller greeted, be it on another node? */
+  #isGreeted = false
+  /** It was told to go to another node. */
+  #isLeft = false
   #beginTimer: NodeJS.Timeout | undefined
   #gateTimer: NodeJS.Timeout | undefined
   /** Set while the provider is not connected. */
@@ -117,7 +138,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   #heard: () => readonly Utterance[] = NOTHING_HEARD.utterances
   readonly #book = new ToolBook()
 
-  constructor (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger) {
+  constructor (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim) {
     this.#host = host
     this.#isAdmitted = id !== undefined
     this.#id = id ?? randomUUID()
@@ -125,6 +146,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#connection = connection
     this.#baseLog = log
     this.#usage = new Usage(host.limits)
+    if (claim !== undefined) this.#take(claim)
   }
 
   get id (): string { return this.#id }
@@ -137,7 +159,27 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   get completedTurns (): number { return this.#completedTurns }
   get settings (): TurnSettings { return this.#host }
   get spoken (): readonly Spoken[] { return this.#book.spoken }
-  get hasBegun (): boolean { return this.#phase !== 'opening' }
+  get hasBegun (): boolean { return this.#phase !== 'opening' && this.#phase !== 'claiming' }
+  get facts (): CallFacts | undefined { return this.#facts }
+  get isForeign (): boolean { return this.#isForeign }
+  /** When its first socket opened, in ms since 1970. */
+  get startedAt (): number { return this.#usage.startedAt }
+
+  get figures (): CallFigures {
+    return {
+      startedAt: this.startedAt,
+      isGreeted: this.#isGreeted,
+      ...(this.#lastId !== undefined && { lastId: this.#lastId }),
+      turns: this.#usage.turns,
+      completedTurns: this.#completedTurns,
+      controls: this.#controls,
+      reconnects: this.#reconnects,
+      malformedFrames: this.#malformed,
+      bytes: this.#usage.bytes,
+      tokens: this.#usage.tokens,
+      leaving: this.#leaving
+    }
+  }
 
   get log (): FastifyBaseLogger {
     if (this.#ownLog !== undefined) return this.#ownLog
@@ -157,6 +199,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#host.calls.add(this)
     this.#connect(this.#connection)
     const begin = this.#protocol.begin
+    // What the provider told another node it need not tell again.
+    if (this.#isForeign) return this.#begin(this.#isGreeted || begin === undefined ? undefined : this.#greeting(begin.id))
     if (begin !== undefined) this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
   }
 
@@ -164,9 +208,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
    * The provider dialled again, whether or not the older connection is known to be broken: the newer one wins. Nobody is
    * greeted twice; what was being said is lost, and is answered when the provider asks again.
    * @param greeting the turn id to greet with, where it came with the connection
+   * @param claim what the other nodes know of the call
    */
-  resume (connection: Connection, greeting = connection.protocol.begin?.id): void {
+  resume (connection: Connection, greeting = connection.protocol.begin?.id, claim?: Claim): void {
     const older = this.#connection
+    if (claim !== undefined) this.#handover?.renew(claim)
     this.#stopAwaiting()
     this.#suspend()
     this.#lastId = greeting
@@ -178,17 +224,57 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     const leaving = this.#leaving
     if (greeting !== undefined && this.#owesGreeting && leaving === undefined) return this.#accept(this.#greeting(greeting))
     if (greeting !== undefined) this.#skip(greeting)
-    // The goodbye was said, and what was to follow it is lost.
-    // Outside a turn nobody can be shown as the caller.
-    if (leaving !== undefined) this.#control({ ...leaving, say: '', ...(leaving.action === 'transfer-call' && { showCaller: false }) })
+    if (leaving !== undefined) this.#leaveAgain(leaving)
+  }
+
+  // The goodbye was said, and what was to follow it is lost. Outside a turn nobody can be shown as the caller.
+  #leaveAgain (leaving: LeavingAction): void {
+    this.#control({ ...leaving, say: '', ...(leaving.action === 'transfer-call' && { showCaller: false }) })
+  }
+
+  // From now on what another node would need is kept, and what one left is known.
+  #take (claim: Claim): void {
+    const handover = new CallHandover(this, claim)
+    this.#handover = handover
+    setHandover(this, handover)
+    if (claim.status === 'resumed') this.inherit(handover.legacy())
+  }
+
+  inherit ({ figures, facts, state, spoken }: Legacy): void {
+    if (figures === undefined) return
+    this.#isForeign = true
+    this.#isGreeted ||= figures.isGreeted
+    this.#facts ??= facts
+    // What was set here is newer.
+    Object.assign(this.state, { ...state, ...this.state })
+    this.#book.inherit(spoken)
+    this.#usage.inherit(figures)
+    this.#completedTurns += figures.completedTurns
+    this.#controls += figures.controls
+    this.#reconnects += figures.reconnects + 1
+    this.#malformed += figures.malformedFrames
+    this.#lastId ??= figures.lastId
+    this.#leaving ??= figures.leaving
+  }
+
+  returned (id: string, content: string): void {
+    this.#book.returned({ action: 'tool-result', id, content })
+  }
+
+  /** Another node has the call, which is no end: here it says nothing more. */
+  moved (): void {
+    if (this.#phase === 'ended') return
+    this.#handedOver(ABNORMAL)
+    this.#connection.drop()
   }
 
   /** The connection is closed. Where the provider broke off it may dial again; any other close is the end. */
   disconnected (connection: Connection, code: number): void {
     if (connection !== this.#connection || this.#phase === 'ended') return
     const { reconnectGraceMs, isClosing } = this.#host
-    const mayReturn = code === ABNORMAL && this.hasBegun && reconnectGraceMs > 0 && !isClosing()
-    if (!mayReturn) return this.#ended(code)
+    const isLost = code === ABNORMAL && this.hasBegun
+    if (this.#handover !== undefined && this.hasBegun && (this.#isLeft || (isLost && isClosing()))) return this.#leftBehind(code)
+    if (!isLost || reconnectGraceMs === 0 || isClosing()) return this.#ended(code)
     this.log.info('provider lost, the call waits for it to dial again')
     this.#host.calls.waiting[this.provider]++
     this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
@@ -197,7 +283,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   /** The server is closing: if the provider is to dial again, it will reach another node. */
   stopWaiting (): void {
-    if (this.#awaited !== undefined) this.#ended(ABNORMAL)
+    if (this.#awaited === undefined) return
+    if (this.#handover === undefined) this.#ended(ABNORMAL)
+    else this.#leftBehind(ABNORMAL)
   }
 
   /** Leaves the call to another node: at once where the provider dials again, else after the live turn. One that is being ended is let end. */
@@ -211,12 +299,38 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   drop (): void {
     const isEnding = this.#leaving?.action === 'end-call'
     this.#farewell.hurry()
+    this.#isLeft = !isEnding
     if (isEnding) this.#connection.hangUp()
     else this.#connection.drop()
   }
 
+  // Another node goes on with it, once the provider dials again.
+  #leftBehind (code: number): void {
+    this.#handedOver(code)
+    this.#handover?.leave()
+  }
+
+  #handedOver (code: number): void {
+    const figures = this.#stop(code)
+    this.#within(() => {
+      this.log.info(figures, 'call handed over')
+      this.#tell({ ...figures, handedOver: true })
+    })
+  }
+
   #ended (code: number): void {
     const introduced = this.hasBegun
+    const figures = this.#stop(code)
+    if (introduced) this.#host.over(this.#id)
+    this.#handover?.end()
+    this.#within(() => {
+      this.log.info(figures, 'call ended')
+      if (introduced) this.#record(figures)
+    })
+  }
+
+  // It is over here.
+  #stop (code: number): CallResult {
     this.#phase = 'ended'
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
@@ -225,8 +339,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#farewell.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
-    if (introduced) this.#host.over(this.#id)
-    const figures = {
+    return {
       code,
       durationMs: Math.round(this.#usage.durationMs),
       turns: this.#usage.turns,
@@ -234,16 +347,17 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       malformedFrames: this.#malformed,
       ...(this.#reached !== undefined && { limit: this.#reached })
     }
-    this.#within(() => {
-      this.log.info(figures, 'call ended')
-      if (introduced) this.#record(figures)
-    })
   }
 
-  #record (figures: Omit<CallRecord, 'callId' | 'provider' | 'startedAt'>): void {
-    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - figures.durationMs, ...figures }
+  #tell (result: CallResult): CallRecord {
+    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - result.durationMs, ...result }
     this.telemetry?.end(record)
     if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary: record } satisfies CallMessage)
+    return record
+  }
+
+  #record (result: CallResult): void {
+    const record = this.#tell(result)
     if (!this.#keepsTranscript) return
     const transcript = this.#heard
     const summary: CallSummary = { ...record, get transcript () { return transcript() } }
@@ -268,7 +382,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
     this.#leaving = undefined
-    this.#book.said(text)
+    this.#said(text)
     this.#speaker.send(interjection.call(this.#protocol, ++this.#controls, text, options.interruptible !== true))
   }
 
@@ -299,10 +413,19 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       throw new ActionError('record: no turn is live that could call a tool')
     }
     const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
+    if (isNews) this.#keep(entry, turn)
     if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
     if (isNews) turn?.recorded(entry)
     else if (entry.action === 'tool-call') turn!.part()
     return isNews
+  }
+
+  // A turn that calls a tool is kept as it is by then, as its node may die while the tool runs.
+  #keep (entry: ToolAction, turn: LiveTurn | undefined): void {
+    if (this.#handover === undefined) return
+    if (entry.action === 'tool-result') return this.#handover.returned(entry.id, entry.content)
+    turn!.place()
+    this.#handover.changed(this.#book.spoken.length, turn!.floor)
   }
 
   countTokens (tokens: number): void {
@@ -375,6 +498,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       case 'asked': {
         if (!this.#isExpected(this.#id)) return
         const turn = this.#newTurn(event.id, event.reason, event.transcript)
+        this.#isForeign ||= this.#saidElsewhere(event.transcript)
+        if (this.#phase === 'claiming') {
+          this.#first = turn
+          return
+        }
         return this.#phase === 'opening' ? this.#begin(turn) : this.#accept(turn)
       }
       case 'update':
@@ -405,6 +533,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       known.drop()
     }
     this.#facts = event.facts
+    this.#isForeign ||= event.resumed && this.#handover !== undefined
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
     this.#isNamed = true
     if (this.hasBegun) {
@@ -416,11 +545,21 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
   }
 
+  // Words of ours that nobody said here.
+  #saidElsewhere (heard: Transcript): boolean {
+    return this.#handover !== undefined && this.#book.spoken.length === 0 && heard.utterances().some(({ role }) => role === 'agent')
+  }
+
   #isExpected (id: string): boolean {
-    if (this.hasBegun || this.#isAdmitted || this.#host.expects(id)) return true
+    // Of other nodes' it is not known yet.
+    if (this.hasBegun || this.#isAdmitted || this.#host.cluster !== undefined || this.#host.expects(id)) return true
+    this.#refuse()
+    return false
+  }
+
+  #refuse (): void {
     this.#host.refused('call')
     this.#connection.reject('the call is not expected: app.admitCall() was not told of it')
-    return false
   }
 
   // The connection belongs to a call that is known, so this one never was.
@@ -447,19 +586,52 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
 
   // The call is on. Its first turn, if it has one by now, is accepted before onCallStart, which may end it, and asked after.
   #begin (first?: LiveTurn): void {
+    if (this.#phase === 'claiming') return
     clearTimeout(this.#beginTimer)
     this.#beginTimer = undefined
+    const { cluster } = this.#host
+    if (cluster === undefined || this.#handover !== undefined) return this.#enter(first)
+    this.#phase = 'claiming'
+    this.#first = first
+    // Its URL did not say which call it is. Never rejects.
+    void cluster.claim({ provider: this.provider, id: this.#id }).then(claim => this.#claimed(claim)) // eslint-disable-line no-void
+  }
+
+  #claimed (claim: Claim): void {
+    if (this.#phase !== 'claiming') return claim.lease.leave()
+    this.#phase = 'opening'
+    if (!claim.isAdmitted && !this.#host.expects(this.#id)) {
+      claim.lease.leave()
+      return this.#refuse()
+    }
+    this.#take(claim)
+    const first = this.#first
+    this.#first = undefined
+    if (first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)) {
+      this.#skip(first.id)
+      this.#enter(undefined)
+    } else {
+      this.#enter(first)
+    }
+  }
+
+  #enter (first: LiveTurn | undefined): void {
     this.#phase = 'gated'
     this.telemetry = this.#host.telemetry.startCall(this, this.#usage.since, this.#context)
     this.#within(() => this.#run(first))
   }
 
   #run (first: LiveTurn | undefined): void {
-    this.log.info('call started')
+    if (this.#isForeign) this.log.info({ reconnects: this.#reconnects }, 'call taken over')
+    else this.log.info('call started')
     if (callStartChannel.hasSubscribers) callStartChannel.publish({ call: this } satisfies CallStartMessage)
     this.#payBegin(first)
+    const leaving = this.#leaving
     if (first !== undefined) this.#accept(first)
-    this.#gate(this.#host.hooks.run(this.log, 'onCallStart', hooks => hooks.onCallStart?.(this)))
+    else if (leaving !== undefined) this.#leaveAgain(leaving)
+    this.#handover?.changed()
+    const name = this.#isForeign ? 'onCallResume' : 'onCallStart'
+    this.#gate(this.#host.hooks.run(this.log, name, hooks => hooks[name]?.(this)))
   }
 
   #gate (started: void | Promise<void>): void {
@@ -467,11 +639,12 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
       if (this.#phase !== 'gated') return
       this.#phase = 'open'
       clearTimeout(this.#gateTimer)
+      this.#handover?.changed()
       this.#turn?.start()
     }
     if (started === undefined) return open()
     this.#gateTimer = setTimeout(() => {
-      this.log.warn('onCallStart is slow, turns no longer wait for it')
+      this.log.warn('the hook at the start of the call is slow, turns no longer wait for it')
       open()
     }, START_HOOK_TIMEOUT_MS)
     started.then(open, open)
@@ -527,13 +700,23 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
     this.log.debug({ why, bytes }, 'frame ignored')
   }
 
+  turnBegun (turn: LiveTurn): void {
+    if (turn.reason !== 'greeting' || this.#isGreeted) return
+    // Ahead of the words: another node that greets once more is worse than one that does not.
+    this.#isGreeted = true
+    this.#handover?.save({})
+  }
+
   turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void {
     if (this.#turn === turn) this.#turn = undefined
+    const index = this.#book.spoken.length
     this.#book.add(turn.floor)
     if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     if (this.#keepsTranscript) this.#heard = () => withWords(turn.transcript, turn.floor.text)
+    this.#isGreeted ||= report.characters > 0
+    this.#handover?.changed(index, this.#book.spoken[index])
     this.log.info(toLogLine(report), 'turn ended')
     if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
@@ -568,11 +751,17 @@ export class LiveCall implements TurnOwner, ConnectionOwner {
   }
 
   // Outside a turn.
+  #said (text: string): void {
+    const index = this.#book.spoken.length
+    this.#book.said(text)
+    this.#handover?.changed(index, this.#book.spoken[index])
+  }
+
   #control (action: LeavingAction): void {
     const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
-    this.#book.said(action.say)
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
+    this.#said(action.say)
   }
 
   #assertLive (): void {

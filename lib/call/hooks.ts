@@ -10,11 +10,16 @@ export interface CallHooks {
    * promise, for at most 2,000 ms: a look-up that is slower finishes beside them, be it after the call.
    */
   onCallStart? (call: Call): void | Promise<void>
+  /**
+   * A call goes on here that began on another node, whose `state` it has. Turns wait for it as for `onCallStart`, which
+   * does not run again.
+   */
+  onCallResume? (call: Call): void | Promise<void>
   /** People are speaking. Without this hook the frames that say so are not even parsed. */
   onTranscript? (call: Call, update: TranscriptUpdate): void | Promise<void>
   /** A turn is over. */
   onTurnEnd? (turn: Turn, report: TurnReport): void | Promise<void>
-  /** A call is over. Runs exactly once for each call that began. */
+  /** A call is over. Runs exactly once for each call that began: on the node where it ended, if that lives on. */
   onCallEnd? (call: Call, summary: CallSummary): void | Promise<void>
 }
 

@@ -30,7 +30,7 @@ export function createGoodbye (goodbye: Goodbye = GOODBYE): CallLimits['goodbye'
 export class Usage {
   readonly #limits: CallLimits
   /** When the call's first socket opened, by `performance.now()`. */
-  readonly since = performance.now()
+  #since = performance.now()
   #frames = 0
   #bytes = 0
   #tokens = 0
@@ -40,9 +40,34 @@ export class Usage {
     this.#limits = limits
   }
 
+  get since (): number {
+    return this.#since
+  }
+
+  /** When the call's first socket opened, in ms since 1970. */
+  get startedAt (): number {
+    return Date.now() - this.durationMs
+  }
+
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  get tokens (): number {
+    return this.#tokens
+  }
+
   /** Since the call began, in ms. */
   get durationMs (): number {
-    return performance.now() - this.since
+    return performance.now() - this.#since
+  }
+
+  /** Adds what was used up on other nodes. */
+  inherit ({ startedAt, bytes, tokens, turns }: Readonly<Record<'startedAt' | 'bytes' | 'tokens' | 'turns', number>>): void {
+    this.#since = Math.min(this.#since, performance.now() - (Date.now() - startedAt))
+    this.#bytes += bytes
+    this.#tokens += tokens
+    this.#turns += turns
   }
 
   /** A frame came. */

@@ -13,6 +13,13 @@ export class ToolBook {
   readonly spoken: Spoken[] = []
   #records: Map<string, ToolRecord> | undefined
 
+  /** What was said and done on other nodes comes before all that is in here. */
+  inherit (spoken: readonly Spoken[]): void {
+    this.spoken.unshift(...spoken)
+    this.#records ??= new Map()
+    for (const { tools } of spoken) for (const tool of tools) this.#records.set(tool.id, tool)
+  }
+
   /** A turn is over. */
   add (turn: OpenSpoken): void {
     if (turn.text === '' && turn.tools.length === 0) return

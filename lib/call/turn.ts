@@ -38,6 +38,8 @@ export interface TurnOwner extends Call, Pick<MessagesOptions, 'spoken'> {
   readonly telemetry: CallTelemetry | undefined
   /** Tells the agent's author, once per call, of something the provider lacks. */
   lacks (feature: Feature): void
+  /** Called once, ahead of the agent's first word or tool call. */
+  turnBegun (turn: LiveTurn): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
   turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void
 }
@@ -166,6 +168,11 @@ export class LiveTurn implements Turn {
     }
   }
 
+  /** Where it stands in the conversation is known from now on, though it is not over. */
+  place (): void {
+    this.floor.place ??= placeBehind(this.#entries)
+  }
+
   /** What follows is set apart from what was said, be it that the tool between them is on the books already. */
   part (): void {
     this.#connection.speaker.part(this.floor)
@@ -221,6 +228,7 @@ export class LiveTurn implements Turn {
   #begun (): void {
     if (this.#firstTokenAt !== undefined) return
     this.#firstTokenAt = performance.now()
+    this.#call.turnBegun(this)
     if (firstTokenChannel.hasSubscribers) firstTokenChannel.publish({ turn: this, firstTokenMs: this.#elapsedMs } satisfies FirstTokenMessage)
   }
 
@@ -309,7 +317,7 @@ export class LiveTurn implements Turn {
     this.#over = true
     this.#deadlines?.stop()
     const { characters, frames, tools, firstSaidAt, firstFillerAt, firstSentenceAt, lastSentAt } = this.floor
-    if (characters > 0 || tools.length > 0) this.floor.place = placeBehind(this.#entries)
+    if (characters > 0 || tools.length > 0) this.place()
     const since = (at: number | undefined): number | undefined => at === undefined ? undefined : at - this.#askedAt
     const report: TurnReport = {
       callId: this.#call.id,

@@ -37,6 +37,7 @@ export class Instruments {
   readonly #reconnects: Counter
   readonly #malformedFrames: Counter
   readonly #refusals: Counter
+  readonly #clusterFailures: Counter
   readonly #turns: Counter
   readonly #turnDuration: Histogram
   readonly #firstToken: Histogram
@@ -63,6 +64,7 @@ export class Instruments {
     this.#reconnects = counter('voice_agent.reconnects', 'How often a provider\'s connection broke and it dialled again.', '{reconnect}')
     this.#malformedFrames = counter('voice_agent.malformed_frames', 'Frames that broke the protocol and were ignored.', '{frame}')
     this.#refusals = counter('voice_agent.refusals', 'Who was not let in, or not let go on.', '{refusal}')
+    this.#clusterFailures = counter('voice_agent.cluster.failures', 'What could not be told to the other nodes, or asked of them, by what it was.', '{operation}')
     this.#turns = counter('voice_agent.turns', 'Turns that are over, by how they ended.', '{turn}')
     this.#turnDuration = seconds('voice_agent.turn.duration', 'How long a turn took.', TURNS)
     this.#firstToken = seconds('voice_agent.turn.time_to_first_token', 'From the provider\'s request to the agent\'s first word, or tool call.', WAITS)
@@ -108,6 +110,10 @@ export class Instruments {
 
   refused (reason: Refusal): void {
     quietly(() => { this.#refusals.add(1, { 'voice_agent.refusal': reason }) })
+  }
+
+  clusterFailed (operation: string): void {
+    quietly(() => { this.#clusterFailures.add(1, { 'voice_agent.cluster.operation': operation }) })
   }
 
   modelBegan (ms: number, attributes: Attributes): void {

@@ -78,6 +78,8 @@ export interface CallRecord {
   readonly malformedFrames: number
   /** The ceiling that the call reached, where that ended it. */
   readonly limit?: CallCeiling
+  /** It is no end: the call goes on on another node, or is left to one. */
+  readonly handedOver?: true
 }
 
 /** The record of one call, given to `onCallEnd`. */

@@ -35,6 +35,11 @@ export class Telemetry {
     this.#instruments?.refused(reason)
   }
 
+  /** Something could not be told to the other nodes, or asked of them. */
+  clusterFailed (operation: string): void {
+    this.#instruments?.clusterFailed(operation)
+  }
+
   /**
    * A call has begun. Undefined where nobody is to be told.
    * @param since when its socket opened, by `performance.now()`
@@ -107,7 +112,8 @@ export class CallTelemetry {
       'voice_agent.call.turns': record.turns,
       'voice_agent.call.reconnects': record.reconnects,
       'voice_agent.call.malformed_frames': record.malformedFrames,
-      'voice_agent.call.limit': record.limit
+      'voice_agent.call.limit': record.limit,
+      'voice_agent.call.handed_over': record.handedOver
     }))
     this.#operation.end()
     this.instruments?.callEnded(record)

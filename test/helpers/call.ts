@@ -9,6 +9,7 @@ import { Connection } from '../../lib/call/connection.js'
 import type { DeadlineSettings } from '../../lib/call/deadlines.js'
 import { createFallback, createFiller, type Fallback, type Filler } from '../../lib/call/stand-in.js'
 import { HookRunner, type CallHooks } from '../../lib/call/hooks.js'
+import type { Claim, Cluster } from '../../lib/cluster/cluster.js'
 import { createGoodbye, type CallLimits } from '../../lib/call/limits.js'
 import { CallRegistry } from '../../lib/call/registry.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
@@ -41,6 +42,12 @@ export interface CallOptions {
   telemetry?: Telemetry
   /** None, unless told otherwise. */
   limits?: Partial<CallLimits>
+  /** None, unless told otherwise. */
+  cluster?: Pick<Cluster, 'claim' | 'calls'>
+  /** What the cluster said of the call before its upgrade. */
+  claim?: Claim
+  /** Everything, unless told otherwise. */
+  expects?: (id: string) => boolean
 }
 
 const NO_LIMITS: CallLimits = {
@@ -72,6 +79,7 @@ export class Line {
     this.hooks = new HookRunner(options.hooks ?? {})
     const host = {
       calls: this.calls,
+      cluster: options.cluster,
       hooks: this.hooks,
       leadingAssistant: false,
       afterTool: '',
@@ -81,7 +89,7 @@ export class Line {
       filler: createFiller(options.filler ?? ''),
       reconnectGraceMs: options.reconnectGraceMs ?? 0,
       limits: { ...NO_LIMITS, ...options.limits },
-      expects: () => true,
+      expects: options.expects ?? (() => true),
       over: () => {},
       bindLog: (log: FastifyBaseLogger, bindings: object) => log.child(bindings),
       isClosing: options.isClosing ?? (() => false),
@@ -103,7 +111,7 @@ export class Line {
     }
     const log = pino({ level: 'trace' }, { write: line => { this.logs.push(JSON.parse(line)) } })
     this.connection = new Connection(socket, protocol)
-    answer(host, id, this.connection, log as FastifyBaseLogger)
+    answer(host, id, this.connection, log as FastifyBaseLogger, options.claim)
   }
 
   /** The call that this is a connection of. */

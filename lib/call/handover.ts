@@ -1,0 +1,170 @@
+/**
+ * What a call leaves behind for the node that goes on with it, and what it found left behind.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+import type { Claim, Fields, Lease, LeaseOwner } from '../cluster/cluster.js'
+import type { Handover } from '../handover.js'
+import { logFailure } from '../telemetry/failure.js'
+import type { CallFacts } from '../protocols/protocol.js'
+import { readLegacy, resultField, resultsOf, saidField, type CallFigures, type Legacy } from './snapshot.js'
+import type { Spoken } from './spoken.js'
+
+/** Whose handover it is: a live call. */
+export interface HandedOver {
+  readonly log: FastifyBaseLogger
+  readonly figures: CallFigures
+  readonly facts: CallFacts | undefined
+  readonly state: Readonly<Record<string, unknown>>
+  /** All turns that are over and said or did something, in order. */
+  readonly spoken: readonly Spoken[]
+  /** Is it clear that another node had the call before this one? */
+  readonly isForeign: boolean
+  /** Another node has the call: nothing more is said of it here. */
+  moved (): void
+  /** What another node left turns up when the call already goes on here. */
+  inherit (legacy: Legacy): void
+  /** A tool that another node ran has returned. */
+  returned (id: string, content: string): void
+}
+
+/** One call's record in the cluster, kept up to date behind the call's back: none of this is waited for. */
+export class CallHandover implements Handover, LeaseOwner {
+  readonly #call: HandedOver
+  #claim: Claim
+  #fields: Fields
+  #facts: CallFacts | undefined
+  /** Texts as they were saved last, by field. */
+  readonly #saved = new Map<string, string>()
+  /** Fields whose owner was told that they cannot be written. */
+  readonly #unwritten = new Set<string>()
+  /** Fields that are others' than the call's own. */
+  #others: Fields = {}
+  readonly #listeners: Array<(fields: Fields) => void> = []
+  readonly #answered: Promise<void>
+  #answer!: () => void
+
+  constructor (call: HandedOver, claim: Claim) {
+    this.#call = call
+    this.#claim = claim
+    this.#fields = claim.fields
+    this.#answered = new Promise(resolve => { this.#answer = resolve })
+    if (claim.status !== 'unanswered') this.#answer()
+    claim.lease.own(this)
+  }
+
+  get fields (): Fields {
+    return this.#fields
+  }
+
+  get uncertain (): Promise<void> | undefined {
+    return this.#claim.status === 'unanswered' && this.#call.isForeign ? this.#answered : undefined
+  }
+
+  get #lease (): Lease {
+    return this.#claim.lease
+  }
+
+  /** What an earlier node left. */
+  legacy (): Legacy {
+    return this.#read(this.#fields)
+  }
+
+  #read (fields: Fields): Legacy {
+    const legacy = readLegacy(fields)
+    if (legacy.unread.length > 0) this.#call.log.warn({ fields: legacy.unread }, 'what another node left of the call cannot all be read')
+    return legacy
+  }
+
+  /** The provider dialled this node again, which claimed the call anew. */
+  renew (claim: Claim): void {
+    this.#claim = claim
+    if (claim.status !== 'unanswered') this.#answer()
+    claim.lease.own(this)
+    if (claim.status !== 'unanswered') claim.lease.save(this.snapshot())
+  }
+
+  /**
+   * The call has changed. Figures and state are looked at each time.
+   * @param index of a turn that has changed, among those that said or did something
+   */
+  changed (index?: number, spoken?: Spoken): void {
+    this.#lease.save({ ...this.#news(), ...(index !== undefined && spoken !== undefined && saidField(index, spoken)) })
+  }
+
+  /** A tool returned, in whatever turn. */
+  returned (id: string, content: string): void {
+    this.#lease.report(resultField(id, content))
+  }
+
+  save (fields: Fields): void {
+    this.#others = { ...this.#others, ...fields }
+    this.#lease.save({ ...this.#news(), ...fields })
+    this.#lease.flush()
+  }
+
+  report (fields: Fields): void {
+    this.#others = { ...this.#others, ...fields }
+    this.#lease.report(fields)
+  }
+
+  onReport (listener: (fields: Fields) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  end (): void {
+    this.#lease.end()
+  }
+
+  leave (): void {
+    this.changed()
+    this.#lease.leave()
+  }
+
+  snapshot (): Fields {
+    this.#saved.clear()
+    this.#facts = undefined
+    return Object.assign({}, this.#fields, this.#others, this.#news(), ...this.#call.spoken.map((spoken, index) => saidField(index, spoken)))
+  }
+
+  fenced (): void {
+    this.#call.moved()
+  }
+
+  answered (claim: Claim): void {
+    this.#claim = claim
+    this.#fields = claim.fields
+    if (claim.status === 'resumed') {
+      this.#call.inherit(this.#read(claim.fields))
+      for (const listener of this.#listeners) listener(claim.fields)
+    }
+    this.#answer()
+  }
+
+  reported (fields: Fields): void {
+    this.#fields = { ...this.#fields, ...fields }
+    for (const [id, content] of resultsOf(fields)) this.#call.returned(id, content)
+    for (const listener of this.#listeners) listener(fields)
+  }
+
+  /** The fields of the call that are no longer what was saved. */
+  #news (): Fields {
+    const { figures, facts, state } = this.#call
+    const isNew = facts !== undefined && facts !== this.#facts
+    this.#facts = facts
+    return { ...this.#changedText('call', figures), ...this.#changedText('state', state), ...(isNew && this.#changedText('facts', facts)) }
+  }
+
+  #changedText (name: string, value: unknown): Fields {
+    let text: string
+    try {
+      text = JSON.stringify(value)
+    } catch (error) {
+      if (!this.#unwritten.has(name)) logFailure(this.#call.log, error, `the call's ${name} cannot be written as JSON: another node would not have it`)
+      this.#unwritten.add(name)
+      return {}
+    }
+    if (this.#saved.get(name) === text) return {}
+    this.#saved.set(name, text)
+    return { [name]: text }
+  }
+}

@@ -1,0 +1,649 @@
+/**
+ * A call that goes on on another node: what that node knows, what it says, and who is told. Each node is a line of its own;
+ * a node that dies is one that is left as it is.
+ */
+import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
+import { endCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/agent.js'
+import { runTool } from '../../lib/agents/run-tool.js'
+import { tool } from '../../lib/agents/tool.js'
+import type { LiveCall } from '../../lib/call/call.js'
+import { CallRegistry } from '../../lib/call/registry.js'
+import type { CallSummary } from '../../lib/telemetry/report.js'
+import { deferred } from '../helpers/app.js'
+import { openCall, tick, toMillis, toRetell, type CallOptions, type Line } from '../helpers/call.js'
+import { millis, retell, type Frame } from '../helpers/caller.js'
+import { useClock } from '../helpers/clock.js'
+import { MemoryCluster } from '../helpers/memory-cluster.js'
+
+type Provider = 'retell' | 'millis'
+
+/** Nodes that the provider's calls reach, in whatever order. */
+function nodes (t: Test, provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions = {}) {
+  const cluster = new MemoryCluster()
+  const told: string[] = []
+  const summaries: CallSummary[] = []
+  const registries = new Map<string, CallRegistry<LiveCall>>()
+  let sockets = 0
+
+  /** The provider dials, and a node answers. */
+  async function dial (name: string): Promise<Line> {
+    const node = cluster.node(name)
+    const calls = registries.get(name) ?? new CallRegistry<LiveCall>()
+    registries.set(name, calls)
+    const claim = provider === 'retell' ? await node.claim({ provider, id: 'call_1' }) : undefined
+    return openCall(t, provider, agent, {
+      reconnectGraceMs: 30_000,
+      ...options,
+      calls,
+      cluster: node,
+      ...(claim !== undefined && { claim }),
+      id: provider === 'retell' ? 'call_1' : `made-up ${++sockets}`,
+      hooks: {
+        onCallStart: () => { told.push(`${name} started`) },
+        onCallResume: () => { told.push(`${name} resumed`) },
+        onCallEnd: (_call, summary) => {
+          told.push(`${name} ended`)
+          summaries.push(summary)
+        },
+        ...options.hooks
+      }
+    })
+  }
+  return { cluster, told, summaries, registries, dial }
+}
+
+const says = (turn: Turn): string => `${turn.reason} ${turn.id}`
+
+/** Has the call introduce itself. */
+const start = (provider: Provider): Frame => provider === 'retell' ? retell.details({ from_number: '+15550100001', metadata: { tenant: 'a' } }) : millis.start(0, 'ses_1', { metadata: { tenant: 'a' } })
+
+const ask = (provider: Provider, id: number, ...words: string[]): Frame => provider === 'retell' ? retell.request(id, ...words) : millis.request(id, ...words)
+
+t.test('the node that answers when Retell dials again goes on with the call: state, counters, what it was told, and no second greeting', async t => {
+  const states: unknown[] = []
+  const { told, summaries, dial, cluster } = nodes(t, 'retell', turn => {
+    states.push({ ...turn.call.state })
+    turn.call.state['turns'] = states.length
+    return says(turn)
+  })
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'Hi'))
+  t.equal(first.frames.length, 3)
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'said:0', 'said:1', 'state'])
+
+  const second = await dial('b')
+  t.strictSame(second.frames, [toRetell.config, toRetell.complete(0)], 'nothing that is waited for, and an empty begin message')
+  const { call } = second
+  t.equal(call.from, '+15550100001', 'Retell need not tell again')
+  t.strictSame(call.metadata, { tenant: 'a' })
+  t.equal(call.completedTurns, 2)
+  t.equal(call.startedAt <= Date.now(), true)
+  second.receive(retell.request(1, 'Hi'))
+  t.strictSame(second.frames.slice(2), [toRetell.complete(1, 'response 1')])
+  t.strictSame(states, [{}, { turns: 1 }, { turns: 2 }])
+  second.hangUp(1000)
+  await tick()
+  t.strictSame(told, ['a started', 'b resumed', 'b ended'])
+  t.match(summaries, [{ code: 1000, turns: 3, reconnects: 1 }])
+  t.equal(cluster.entries.size, 0, 'nothing is kept of it')
+})
+
+t.test('the same on Millis, whose first frame says which call it is', async t => {
+  const { told, dial } = nodes(t, 'millis', says)
+  const first = await dial('a')
+  first.receive(start('millis'))
+  await tick()
+  t.strictSame(first.frames, [toMillis.complete(0, 'greeting 0')])
+  first.receive(millis.request(1, 'Hi'))
+
+  const second = await dial('b')
+  second.receive(millis.start(7, 'ses_1'))
+  await tick()
+  t.strictSame(second.frames, [toMillis.complete(7)])
+  second.receive(millis.request(8, 'Hi', 'response 1', 'And now?'))
+  t.strictSame(second.frames.slice(1), [toMillis.complete(8, 'response 8')])
+  t.strictSame(told, ['a started', 'b resumed'])
+})
+
+t.test('while the other nodes are asked for a Millis call, the newest request waits, and nothing else is said', async t => {
+  const { cluster, dial, told } = nodes(t, 'millis', says)
+  const first = await dial('a')
+  first.receive(start('millis'), ask('millis', 1, 'Hi'), ask('millis', 2, 'Hi there'), start('millis'))
+  t.strictSame(first.frames, [])
+  await tick()
+  t.strictSame(first.frames, [toMillis.complete(2, 'response 2')])
+  t.strictSame(told, ['a started'])
+
+  const other = await dial('b')
+  other.receive(millis.start(0, 'ses_2'))
+  other.hangUp(1006)
+  await tick()
+  t.strictSame(other.frames, [], 'who is gone by then is not talked to')
+  t.strictSame(told, ['a started'])
+  t.equal(cluster.entries.get('ses_2')?.owner, undefined)
+})
+
+t.test('a Millis call that was ended before it was known is not greeted', async t => {
+  const { dial } = nodes(t, 'millis', says)
+  const line = await dial('a')
+  line.receive(start('millis'))
+  await line.call.end({ say: 'Bye.' })
+  await tick()
+  t.notMatch(JSON.stringify(line.frames), 'greeting')
+})
+
+t.test('a greeting that was cut off before its first word is said by the next node', async t => {
+  const { cluster, dial } = nodes(t, 'retell', async function * ({ signal, call }) {
+    if (call.state['tried'] === undefined) {
+      call.state['tried'] = true
+      await new Promise(resolve => signal.addEventListener('abort', resolve))
+    }
+    yield 'Hello!'
+  })
+  const first = await dial('a')
+  first.receive(start('retell'))
+  await tick()
+  t.equal(cluster.read('call_1', 'call').isGreeted, false)
+  first.hangUp(1006)
+  t.equal(cluster.entries.size, 1, 'it waits')
+
+  const second = await dial('b')
+  // What was set in a turn that never ended is not kept.
+  second.call.state['tried'] = true
+  await second.completed(0)
+  t.equal(second.frames.map(frame => frame['content'] ?? '').join(''), 'Hello!')
+})
+
+t.test('a greeting is known to be said before its first word leaves', async t => {
+  const known: unknown[] = []
+  const { cluster, dial } = nodes(t, 'retell', async function * ({ signal }) {
+    yield 'Hel'
+    await new Promise(resolve => signal.addEventListener('abort', resolve))
+  })
+  const first = await dial('a')
+  const { connection } = first
+  const { send } = connection
+  connection.send = frame => {
+    if (frame.includes('Hel')) known.push(cluster.read('call_1', 'call').isGreeted)
+    send.call(connection, frame)
+  }
+  first.receive(start('retell'))
+  await first.wrote(frame => frame['content'] === 'Hel')
+  t.strictSame(known, [true])
+  const second = await dial('b')
+  t.strictSame(second.frames, [toRetell.config, toRetell.complete(0)])
+})
+
+t.test('the newer claim wins: the older node says nothing more, and takes its end for none', async t => {
+  const { told, dial, registries } = nodes(t, 'retell', async function * ({ signal, id }) {
+    yield 'One, '
+    await new Promise(resolve => signal.addEventListener('abort', resolve))
+    yield `never ${id}`
+  })
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'Hi'))
+  await first.wrote(frame => frame['response_id'] === 1)
+  const before = first.frames.length
+  const second = await dial('b')
+  await tick()
+  t.equal(first.frames.length, before)
+  t.strictSame(first.closes, ['terminate'])
+  t.equal(registries.get('a')?.size, 0)
+  first.hangUp(1006)
+  second.hangUp(1000)
+  await tick()
+  t.strictSame(told, ['a started', 'b resumed', 'b ended'])
+})
+
+t.test('a call that comes back to a node after it was elsewhere is what it was there', async t => {
+  const { told, dial, registries } = nodes(t, 'retell', turn => {
+    turn.call.state['said'] = `${String(turn.call.state['said'] ?? '')}${turn.id}`
+    return says(turn)
+  })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.hangUp(1006)
+  const stale = registries.get('a')!.get('call_1')
+  const b = await dial('b')
+  b.receive(retell.request(1, 'Hi'))
+  t.equal(stale?.state['said'], '0')
+  const again = await dial('a')
+  t.not(again.call, stale)
+  t.equal(again.call.state['said'], '01')
+  t.equal(registries.get('a')!.get('call_1'), again.call)
+  t.strictSame(told, ['a started', 'b resumed', 'a resumed'])
+})
+
+t.test('a node that was not told yet of the other one learns it when it is dialled', async t => {
+  const { cluster, dial, registries } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.hangUp(1006)
+  const stale = registries.get('a')!.get('call_1')
+  // The message is lost.
+  cluster.entries.get('call_1')!.owner = undefined
+  const b = await dial('b')
+  b.receive(retell.request(1, 'Hi'))
+  t.equal(registries.get('a')!.get('call_1'), stale)
+  const again = await dial('a')
+  t.not(again.call, stale)
+  t.equal(again.call.completedTurns, 2)
+  t.equal(registries.get('a')!.size, 1)
+})
+
+t.test('Retell dials the same node again: the call goes on, and is kept anew', async t => {
+  const { cluster, told, dial } = nodes(t, 'retell', says)
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.hangUp(1006)
+  const second = await dial('a')
+  t.equal(second.call, first.call)
+  second.receive(retell.request(1, 'Hi'))
+  t.match(cluster.read('call_1', 'call'), { turns: 2, reconnects: 1, isGreeted: true })
+  t.equal(cluster.entries.get('call_1')?.epoch, 2)
+  t.strictSame(told, ['a started'])
+})
+
+t.test('a closing node leaves its calls to the others, and does not say that they ended', async t => {
+  for (const how of ['the socket', 'the wait']) {
+    let isClosing = false
+    const { told, dial, cluster, registries } = nodes(t, 'retell', says, { isClosing: () => isClosing })
+    const first = await dial('a')
+    first.receive(start('retell'))
+    if (how === 'the wait') first.hangUp(1006)
+    isClosing = true
+    if (how === 'the wait') first.call.stopWaiting()
+    else first.call.leave()
+    first.hangUp(1006)
+    await tick()
+    t.strictSame(told, ['a started'], how)
+    t.equal(registries.get('a')?.size, 0)
+    t.equal(cluster.entries.size, 1)
+    isClosing = false
+    const second = await dial('b')
+    second.receive(retell.request(1, 'Hi'))
+    t.strictSame(second.frames.slice(1), [toRetell.complete(0), toRetell.complete(1, 'response 1')])
+  }
+})
+
+t.test('a closing node leaves a Millis call by closing its socket', async t => {
+  let isClosing = false
+  const { told, dial, cluster } = nodes(t, 'millis', says, { isClosing: () => isClosing })
+  const first = await dial('a')
+  first.receive(start('millis'))
+  await tick()
+  isClosing = true
+  first.call.leave()
+  t.match(first.closes, [{ code: 1001 }])
+  first.hangUp(1001)
+  await tick()
+  t.strictSame(told, ['a started'])
+  t.equal(cluster.entries.size, 1)
+})
+
+t.test('a call that was being ended is ended by the next node, and one that was being transferred is transferred', async t => {
+  for (const [action, frame] of [
+    [endCall({ say: 'Bye.' }), { end_call: true }],
+    [transferCall('+15550100009', { say: 'One moment.' }), { transfer_number: '+15550100009' }]
+  ] as const) {
+    const { dial } = nodes(t, 'retell', turn => turn.reason === 'greeting' ? 'Hello?' : [action])
+    const first = await dial('a')
+    first.receive(start('retell'))
+    first.receive(retell.request(1, 'Bye'))
+    await first.completed(1)
+    const second = await dial('b')
+    t.match(second.frames.slice(2), [{ response_type: 'agent_interrupt', content: '', ...frame }])
+  }
+})
+
+// Tools
+
+const none = Type.Object({})
+
+/** A tool whose runs the test settles. */
+function heldTool (options: { idempotent?: boolean, sideEffects?: boolean } = {}) {
+  const runs: Array<{ key: string, settle: (result: string) => void, fail: (error: Error) => void }> = []
+  const book = tool({
+    name: 'book',
+    description: 'Books.',
+    parameters: none,
+    ...options,
+    execute: async (_args, { idempotencyKey, signal }) => {
+      const { promise, resolve, reject } = deferred<string>()
+      if (options.sideEffects === false) signal.addEventListener('abort', () => reject(signal.reason))
+      runs.push({ key: idempotencyKey, settle: resolve, fail: reject })
+      return await promise
+    }
+  })
+  return { runs, book }
+}
+
+/** An agent that runs a tool in each turn but the greeting, and says what came of it. */
+function booker (book: ReturnType<typeof heldTool>['book'], messages: ChatMessage[][] = []) {
+  return async function * (turn: Turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    messages.push(turn.messages)
+    const { content } = await runTool(turn, book, {})
+    yield content
+  }
+}
+
+/** What the agent said in a turn, to its end. */
+async function heard (line: Line, id: number): Promise<string> {
+  await line.completed(id)
+  return line.frames.map(frame => frame['response_id'] === id ? frame['content'] : frame['data']?.stream_id === id ? frame['data'].content ?? '' : '').join('')
+}
+
+for (const provider of ['retell', 'millis'] as const) {
+  t.test(`${provider}: what a tool did on a node that is gone is not done again, and stands in the messages`, async t => {
+    const { runs, book } = heldTool()
+    const messages: ChatMessage[][] = []
+    const { dial } = nodes(t, provider, booker(book, messages))
+    const first = await dial('a')
+    first.receive(start(provider))
+    await first.completed(0)
+    first.receive(ask(provider, 1, 'Hello?', 'Book it'))
+    await tick()
+    runs[0]!.settle('booked')
+    t.equal(await heard(first, 1), 'booked')
+
+    const second = await dial('b')
+    if (provider === 'millis') second.receive(millis.start(0, 'ses_1'))
+    await tick()
+    second.receive(ask(provider, 2, 'Hello?', 'Book it', 'booked', 'Book it'))
+    t.equal(await heard(second, 2), 'booked\n(Not run again: this was done earlier in the call.)')
+    t.equal(runs.length, 1)
+    t.match(messages[1]!.filter(({ role }) => role === 'tool'), [{ content: 'booked' }])
+  })
+}
+
+t.test('of a tool that ran when its node was lost the model is told that nobody knows, each time it asks', async t => {
+  const { runs, book } = heldTool()
+  const messages: ChatMessage[][] = []
+  const { cluster, dial } = nodes(t, 'retell', booker(book, messages))
+  const first = await dial('a')
+  first.receive(start('retell'))
+  await first.completed(0)
+  first.receive(retell.request(1, 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'run', 'said:0', 'said:1', 'state'])
+
+  const second = await dial('b')
+  second.receive(retell.request(2, 'Book it', '', 'Book it'))
+  const unknown = '{"error":"the server that ran it is gone: whether it took effect is not known"}'
+  t.equal(await heard(second, 2), unknown)
+  second.receive(retell.request(3, 'Book it', '', 'Book it', '', 'Did you?'))
+  t.equal(await heard(second, 3), unknown)
+  t.equal(runs.length, 1)
+  t.match(messages[1]!.filter(({ role }) => role === 'tool'), [{ content: /whether it took effect is not known/ }])
+})
+
+t.test('a tool that is safe to repeat runs again, with the same key, and so does a look-up', async t => {
+  for (const options of [{ idempotent: true }, { sideEffects: false }]) {
+    const { runs, book } = heldTool(options)
+    const { dial } = nodes(t, 'retell', booker(book))
+    const first = await dial('a')
+    first.receive(start('retell'))
+    first.receive(retell.request(1, 'Book it'))
+    await tick()
+    const second = await dial('b')
+    second.receive(retell.request(2, 'Book it', '', 'Book it'))
+    await tick()
+    t.equal(runs.length, 2)
+    t.equal(runs[0]!.key, runs[1]!.key)
+    runs[1]!.settle('booked')
+    t.equal(await heard(second, 2), 'booked')
+  }
+})
+
+t.test('what failed on a node that is gone may be tried again, with a key of its own only where it is known to have come to nothing', async t => {
+  const { runs, book } = heldTool()
+  const { dial } = nodes(t, 'retell', booker(book))
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'Book it'))
+  await tick()
+  runs[0]!.fail(new Error('no'))
+  await first.completed(1)
+  const second = await dial('b')
+  second.receive(retell.request(2, 'Book it', '', 'Book it'))
+  await tick()
+  t.equal(runs.length, 2)
+  t.equal(runs[0]!.key, runs[1]!.key)
+})
+
+t.test('a tool that comes to its end on a node that gave the call away is reported to the one that has it', async t => {
+  for (const isAsked of [true, false]) {
+    const { runs, book } = heldTool()
+    const messages: ChatMessage[][] = []
+    const { dial } = nodes(t, 'retell', booker(book, messages))
+    const first = await dial('a')
+    first.receive(start('retell'))
+    first.receive(retell.request(1, 'Book it'))
+    await tick()
+    const second = await dial('b')
+    if (isAsked) {
+      second.receive(retell.request(2, 'Book it', '', 'Book it'))
+      await second.completed(2)
+    }
+    runs[0]!.settle('booked')
+    await tick()
+    second.receive(retell.request(3, 'Book it', '', 'Well?'))
+    t.match(await heard(second, 3), /^booked\n/)
+    t.equal(runs.length, 1)
+    t.match(messages.at(-1)!.filter(({ role }) => role === 'tool')[0], { content: 'booked' })
+  }
+})
+
+t.test('an action that a tool returned is kept with its result', async t => {
+  const leave = tool({ name: 'leave', description: 'x', parameters: none, execute: () => endCall({ say: 'Bye.' }) })
+  const { dial } = nodes(t, 'retell', async function * (turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    const { action } = await runTool(turn, leave, {})
+    yield 'Well. '
+    if (turn.id === 2) yield action
+  })
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'Bye'))
+  await first.completed(1)
+  const second = await dial('b')
+  second.receive(retell.request(2, 'Bye', 'Well.', 'Bye'))
+  await second.completed(2)
+  t.match(second.frames.at(-1), { content: 'Bye.', end_call: true })
+})
+
+// When the others do not answer
+
+t.test('a call whose claim goes unanswered goes on with what is known here, and is kept once there is an answer', async t => {
+  const { cluster, told, dial } = nodes(t, 'retell', says)
+  cluster.silence()
+  const line = await dial('a')
+  line.receive(start('retell'))
+  line.receive(retell.request(1, 'greeting 0', 'Hi'))
+  t.strictSame(line.frames.slice(1), [toRetell.complete(0, 'greeting 0'), toRetell.complete(1, 'response 1')])
+  t.equal(cluster.entries.size, 0)
+  cluster.answer()
+  await tick()
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'said:0', 'said:1', 'state'])
+  t.strictSame(told, ['a started'])
+  const next = await dial('b')
+  t.equal(next.call.completedTurns, 2)
+})
+
+t.test('a late answer brings what another node left: what was set here is newer', async t => {
+  const { cluster, dial, told } = nodes(t, 'retell', turn => {
+    turn.call.state['last'] = turn.id
+    if (turn.reason === 'greeting') turn.call.state['name'] = 'Ada'
+    return says(turn)
+  })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Hi'))
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  b.receive(retell.request(5, 'Hi', 'response 1', 'Again'))
+  t.strictSame(b.frames.slice(1), [toRetell.complete(0), toRetell.complete(5, 'response 5')], 'Retell says that it began long ago')
+  t.strictSame(b.call.state, { last: 5 })
+  cluster.answer()
+  t.strictSame({ ...b.call.state }, { last: 5, name: 'Ada' })
+  t.match(b.call.figures, { completedTurns: 3, turns: 3, isGreeted: true })
+  await tick()
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'said:0', 'said:1', 'said:2', 'state'])
+  t.equal(cluster.read('call_1', 'said:2').text, 'response 5')
+  t.strictSame(a.closes, ['terminate'])
+  t.strictSame(told, ['a started', 'b resumed'])
+})
+
+t.test('a tool with side effects waits for what another node may have done, and a look-up does not', async t => {
+  for (const sideEffects of [true, false]) {
+    const { runs, book } = heldTool({ sideEffects })
+    const { cluster, dial } = nodes(t, 'retell', booker(book))
+    const a = await dial('a')
+    a.receive(start('retell'))
+    a.receive(retell.request(1, 'Hello?', 'Book it'))
+    await tick()
+    runs[0]!.settle('booked')
+    await a.completed(1)
+    cluster.silence()
+    const b = await dial('b')
+    b.receive(retell.request(2, 'Hello?', 'Book it', 'booked', 'Book it'))
+    await tick()
+    t.equal(runs.length, sideEffects ? 1 : 2, 'words of ours that were not said here: it was elsewhere')
+    cluster.answer()
+    if (!sideEffects) runs[1]!.settle('booked')
+    t.match(await heard(b, 2), /^booked/)
+    t.equal(runs.length, sideEffects ? 1 : 2)
+  }
+})
+
+t.test('a tool that waited for the others for too long is not run behind the model\'s back', async t => {
+  const { pass } = useClock(t)
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', booker(book))
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.request(2, 'Hello?', 'Book it', 'Well, ', 'Book it'))
+  await pass(book.timeoutMs)
+  t.match(await heard(b, 2), /no result within 10000 ms/)
+  cluster.answer()
+  await tick()
+  t.equal(runs.length, 0)
+})
+
+t.test('a new call books at once, though nobody answers', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', booker(book))
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  a.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+})
+
+// What is written
+
+t.test('what cannot be read is left out, and complained of by name', async t => {
+  const { cluster, dial } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  const { fields } = cluster.entries.get('call_1')!
+  Object.assign(fields, { facts: '{"from":1}', state: '[', 'said:0': '{}', 'run:x': '{}', 'run:y': '[' })
+  const b = await dial('b')
+  t.match(b.complaints, [{ msg: 'what another node left of the call cannot all be read', fields: ['facts', 'said:0', 'state'] }])
+  t.equal(b.call.from, undefined)
+  t.strictSame({ ...b.call.state }, {})
+  t.equal(b.call.completedTurns, 1)
+})
+
+t.test('an action that no node knows does not end the call', async t => {
+  const { cluster, dial } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  const entry = cluster.entries.get('call_1')!
+  entry.fields['call'] = JSON.stringify({ ...cluster.read('call_1', 'call'), leaving: { action: 'fly' } })
+  const b = await dial('b')
+  t.strictSame(b.frames, [toRetell.config, toRetell.complete(0)])
+})
+
+t.test('a record without figures is that of a call which never began', async t => {
+  const { cluster, told, dial } = nodes(t, 'retell', says)
+  await cluster.node('a').claim({ provider: 'retell', id: 'call_1' })
+  const b = await dial('b')
+  b.receive(start('retell'))
+  t.strictSame(b.frames.slice(1), [toRetell.complete(0, 'greeting 0')])
+  t.strictSame(told, ['b started'])
+})
+
+t.test('a state that is no JSON is complained of once, and the rest is kept', async t => {
+  const { cluster, dial } = nodes(t, 'retell', turn => {
+    turn.call.state['self'] = turn.call.state
+    return says(turn)
+  })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Hi'))
+  t.match(a.complaints, [{ msg: "the call's state cannot be written as JSON: another node would not have it" }])
+  t.equal(cluster.read('call_1', 'call').turns, 2)
+})
+
+t.test('what is said outside of turns is kept', async t => {
+  const { cluster, dial } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.call.interject('By the way.')
+  await a.call.transfer('+15550100009', { say: 'Off you go.' })
+  t.equal(cluster.read('call_1', 'said:1').text, 'By the way.')
+  t.equal(cluster.read('call_1', 'said:2').text, 'Off you go.')
+  t.match(cluster.read('call_1', 'call'), { controls: 2, leaving: { action: 'transfer-call' } })
+})
+
+t.test('fillers that another node said are not history', async t => {
+  const messages: ChatMessage[][] = []
+  const { pass } = useClock(t)
+  const { dial } = nodes(t, 'retell', async function * (turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    messages.push(turn.messages)
+    await new Promise(resolve => setTimeout(resolve, 2_000))
+    yield 'Tuesday.'
+  }, { filler: 'Let me see.', deadlines: { fillerMs: 1_000 } })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Hello?', 'When?'))
+  await pass(2_000)
+  await a.completed(1)
+  const b = await dial('b')
+  b.receive(retell.request(2, 'Hello?', 'When?', 'Let me see. Tuesday.', 'Fine'))
+  t.strictSame(messages[1], [
+    { role: 'user', content: '(The call has connected.)' },
+    { role: 'assistant', content: 'Hello?' },
+    { role: 'user', content: 'When?' },
+    { role: 'assistant', content: 'Tuesday.' },
+    { role: 'user', content: 'Fine' }
+  ])
+})
+
+// Who is expected
+
+t.test('a Millis call that another node was told to expect is taken, and one that nobody expects is refused', async t => {
+  const expected: Call[] = []
+  const { cluster, dial, registries } = nodes(t, 'millis', says, { expects: () => false, hooks: { onCallStart: call => { expected.push(call) } } })
+  cluster.admitted.add('ses_1')
+  const line = await dial('a')
+  line.receive(millis.start(0, 'ses_1'))
+  await tick()
+  t.strictSame(line.frames, [toMillis.complete(0, 'greeting 0')])
+  const other = await dial('a')
+  other.receive(millis.start(0, 'ses_2'))
+  await tick()
+  t.match(other.closes, [{ code: 1008 }])
+  t.strictSame(expected.map(({ id }) => id), ['ses_1'])
+  t.equal(registries.get('a')?.refusals.call, 1)
+})

@@ -1,0 +1,119 @@
+import type { Claim, Cluster, ClusterCalls, Fields, Lease, LeaseOwner } from '../../lib/cluster/cluster.js'
+
+/** What all nodes know of one call. */
+interface Entry {
+  node: string
+  epoch: number
+  fields: Record<string, string>
+  owner: LeaseOwner | undefined
+}
+
+/** Nodes in one process, for tests that decide what each is told, and when. What is saved is there at once. */
+export class MemoryCluster {
+  readonly entries = new Map<string, Entry>()
+  /** Ids that `admit` was told of. */
+  readonly admitted = new Set<string>()
+  #isSilent = false
+  #waiting: Array<() => void> = []
+
+  /** From now on claims go unanswered, until {@link answer}. */
+  silence (): void {
+    this.#isSilent = true
+  }
+
+  /** Answers all claims that went unanswered, in order. */
+  answer (): void {
+    this.#isSilent = false
+    for (const answer of this.#waiting.splice(0)) answer()
+  }
+
+  /** The names of all fields that are kept of a call. */
+  names (id: string): string[] {
+    return Object.keys(this.entries.get(id)?.fields ?? {}).map(name => name.replace(/^run:.*/, 'run')).sort()
+  }
+
+  /** A field, parsed. */
+  read (id: string, name: string): any {
+    return JSON.parse(this.entries.get(id)!.fields[name]!)
+  }
+
+  /** One of the nodes. */
+  node (name: string): Pick<Cluster, 'claim' | 'calls'> {
+    return {
+      calls: { node: name } as ClusterCalls,
+      claim: async ({ provider, id }) => {
+        const lease = new MemoryLease(this, id)
+        const ask = (): Claim => {
+          const known = this.entries.get(id)
+          const claim: Claim = {
+            status: known === undefined ? 'new' : 'resumed',
+            previousNode: known?.node,
+            fields: { ...known?.fields },
+            isAdmitted: this.admitted.has(id),
+            lease
+          }
+          const epoch = (known?.epoch ?? 0) + 1
+          this.entries.set(id, { node: name, epoch, fields: { ...known?.fields }, owner: undefined })
+          lease.holds(epoch)
+          if (known?.node !== name) known?.owner?.fenced()
+          return claim
+        }
+        if (!this.#isSilent) return ask()
+        this.#waiting.push(() => lease.owner?.answered(ask()))
+        return { status: 'unanswered', previousNode: undefined, fields: {}, isAdmitted: false, lease }
+      }
+    }
+  }
+}
+
+class MemoryLease implements Lease {
+  readonly #cluster: MemoryCluster
+  readonly #id: string
+  owner: LeaseOwner | undefined
+  #epoch: number | undefined
+
+  constructor (cluster: MemoryCluster, id: string) {
+    this.#cluster = cluster
+    this.#id = id
+  }
+
+  holds (epoch: number): void {
+    this.#epoch = epoch
+    // What was saved before it was answered is saved now.
+    if (this.owner !== undefined) queueMicrotask(() => this.own(this.owner!, true))
+  }
+
+  own (owner: LeaseOwner, isLate = false): void {
+    this.owner = owner
+    const entry = this.#held
+    if (entry !== undefined) entry.owner = owner
+    if (isLate) this.save(owner.snapshot())
+  }
+
+  get #held (): Entry | undefined {
+    const entry = this.#cluster.entries.get(this.#id)
+    return entry !== undefined && entry.epoch === this.#epoch ? entry : undefined
+  }
+
+  save (fields: Fields): void {
+    if (this.#held !== undefined) Object.assign(this.#held.fields, fields)
+  }
+
+  flush (): void {}
+
+  report (fields: Fields): void {
+    const entry = this.#cluster.entries.get(this.#id)
+    if (entry === undefined) return
+    Object.assign(entry.fields, fields)
+    if (entry.epoch !== this.#epoch) entry.owner?.reported(fields)
+  }
+
+  end (): void {
+    if (this.#held !== undefined) this.#cluster.entries.delete(this.#id)
+  }
+
+  leave (): void {
+    if (this.#held !== undefined) this.#held.owner = undefined
+  }
+}
+
