@@ -10,6 +10,7 @@ import type { OpenAIAgentOptions } from './agents/openai.js'
 import type { CallHooks } from './call/hooks.js'
 import type { Goodbye } from './call/limits.js'
 import type { Redact } from './call/redaction.js'
+import type { RedisClient } from './cluster/redis-client.js'
 import type { Fallback, Filler } from './call/stand-in.js'
 import { ConfigError } from './errors.js'
 import type { MillisControlFrames } from './protocols/millis/frames.js'
@@ -66,6 +67,8 @@ export interface LimitOptions {
   maxUnstartedCalls?: number
   /** New sockets in a second. `MAX_UPGRADES_PER_SECOND`, default 1,000, or `maxCalls` if that is more: all calls of another node may come at once. */
   maxUpgradesPerSecond?: number
+  /** Calls at the same time on all nodes together, where `cluster` knows of them. `MAX_CLUSTER_CALLS`, default 0. */
+  maxClusterCalls?: number
   /** Frames of one call in a second, pings and pongs included, for ten of them. `MAX_FRAMES_PER_SECOND`, default 100: providers send 10 while people talk. */
   maxFramesPerSecond?: number
   /** Bytes read of one call. `MAX_BYTES_PER_CALL`, default 128 GiB: Retell repeats the whole call in each update, up to 2 MiB; ten a second come to 72 GiB in 2 h. */
@@ -78,6 +81,16 @@ export interface LimitOptions {
   maxTokensPerCall?: number
   /** What the caller hears when a call is ended for one of these. Default `I am sorry, we have to end our call here. Goodbye.`. */
   goodbye?: Goodbye
+}
+
+/** Many nodes that share their calls through Redis. */
+export interface ClusterOptions {
+  /** A URL, or an `ioredis` client (of one server, or of a Redis Cluster), which stays the app's to close. `REDIS_URL`, default none: a node of its own. */
+  redis?: string | RedisClient
+  /** What all keys begin with: nodes that have it in common are one cluster. `REDIS_PREFIX`, default `voice-agent`. */
+  prefix?: string
+  /** This node's name, in `fastify.calls.cluster` and in the log; what is unique of it is added. `NODE_NAME`, default the host's. */
+  node?: string
 }
 
 /** What OpenTelemetry is told. */
@@ -97,6 +110,8 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   /** Only calls that the app placed itself are taken: those whose ids `app.admitCall()` was told. `ADMITTED_CALLS_ONLY`, default false. */
   admittedCallsOnly?: boolean
   limits?: LimitOptions
+  /** Shares calls with other nodes: any of them goes on with a call whose node is gone. Default: this node alone. */
+  cluster?: ClusterOptions
   /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For is believed. `TRUSTED_PROXIES`, default none. */
   trustedProxies?: string | readonly string[]
   /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is known. */
@@ -160,6 +175,9 @@ const Ceiling = (option: keyof LimitOptions, most?: number) => Type.Integer({
   maximum: Number.MAX_SAFE_INTEGER,
   ...(most !== undefined && { default: most })
 })
+const Name = (option: string, name: string) => Type.String({
+  title: option, description: 'letters, digits and . _ : -, at most 64', default: name, pattern: '^[A-Za-z0-9._:-]{0,64}$'
+})
 const OptionalText = (option: string) => Type.Optional(Type.String({ title: option, description: 'text' }))
 
 /** The environment variables the plugin reads, as JSON schema. */
@@ -183,6 +201,10 @@ export const envSchema = Type.Object({
   MAX_CALLS_PER_ADDRESS: Type.Optional(Ceiling('maxCallsPerAddress')),
   MAX_UNSTARTED_CALLS: Type.Optional(Ceiling('maxUnstartedCalls')),
   MAX_UPGRADES_PER_SECOND: Type.Optional(Ceiling('maxUpgradesPerSecond')),
+  MAX_CLUSTER_CALLS: Ceiling('maxClusterCalls', 0),
+  REDIS_URL: Type.String({ title: 'cluster.redis', description: 'a URL such as redis://localhost:6379, or rediss:// with TLS', default: '', pattern: '^(rediss?://[!-~]+)?$' }),
+  REDIS_PREFIX: Name('cluster.prefix', 'voice-agent'),
+  NODE_NAME: Name('cluster.node', ''),
   MAX_FRAMES_PER_SECOND: Ceiling('maxFramesPerSecond', 100),
   MAX_BYTES_PER_CALL: Ceiling('maxBytesPerCall', 128 * 1024 ** 3),
   MAX_TURNS_PER_CALL: Ceiling('maxTurnsPerCall', 2_000),
@@ -232,6 +254,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxCallsPerAddress: Type.Number(),
     maxUnstartedCalls: Type.Number(),
     maxUpgradesPerSecond: Type.Number(),
+    maxClusterCalls: Type.Number(),
     maxFramesPerSecond: Type.Number(),
     maxBytesPerCall: Type.Number(),
     maxTurnsPerCall: Type.Number(),
@@ -239,6 +262,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
     maxTokensPerCall: Type.Number(),
     goodbye: Line
   }),
+  cluster: members({ redis: Type.Union([Type.String(), Type.Object({})], { description: 'a URL, or an ioredis client' }), prefix: Type.String(), node: Type.String() }),
   trustedProxies: StringList,
   openai: members({
     apiKey: Type.String(),
@@ -263,6 +287,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   telemetry: members({ content: Type.Boolean() }),
   redact: Hook,
   onCallStart: Hook,
+  onCallResume: Hook,
   onTranscript: Hook,
   onTurnEnd: Hook,
   onCallEnd: Hook,
@@ -301,7 +326,7 @@ function innermost (error: ValueError): ValueError {
 
 /** The options as the environment would have them, to be laid over it. */
 export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number | boolean>> {
-  const { retell, millis, openai, deadlines, limits } = options
+  const { retell, millis, openai, deadlines, limits, cluster } = options
   return withoutUndefined({
     RETELL_PATH: retell ? retell.path : undefined,
     RETELL_ALLOWLIST: retell ? joined(retell.allowlist) : undefined,
@@ -318,6 +343,11 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     MAX_CALLS_PER_ADDRESS: limits?.maxCallsPerAddress,
     MAX_UNSTARTED_CALLS: limits?.maxUnstartedCalls,
     MAX_UPGRADES_PER_SECOND: limits?.maxUpgradesPerSecond,
+    MAX_CLUSTER_CALLS: limits?.maxClusterCalls,
+    // A client is no text.
+    REDIS_URL: typeof cluster?.redis === 'object' ? '' : cluster?.redis,
+    REDIS_PREFIX: cluster?.prefix,
+    NODE_NAME: cluster?.node,
     MAX_FRAMES_PER_SECOND: limits?.maxFramesPerSecond,
     MAX_BYTES_PER_CALL: limits?.maxBytesPerCall,
     MAX_TURNS_PER_CALL: limits?.maxTurnsPerCall,
@@ -352,6 +382,7 @@ export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling,
     maxCallsPerAddress: ceiling(config.MAX_CALLS_PER_ADDRESS ?? config.MAX_CALLS),
     maxUnstartedCalls: ceiling(config.MAX_UNSTARTED_CALLS ?? Math.max(500, config.MAX_CALLS / 2)),
     maxUpgradesPerSecond: ceiling(config.MAX_UPGRADES_PER_SECOND ?? Math.max(1_000, config.MAX_CALLS)),
+    maxClusterCalls: ceiling(config.MAX_CLUSTER_CALLS),
     maxFramesPerSecond: ceiling(config.MAX_FRAMES_PER_SECOND),
     maxBytesPerCall: ceiling(config.MAX_BYTES_PER_CALL),
     maxTurnsPerCall: ceiling(config.MAX_TURNS_PER_CALL),

@@ -8,6 +8,7 @@ import type { RawData, WebSocket } from 'ws'
 import { parseAllowlist } from './admission/allowlist.js'
 import { AdmittedCalls, type AdmitCallOptions } from './admission/admitted-calls.js'
 import { Ceilings } from './admission/ceilings.js'
+import { Claims } from './admission/claims.js'
 import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
@@ -26,7 +27,9 @@ import { cleaner, redactingHooks, type Redact } from './call/redaction.js'
 import { createFallback, createFiller } from './call/stand-in.js'
 import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
-import { AgentError, AlreadyRegisteredError, ConfigError } from './errors.js'
+import type { CallKey, Command } from './cluster/cluster.js'
+import { openCluster } from './cluster/open.js'
+import { AgentError, AlreadyRegisteredError, CallEndedError, ConfigError } from './errors.js'
 import { registerHealth } from './health.js'
 import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
@@ -47,9 +50,10 @@ declare module 'fastify' {
     /**
      * Expects a call that the app placed itself, as the provider's REST API told its id (Retell's call_id, Millis'
      * session_id). With `admittedCallsOnly` no other is taken. It is expected until `ttlMs` have passed, or it is over.
+     * Resolves, once all nodes know of it, with whether they do; it never rejects.
      * @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range
      */
-    admitCall (callId: string, options?: AdmitCallOptions): void
+    admitCall (callId: string, options?: AdmitCallOptions): Promise<boolean>
   }
 }
 
@@ -74,7 +78,9 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
   const calls = new CallRegistry<LiveCall>()
   fastify.decorate('calls', calls)
   const admitted = new AdmittedCalls()
-  fastify.decorate('admitCall', (callId, options) => admitted.admit(callId, options))
+  let share = async (_callId: string, _ttlMs: number): Promise<boolean> => true
+  // Not async: what is wrong with it is told at once.
+  fastify.decorate('admitCall', (callId, options) => share(callId, admitted.admit(callId, options)))
 
   await fastify.register(async function voiceAgentRoutes (scope) {
     const config = await readEnv(scope, options)
@@ -88,6 +94,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const hooks = new HookRunner(redactingHooks(options, options.redact))
     const limits = ceilingsOf(config)
     const expects = (callId: string): boolean => !config.ADMITTED_CALLS_ONLY || admitted.has(callId)
+    const cluster = await openCluster(config, options.cluster ?? {}, limits.maxClusterCalls)
     const telemetry = new Telemetry(shownInSpans(config, options.redact))
     scope.addHook('onReady', async function openTelemetry () { telemetry.ready() })
     const refused = (reason: Refusal): void => {
@@ -96,6 +103,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     }
     const host: CallHost = {
       calls,
+      cluster,
       telemetry,
       refused,
       hooks,
@@ -126,6 +134,19 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       isClosing
     }
     const ceilings = new Ceilings(limits)
+    const claims = cluster && new Claims(cluster)
+    if (cluster !== undefined) {
+      calls.cluster = cluster.calls
+      share = (callId, ttlMs) => cluster.admit(callId, ttlMs)
+      scope.addHook('onReady', async function joinCluster () {
+        await cluster.start({
+          log: scope.log,
+          get load () { return calls.size + ceilings.pending + claims!.pending },
+          command: (key, command) => carryOut(calls, key, command),
+          failed: operation => telemetry.clusterFailed(operation)
+        })
+      })
+    }
     const turnstile = {
       ceilings,
       calls,
@@ -151,7 +172,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
           url,
           websocket: true,
           config: JUDGES_PRESSURE,
-          onRequest: [createGuard(guard), createTurnstile({
+          onRequest: [createGuard(guard), ...(claims === undefined ? [] : [claims.hook(route.provider, route.needsCallId, shared.knowsSecret !== undefined)]), createTurnstile({
             ...turnstile,
             needsCallId: route.needsCallId,
             goesOn: callId => calls.find(route.provider, callId) !== undefined,
@@ -173,7 +194,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     function take (socket: WebSocket, request: FastifyRequest, route: Route): void {
       // It was admitted before the app began to close, and would keep it from closing.
       if (closing.isClosing) return socket.terminate()
-      const { seat, callId, isAgain } = entranceOf(request)
+      const { seat, callId, isAgain, asked } = entranceOf(request)
       // It was let in as a call that has ended meanwhile: its provider may ask once more.
       if (isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
       const connection = new Connection(socket, route.newProtocol(), seat)
@@ -184,7 +205,8 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       // An app's own @fastify/websocket would close it without a code on shutdown, which ends a Retell call for good.
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
-      answer(host, callId, connection, request.log)
+      if (asked !== undefined) asked.isTaken = true
+      answer(host, callId, connection, request.log, asked?.claim)
       seat.upgraded()
     }
 
@@ -214,6 +236,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       await Promise.all(Array.from(connections.keys(), closed))
       // What the app still writes down of its calls comes before its database is closed.
       await within(HOOKS_TIMEOUT_MS, hooks.settled())
+      await cluster?.close()
       admitted.clear()
     })
   }, {
@@ -293,6 +316,13 @@ function routesOf (config: Env, { retell = {}, millis = {} }: VoiceAgentOptions)
     })
   }
   return routes
+}
+
+// What another node asks of a call that is here.
+async function carryOut (calls: CallRegistry<LiveCall>, { provider, id }: CallKey, { method, args }: Command): Promise<void> {
+  const call = calls.find(provider, id)
+  if (call === undefined) throw new CallEndedError()
+  await Reflect.apply(call[method], call, args)
 }
 
 // Not events.once: it would reject for a peer that answers with nonsense.

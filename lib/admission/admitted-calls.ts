@@ -20,12 +20,16 @@ export interface AdmitCallOptions {
 export class AdmittedCalls {
   readonly #expiring = new Map<string, NodeJS.Timeout>()
 
-  /** @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range */
-  admit (callId: string, { ttlMs = TTL_MS }: AdmitCallOptions = {}): void {
+  /**
+   * @returns for how long, in ms
+   * @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range
+   */
+  admit (callId: string, { ttlMs = TTL_MS }: AdmitCallOptions = {}): number {
     if (typeof callId !== 'string' || !isCallId(callId)) throw new ActionError('admitCall: callId is no call id')
     if (!Number.isFinite(ttlMs) || ttlMs <= 0 || ttlMs > MAX_TTL_MS) throw new ActionError(`admitCall: ttlMs is a number above 0, at most ${MAX_TTL_MS}`)
     this.delete(callId)
     this.#expiring.set(callId, setTimeout(() => { this.delete(callId) }, ttlMs).unref())
+    return ttlMs
   }
 
   has (callId: string): boolean {

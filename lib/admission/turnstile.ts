@@ -7,6 +7,7 @@ import { CallIdError, ForbiddenError, LimitError } from '../errors.js'
 import type { Ceiling, Refusal } from '../telemetry/refusals.js'
 import { upgradingSocket } from '../websocket.js'
 import type { Ceilings, Seat } from './ceilings.js'
+import { askedOf, goesOn as goesOnElsewhere, type Asked } from './claims.js'
 import type { AddressedRequest } from './client-address.js'
 import { comeAgain, readDialledUrl } from './guard.js'
 
@@ -48,14 +49,20 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
     }
     if (!request.ws) return undefined
     const address = clientAddress(request.raw)
+    const asked = askedOf(request)
     const isAgain = callId !== undefined && goesOn(callId)
-    if (callId !== undefined && !isAgain && !expects(callId)) {
+    const isNew = !isAgain && !goesOnElsewhere(asked?.claim)
+    if (callId !== undefined && isNew && !expects(callId) && asked?.claim?.isAdmitted !== true) {
       refused('call')
+      if (asked?.claim?.status === 'unanswered') {
+        request.log.warn({ address }, 'refused: other nodes could not be asked whether the call is expected')
+        return comeAgain(reply, new LimitError())
+      }
       request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
       return new ForbiddenError()
     }
     // A call that goes on takes the place of its own older socket.
-    const obstacle = isAgain ? undefined : findObstacle(address ?? '')
+    const obstacle = isNew ? findObstacle(address ?? '', asked) : undefined
     if (obstacle !== undefined) {
       refused(obstacle)
       if (obstacle === 'pressure') request.log.warn({ address }, 'refused: the app is under pressure')
@@ -63,17 +70,18 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       return comeAgain(reply, new LimitError())
     }
     const seat = ceilings.sit(address ?? '')
-    entrances.set(request.raw, { seat, callId, isAgain })
+    entrances.set(request.raw, { seat, callId, isAgain, asked })
     if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
     upgradingSocket(request.raw).once('close', () => seat.leave())
     return undefined
   }
 
-  function findObstacle (address: string): Ceiling | 'pressure' | undefined {
+  function findObstacle (address: string, asked: Asked | undefined): Ceiling | 'pressure' | undefined {
     const mayGoOn = waiting()
     // Pressure comes first, as what it refuses must not use up what the ceilings allow.
     if (mayGoOn === 0 && isUnderPressure()) return 'pressure'
-    return ceilings.judge(address, calls.size - mayGoOn)
+    const ceiling = ceilings.judge(address, calls.size - mayGoOn)
+    return ceiling === undefined && mayGoOn === 0 && asked?.mayTake === false ? 'maxClusterCalls' : ceiling
   }
 }
 
@@ -86,8 +94,10 @@ export interface Entrance {
   readonly seat: Seat
   /** Of the call, where the URL says it. */
   readonly callId: string | undefined
-  /** Was it let in as a call that goes on? */
+  /** Was it let in as a call that goes on here? */
   readonly isAgain: boolean
+  /** What other nodes said of it, where there are any. */
+  readonly asked: Asked | undefined
 }
 
 const entrances = new WeakMap<IncomingMessage, Entrance>()

@@ -1,4 +1,6 @@
 import type { Call, Provider } from '../agent.js'
+import type { ClusterCalls } from '../cluster/cluster.js'
+import { LocalCalls, type DatedCall } from '../cluster/local.js'
 import { noRefusals, type Refusals } from '../telemetry/refusals.js'
 
 /** The live calls of this process, as `fastify.calls`. */
@@ -8,13 +10,16 @@ export interface Calls extends Iterable<Call> {
   get (id: string): Call | undefined
   /** Who was not let in, or not let go on, counted since the start. */
   readonly refusals: Refusals
+  /** The live calls of all nodes. Without others those of this process, so that what is written for many runs on one. */
+  readonly cluster: ClusterCalls
 }
 
 /** Keeps {@link Calls}. Ids are unique per provider only. */
-export class CallRegistry<C extends Call> implements Calls {
+export class CallRegistry<C extends DatedCall> implements Calls {
   readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
   #emptied = (): void => {}
   readonly refusals = noRefusals()
+  cluster: ClusterCalls = new LocalCalls(this)
   /** Calls whose provider is not connected. Counted by the calls themselves. */
   readonly waiting: Record<Provider, number> = { retell: 0, millis: 0 }
 

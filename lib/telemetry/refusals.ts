@@ -3,7 +3,7 @@
  */
 
 /** What stands before the upgrade and bounds how many calls there are. */
-export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 'maxUpgradesPerSecond'
+export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 'maxUpgradesPerSecond' | 'maxClusterCalls'
 
 /** What bounds a single call. */
 export type CallCeiling = 'maxFramesPerSecond' | 'maxBytesPerCall' | 'maxTurnsPerCall' | 'maxCallDurationMs' | 'maxTokensPerCall'
@@ -27,6 +27,7 @@ export function noRefusals (): Record<Refusal, number> {
     maxCallsPerAddress: 0,
     maxUnstartedCalls: 0,
     maxUpgradesPerSecond: 0,
+    maxClusterCalls: 0,
     maxFramesPerSecond: 0,
     maxBytesPerCall: 0,
     maxTurnsPerCall: 0,

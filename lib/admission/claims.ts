@@ -1,0 +1,73 @@
+/**
+ * The hook that stands between guard and turnstile where there are other nodes. They are asked before the upgrade, so
+ * that no frame of a call waits for them.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { Provider } from '../agent.js'
+import type { Claim, Cluster } from '../cluster/cluster.js'
+import { ClusterError } from '../errors.js'
+import { upgradingSocket } from '../websocket.js'
+import { readDialledUrl } from './guard.js'
+
+/** What the other nodes said of an upgrade. */
+export interface Asked {
+  /** The call that it belongs to, where the URL says which it is. It is left again, unless somebody takes it. */
+  readonly claim: Claim | undefined
+  /** Is there place for another call on all nodes together? */
+  readonly mayTake: boolean
+  isTaken: boolean
+}
+
+const asked = new WeakMap<IncomingMessage, Asked>()
+
+/** What the other nodes said of a request; undefined where there are none. */
+export function askedOf ({ raw }: FastifyRequest): Asked | undefined {
+  return asked.get(raw)
+}
+
+/** Did a call go on elsewhere, or here, before this claim? One that never began did not. */
+export function goesOn (claim: Claim | undefined): boolean {
+  return claim?.status === 'resumed' && claim.fields['call'] !== undefined
+}
+
+/** Asks the other nodes for the calls of one registration. */
+export class Claims {
+  readonly #cluster: Cluster
+  /** Upgrades for which they are being asked. */
+  pending = 0
+
+  constructor (cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** Makes the `onRequest` hook of one route. It refuses nobody but who is gone by then. */
+  hook (provider: Provider, needsCallId: boolean, hasSecret: boolean): onRequestHookHandler {
+    return (request, _reply, done) => {
+      if (!request.ws) return done()
+      const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : { callId: undefined }
+      if (needsCallId && callId === undefined) return done()
+      void this.#ask(request, callId === undefined ? undefined : { provider, id: callId }).then(done) // eslint-disable-line no-void
+    }
+  }
+
+  // Neither of them rejects.
+  async #ask ({ raw }: FastifyRequest, key: { provider: Provider, id: string } | undefined): Promise<Error | undefined> {
+    const answers = Promise.all([key && this.#cluster.claim(key), this.#cluster.mayTake()])
+    this.pending++
+    const [claim, mayTake] = await answers
+    this.pending--
+    const entry: Asked = { claim, mayTake, isTaken: false }
+    asked.set(raw, entry)
+    const leave = (): void => {
+      if (!entry.isTaken) claim?.lease.leave()
+    }
+    const socket = upgradingSocket(raw)
+    if (!socket.destroyed) {
+      socket.once('close', leave)
+      return undefined
+    }
+    leave()
+    return new ClusterError('The socket was closed while other nodes were asked')
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * The cluster of one registration, as it is configured.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { ClusterOptions, Env } from '../options.js'
+import type { Cluster } from './cluster.js'
+
+/**
+ * Undefined where there is no other node. What speaks to Redis is loaded where it is needed alone.
+ * @param maxCalls of all nodes together
+ */
+export async function openCluster (config: Env, { redis }: ClusterOptions, maxCalls: number): Promise<Cluster | undefined> {
+  const server = typeof redis === 'object' ? redis : config.REDIS_URL
+  if (server === '') return undefined
+  const { RedisCluster } = await import('./redis.js')
+  // One that comes back under the same name has lost its calls.
+  const node = `${config.NODE_NAME || hostname()}-${randomBytes(4).toString('hex')}`
+  return new RedisCluster({ redis: server, prefix: config.REDIS_PREFIX, node, maxCalls })
+}
