@@ -85,6 +85,8 @@ export function answer (host: CallHost, id: string | undefined, connection: Conn
  */
 export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   readonly provider: Provider
+  /** When its first socket opened, in ms since 1970. */
+  startedAt = Date.now()
   readonly state: Record<string, unknown> = {}
   telemetry: CallTelemetry | undefined
 
@@ -162,8 +164,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get hasBegun (): boolean { return this.#phase !== 'opening' && this.#phase !== 'claiming' }
   get facts (): CallFacts | undefined { return this.#facts }
   get isForeign (): boolean { return this.#isForeign }
-  /** When its first socket opened, in ms since 1970. */
-  get startedAt (): number { return this.#usage.startedAt }
 
   get figures (): CallFigures {
     return {
@@ -249,6 +249,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     Object.assign(this.state, { ...state, ...this.state })
     this.#book.inherit(spoken)
     this.#usage.inherit(figures)
+    this.startedAt = Math.min(this.startedAt, figures.startedAt)
     this.#completedTurns += figures.completedTurns
     this.#controls += figures.controls
     this.#reconnects += figures.reconnects + 1
@@ -350,7 +351,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   #tell (result: CallResult): CallRecord {
-    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: Date.now() - result.durationMs, ...result }
+    const record: CallRecord = { callId: this.#id, provider: this.provider, startedAt: this.startedAt, ...result }
     this.telemetry?.end(record)
     if (callChannel.hasSubscribers) callChannel.publish({ call: this, summary: record } satisfies CallMessage)
     return record

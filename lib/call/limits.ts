@@ -44,11 +44,6 @@ export class Usage {
     return this.#since
   }
 
-  /** When the call's first socket opened, in ms since 1970. */
-  get startedAt (): number {
-    return Date.now() - this.durationMs
-  }
-
   get bytes (): number {
     return this.#bytes
   }

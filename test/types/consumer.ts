@@ -135,6 +135,11 @@ await call?.sendMetadata({ step: 2 })
 await call?.updateAgent({ responsiveness: 0.5 })
 // @ts-expect-error no such member
 await call?.updateAgent({ volume: 2 })
+for await (const { node, startedAt, provider } of calls.cluster.list()) app.log.info({ node, startedAt, provider })
+await (await calls.cluster.get('call_1'))?.end({ say: 'Bye' })
+app.log.info({ calls: await calls.cluster.size(), nodes: await calls.cluster.nodes() })
+// @ts-expect-error what another node knows of a call is not all here
+app.log.info((await calls.cluster.get('call_1'))?.state)
 // @ts-expect-error calls come from providers alone
 calls.add(call)
 
