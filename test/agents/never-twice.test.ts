@@ -1,7 +1,7 @@
 /**
  * Tools under random interleavings: a real call and a real protocol, a provider that supersedes, drops, dials again and
  * reports what was heard as it likes, a model that calls what it likes, tools that take as long as they like, fail, or do
- * not stop when they are told to.
+ * not stop when they are told to. And nodes that die, or give a call away, in the middle of all that.
  */
 import assert from 'node:assert/strict'
 import t from 'tap'
@@ -14,6 +14,7 @@ import { tool } from '../../lib/agents/tool.js'
 import { deferred } from '../helpers/app.js'
 import { Line, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
+import { MemoryCluster } from '../helpers/memory-cluster.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
 const TIMEOUT_MS = 10_000
@@ -31,12 +32,16 @@ type Step =
   | { do: 'model' }
   | { do: 'settle', which: number, how: 'done' | 'failed' }
   | { do: 'break' | 'redial' | 'tick' | 'hang up' }
+  /** Another node is dialled, as this one is gone, or only out of reach. */
+  | { do: 'move', dies: boolean }
   | { do: 'pass', ms: number }
 
 interface Scenario {
   provider: Provider
   onSupersede: 'finish' | 'cancel'
   obeys: boolean
+  /** Is there no other node? */
+  isAlone: boolean
   answers: Answer[]
   steps: Step[]
 }
@@ -48,6 +53,8 @@ interface Run {
   readonly idempotencyKey: string
   readonly result: string
   readonly settle: (how: 'done' | 'failed') => void
+  /** Of the node that runs it. */
+  readonly node: string
   outcome?: 'done' | 'failed'
   /** Has the event loop turned since it was done? */
   isKnown?: boolean
@@ -63,7 +70,11 @@ class World {
   readonly runs: Run[] = []
   readonly #scenario: Scenario
   readonly #heard: Heard[] = []
-  #line: Line
+  readonly #cluster = new MemoryCluster()
+  #node = 'node 1'
+  #nodes = 1
+  #line!: Line
+  readonly #lines: Line[] = []
   #read = 0
   #turns = 0
   #dials = 0
@@ -74,18 +85,26 @@ class World {
 
   constructor (scenario: Scenario) {
     this.#scenario = scenario
-    this.#line = this.#dial()
-    this.#line.receive(scenario.provider === 'retell' ? retell.details() : millis.start(0))
   }
 
-  #dial (calls?: Line['calls']): Line {
-    const { provider } = this.#scenario
+  async begin (): Promise<void> {
+    await this.#dial()
+    this.#line.receive(this.#scenario.provider === 'retell' ? retell.details() : millis.start(0))
+  }
+
+  async #dial (calls?: Line['calls']): Promise<void> {
+    const { provider, isAlone } = this.#scenario
+    const cluster = this.#cluster.node(this.#node)
+    const claim = isAlone || provider === 'millis' ? undefined : await cluster.claim({ provider, id: 'call_1' })
     this.#read = 0
-    return new Line(provider, turn => this.#agent(turn), {
+    this.#line = new Line(provider, turn => this.#agent(turn), {
       id: provider === 'retell' ? 'call_1' : `made up ${++this.#dials}`,
       reconnectGraceMs: GRACE_MS,
-      ...(calls !== undefined && { calls })
+      ...(calls !== undefined && { calls }),
+      ...(!isAlone && { cluster }),
+      ...(claim !== undefined && { claim })
     })
+    this.#lines.push(this.#line)
   }
 
   // The agent: a model, and two tools
@@ -93,13 +112,14 @@ class World {
   #agent (turn: Turn) {
     if (turn.reason === 'greeting') return 'Hello.'
     let isFirst = true
+    const node = this.#node
     return speakInSteps(turn, {
-      tools: [this.#tool('book'), this.#tool('look')],
+      tools: [this.#tool('book', node), this.#tool('look', node)],
       toolChoice: 'auto',
       maxSteps: 4,
       speakable: true,
       ask: (messages, choice) => {
-        this.#judge(messages, isFirst)
+        if (!this.#cluster.isDead(node)) this.#judge(messages, isFirst)
         isFirst = false
         return this.#answer(turn, choice)
       }
@@ -131,7 +151,7 @@ class World {
     await new Promise<void>(resolve => { this.#held.push(resolve) })
   }
 
-  #tool (name: 'book' | 'look') {
+  #tool (name: 'book' | 'look', node: string) {
     const { onSupersede, obeys } = this.#scenario
     return tool({
       name,
@@ -144,6 +164,8 @@ class World {
       execute: ({ day }, { signal, idempotencyKey }) => {
         const { promise, resolve, reject } = deferred<string>()
         const key = `${name} ${day}`
+        // What was on its way in the node that died.
+        if (this.#cluster.isDead(node)) return promise
         this.#expect(name === 'look' || this.runs.every(run => run.key !== key || run.outcome === 'failed'), `${key} ran twice`)
         const earlier = this.runs.find(run => run.key === key)
         this.#expect(name === 'look' || earlier === undefined || earlier.idempotencyKey === idempotencyKey, 'the idempotency key of a second try is another')
@@ -152,8 +174,9 @@ class World {
           key,
           idempotencyKey,
           result: `${key} is done, run ${this.runs.length}`,
+          node,
           settle: how => {
-            if (run.outcome !== undefined) return
+            if (run.outcome !== undefined || this.#cluster.isDead(node)) return
             run.outcome = how
             if (how === 'done') resolve(run.result)
             else reject(new Error('told to'))
@@ -182,7 +205,7 @@ class World {
 
   // The provider
 
-  run (step: Step): void {
+  async run (step: Step): Promise<void> {
     if (this.#isOver) return
     switch (step.do) {
       case 'ask':
@@ -190,7 +213,7 @@ class World {
       case 'model':
         return this.#held.shift()?.()
       case 'settle': {
-        const running = this.runs.filter(({ outcome }) => outcome === undefined)
+        const running = this.runs.filter(({ outcome, node }) => outcome === undefined && !this.#cluster.isDead(node))
         return running[step.which % running.length]?.settle(step.how)
       }
       case 'break':
@@ -201,9 +224,20 @@ class World {
       case 'redial':
         if (!this.#isAway) return
         this.#isAway = false
-        this.#line = this.#dial(this.#line.calls)
-        if (this.#scenario.provider === 'millis') this.#line.receive(millis.start(`again ${this.#dials}`))
-        return
+        await this.#dial(this.#line.calls)
+        return this.#introduce()
+      case 'move':
+        if (this.#scenario.isAlone) return
+        this.#hear()
+        if (step.dies) {
+          this.#cluster.kill(this.#node)
+          // Its models answer nobody any more.
+          this.#held = []
+        }
+        this.#isAway = false
+        this.#node = `node ${++this.#nodes}`
+        await this.#dial()
+        return this.#introduce()
       case 'pass':
         clock.tick(step.ms)
         return
@@ -212,6 +246,10 @@ class World {
         return this.#line.hangUp(1000)
       case 'tick':
     }
+  }
+
+  #introduce (): void {
+    if (this.#scenario.provider === 'millis') this.#line.receive(millis.start(`again ${this.#dials}`))
   }
 
   async tick (): Promise<void> {
@@ -270,24 +308,26 @@ class World {
 
   async finish (): Promise<void> {
     if (!this.#isOver) {
-      this.run({ do: 'redial' })
+      await this.run({ do: 'redial' })
+      await this.tick()
       // The caller goes on until everything has come to its end.
       for (let more = 0; more < 2; more++) {
-        this.run({ do: 'ask', extend: false, heard: 1, books: 'none' })
+        await this.run({ do: 'ask', extend: false, heard: 1, books: 'none' })
         for (let steps = 0; steps < 40; steps++) {
-          this.run({ do: 'model' })
-          this.run({ do: 'settle', which: 0, how: 'done' })
+          await this.run({ do: 'model' })
+          await this.run({ do: 'settle', which: 0, how: 'done' })
           await this.tick()
         }
       }
-      this.run({ do: 'hang up' })
+      await this.run({ do: 'hang up' })
     }
     for (const run of this.runs) run.settle('done')
     await tick()
     clock.tick(GRACE_MS)
-    const failures = this.#line.logs.filter(({ level, msg }) => level >= 50 && msg !== 'a tool failed' && msg !== 'agent failed')
+    const failures = this.#lines.flatMap(({ logs }) => logs).filter(({ level, msg }) => level >= 50 && msg !== 'a tool failed' && msg !== 'agent failed')
     this.#expect(failures.length === 0, `logged: ${failures.map(({ msg }) => msg).join()}`)
     this.#expect(this.#line.calls.size === 0, 'the call is still registered')
+    this.#expect(this.#cluster.entries.size === 0, 'something is kept of the call')
     await this.#line.hooks.settled()
   }
 }
@@ -315,6 +355,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 25, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(3), how: fc.constantFrom('done' as const, 'done' as const, 'failed' as const) }) },
   { weight: 5, arbitrary: fc.constantFrom<Step>({ do: 'break' }, { do: 'redial' }, { do: 'redial' }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(2_000, TIMEOUT_MS) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('move' as const), dies: fc.boolean() }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
@@ -327,6 +368,7 @@ for (const provider of ['retell', 'millis'] as const) {
       provider: fc.constant(provider),
       onSupersede: fc.constantFrom('finish' as const, 'cancel' as const),
       obeys: fc.boolean(),
+      isAlone: fc.boolean(),
       answers: fc.array(answer, { minLength: 1, maxLength: 5 }),
       steps: fc.array(step, { maxLength: 60 })
     })
@@ -335,9 +377,10 @@ for (const provider of ['retell', 'millis'] as const) {
     await fc.assert(fc.asyncProperty(scenario, async scenario => {
       clock.reset()
       const world = new World(scenario)
+      await world.begin()
       await tick()
       for (const step of scenario.steps) {
-        world.run(step)
+        await world.run(step)
         if (step.do === 'tick') await world.tick()
       }
       await world.finish()

@@ -13,8 +13,19 @@ export class MemoryCluster {
   readonly entries = new Map<string, Entry>()
   /** Ids that `admit` was told of. */
   readonly admitted = new Set<string>()
+  readonly #dead = new Set<string>()
   #isSilent = false
   #waiting: Array<() => void> = []
+
+  /** The node is gone: nothing of it is heard any more, nor does it hear anything. */
+  kill (name: string): void {
+    this.#dead.add(name)
+    for (const entry of this.entries.values()) if (entry.node === name) entry.owner = undefined
+  }
+
+  isDead (name: string): boolean {
+    return this.#dead.has(name)
+  }
 
   /** From now on claims go unanswered, until {@link answer}. */
   silence (): void {
@@ -42,7 +53,7 @@ export class MemoryCluster {
     return {
       calls: { node: name } as ClusterCalls,
       claim: async ({ provider, id }) => {
-        const lease = new MemoryLease(this, id)
+        const lease = new MemoryLease(this, id, name)
         const ask = (): Claim => {
           const known = this.entries.get(id)
           const claim: Claim = {
@@ -69,12 +80,14 @@ export class MemoryCluster {
 class MemoryLease implements Lease {
   readonly #cluster: MemoryCluster
   readonly #id: string
+  readonly #node: string
   owner: LeaseOwner | undefined
   #epoch: number | undefined
 
-  constructor (cluster: MemoryCluster, id: string) {
+  constructor (cluster: MemoryCluster, id: string, node: string) {
     this.#cluster = cluster
     this.#id = id
+    this.#node = node
   }
 
   holds (epoch: number): void {
@@ -92,7 +105,7 @@ class MemoryLease implements Lease {
 
   get #held (): Entry | undefined {
     const entry = this.#cluster.entries.get(this.#id)
-    return entry !== undefined && entry.epoch === this.#epoch ? entry : undefined
+    return entry !== undefined && entry.epoch === this.#epoch && !this.#cluster.isDead(this.#node) ? entry : undefined
   }
 
   save (fields: Fields): void {
@@ -103,7 +116,7 @@ class MemoryLease implements Lease {
 
   report (fields: Fields): void {
     const entry = this.#cluster.entries.get(this.#id)
-    if (entry === undefined) return
+    if (entry === undefined || this.#cluster.isDead(this.#node)) return
     Object.assign(entry.fields, fields)
     if (entry.epoch !== this.#epoch) entry.owner?.reported(fields)
   }
