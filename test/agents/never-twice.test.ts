@@ -355,7 +355,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 25, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(3), how: fc.constantFrom('done' as const, 'done' as const, 'failed' as const) }) },
   { weight: 5, arbitrary: fc.constantFrom<Step>({ do: 'break' }, { do: 'redial' }, { do: 'redial' }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(2_000, TIMEOUT_MS) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('move' as const), dies: fc.boolean() }) },
+  { weight: 15, arbitrary: fc.record({ do: fc.constant('move' as const), dies: fc.boolean() }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
