@@ -632,10 +632,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     else if (leaving !== undefined) this.#leaveAgain(leaving)
     this.#handover?.changed()
     const name = this.#isForeign ? 'onCallResume' : 'onCallStart'
-    this.#gate(this.#host.hooks.run(this.log, name, hooks => hooks[name]?.(this)))
+    this.#gate(name, this.#host.hooks.run(this.log, name, hooks => hooks[name]?.(this)))
   }
 
-  #gate (started: void | Promise<void>): void {
+  #gate (name: string, started: void | Promise<void>): void {
     const open = (): void => {
       if (this.#phase !== 'gated') return
       this.#phase = 'open'
@@ -645,7 +645,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     }
     if (started === undefined) return open()
     this.#gateTimer = setTimeout(() => {
-      this.log.warn('the hook at the start of the call is slow, turns no longer wait for it')
+      this.log.warn(`${name} is slow, turns no longer wait for it`)
       open()
     }, START_HOOK_TIMEOUT_MS)
     started.then(open, open)

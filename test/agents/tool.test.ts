@@ -46,6 +46,7 @@ t.test('a tool that is told nothing more has side effects, runs on, and runs onc
     fillerMs: 2_000,
     timeoutMs: 10_000,
     sideEffects: true,
+    idempotent: false,
     onSupersede: 'finish',
     reuse: 'call',
     execute
