@@ -499,7 +499,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       case 'asked': {
         if (!this.#isExpected(this.#id)) return
         const turn = this.#newTurn(event.id, event.reason, event.transcript)
-        this.#isForeign ||= this.#saidElsewhere(event.transcript)
+        if (this.#handover?.isUnanswered === true) this.#isForeign ||= this.#saidElsewhere(event.transcript)
         if (this.#phase === 'claiming') {
           this.#first = turn
           return
@@ -534,7 +534,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       known.drop()
     }
     this.#facts = event.facts
-    this.#isForeign ||= event.resumed && this.#handover !== undefined
+    this.#isForeign ||= event.resumed && this.#handover?.isUnanswered === true
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
     this.#isNamed = true
     if (this.hasBegun) {
@@ -548,7 +548,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   // Words of ours that nobody said here.
   #saidElsewhere (heard: Transcript): boolean {
-    return this.#handover !== undefined && this.#book.spoken.length === 0 && heard.utterances().some(({ role }) => role === 'agent')
+    return this.#book.spoken.length === 0 && heard.utterances().some(({ role }) => role === 'agent')
   }
 
   #isExpected (id: string): boolean {

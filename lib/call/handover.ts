@@ -56,8 +56,12 @@ export class CallHandover implements Handover, LeaseOwner {
     return this.#fields
   }
 
+  get isUnanswered (): boolean {
+    return this.#claim.status === 'unanswered'
+  }
+
   get uncertain (): Promise<void> | undefined {
-    return this.#claim.status === 'unanswered' && this.#call.isForeign ? this.#answered : undefined
+    return this.isUnanswered && this.#call.isForeign ? this.#answered : undefined
   }
 
   get #lease (): Lease {

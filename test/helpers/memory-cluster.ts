@@ -129,4 +129,3 @@ class MemoryLease implements Lease {
     if (this.#held !== undefined) this.#held.owner = undefined
   }
 }
-
