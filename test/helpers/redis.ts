@@ -1,0 +1,112 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+
+/** Says why tests that need Redis are skipped; false where there is one. */
+export const noRedis: false | string = spawnSync('redis-server', ['--version']).status === 0 ? false : 'there is no redis-server on this machine'
+
+/** A Redis of the test's own, as a process. */
+export class RedisServer {
+  readonly port: number
+  readonly url: string
+  /** For looking into it. */
+  readonly client: Redis
+  readonly #args: string[]
+  #process: ChildProcess | undefined
+
+  constructor (port: number, args: string[]) {
+    this.port = port
+    this.url = `redis://127.0.0.1:${port}`
+    this.#args = args
+    this.client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null })
+    this.client.on('error', () => {})
+  }
+
+  /** Starts it, be it again: then it remembers nothing. */
+  async start (): Promise<void> {
+    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...this.#args], { stdio: ['ignore', 'pipe', 'ignore'] })
+    this.#process = child
+    let output = ''
+    for await (const chunk of child.stdout) {
+      output += String(chunk)
+      if (output.includes('eady to accept connections')) break
+    }
+    if (child.exitCode !== null) throw new Error(`redis-server ended: ${output}`)
+  }
+
+  /** It does not answer, though its sockets stay open. */
+  pause (): void {
+    this.#process!.kill('SIGSTOP')
+  }
+
+  resume (): void {
+    this.#process!.kill('SIGCONT')
+  }
+
+  async kill (): Promise<void> {
+    const child = this.#process
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+
+  async restart (): Promise<void> {
+    await this.kill()
+    await this.start()
+  }
+}
+
+/** A running Redis, killed when the test ends. */
+export async function startRedis (t: Test, args: string[] = []): Promise<RedisServer> {
+  const server = await createRedis(t, args)
+  await server.start()
+  return server
+}
+
+/** A Redis that is not running yet. */
+export async function createRedis (t: Test, args: string[] = []): Promise<RedisServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'voice-agent-redis-'))
+  const server = new RedisServer(await freePort(), ['--dir', directory, ...args])
+  t.teardown(async () => {
+    server.client.disconnect()
+    await server.kill()
+    await rm(directory, { recursive: true })
+  })
+  return server
+}
+
+/** A Redis Cluster of three servers, each with a third of the slots. */
+export async function startRedisCluster (t: Test): Promise<RedisServer[]> {
+  const servers = await Promise.all([1, 2, 3].map(async () => {
+    const bus = await freePort()
+    return await startRedis(t, ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '2000'])
+  }))
+  const { status, stdout } = spawnSync('redis-cli', ['--cluster', 'create', ...servers.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`redis-cli: ${stdout}`)
+  for (const { client } of servers) await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
+  return servers
+}
+
+/** Resolves once a condition holds of which no event tells. Rejects after ten seconds. */
+export async function until (holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!await holds()) {
+    if (Date.now() > deadline) throw new Error(`in vain: ${String(holds)}`)
+    await wait(5)
+  }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
