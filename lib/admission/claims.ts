@@ -53,9 +53,11 @@ export class Claims {
 
   // Neither of them rejects.
   async #ask ({ raw }: FastifyRequest, key: { provider: Provider, id: string } | undefined): Promise<Error | undefined> {
-    const answers = Promise.all([key && this.#cluster.claim(key), this.#cluster.mayTake()])
+    const answers = Promise.all([this.#cluster.mayTake(), key && this.#cluster.claim(key)])
+    // Others that ask meanwhile are to count it, and it is not to count itself.
     this.pending++
-    const [claim, mayTake] = await answers
+    const [mayTake, claim] = await answers
+    // It is judged before anything else happens, and counted by its seat.
     this.pending--
     const entry: Asked = { claim, mayTake, isTaken: false }
     asked.set(raw, entry)

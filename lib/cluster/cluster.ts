@@ -69,7 +69,7 @@ export type Command =
 /** What a cluster needs of its node. */
 export interface ClusterHost {
   readonly log: FastifyBaseLogger
-  /** How many calls there are here, for ceilings: those that wait for their provider, and sockets that are being opened, included. */
+  /** How many calls there are here, for ceilings: those that wait for their provider are counted, and upgrades that may become calls. */
   readonly load: number
   /** Carries out what another node asks. Rejects as the call does; VOICE_AGENT_ERR_CALL_ENDED where it is not here. */
   command (key: CallKey, command: Command): Promise<void>
@@ -131,7 +131,7 @@ export interface Cluster {
    * most.
    */
   claim (key: CallKey): Promise<Claim>
-  /** May this node take one more call, with regard to all nodes' ceiling? Never rejects; yes where that cannot be asked. */
+  /** May this node take one more call than `load` says by now, with regard to all nodes' ceiling? Never rejects; yes where that cannot be asked. */
   mayTake (): Promise<boolean>
   /** Has all nodes expect a call, for so many ms. Resolves with whether they do. Never rejects. */
   admit (callId: string, ttlMs: number): Promise<boolean>

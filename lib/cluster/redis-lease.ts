@@ -144,6 +144,15 @@ export class RedisLease implements Lease {
     if (this.#epoch !== 0 && this.#fencedBy > this.#epoch) this.fence()
   }
 
+  /** This node claims the call anew, and whoever owns it will own that claim. */
+  supersede (): void {
+    if (this.#phase !== 'live') return
+    this.#saves = {}
+    this.#isSnapshotDue = false
+    this.#release('fenced')
+    if (this.#hasNews) this.#holder.isDue(this)
+  }
+
   /** Another claim is newer. */
   fence (): void {
     if (this.#phase !== 'live') return

@@ -64,7 +64,7 @@ export class RedisLeases implements LeaseHolder {
 
   async claim (key: CallKey): Promise<Claim> {
     const lease = new RedisLease(key, `${this.node}:${++this.#claims}`, this)
-    this.holderOf(key)?.fence()
+    this.holderOf(key)?.supersede()
     this.#leases.set(nameOf(key), lease)
     return await lease.claim(this.#timings.claimTimeoutMs)
   }

@@ -70,8 +70,6 @@ export class RedisCluster implements Cluster {
   #host: ClusterHost | undefined
   #mailbox: Mailbox | undefined
   #heartbeat: NodeJS.Timeout | undefined
-  /** How many ask at this moment whether there is room: each of them may be a call. */
-  #asking = 0
   #isClosed = false
   #disconnect = (): void => {}
 
@@ -116,13 +114,10 @@ export class RedisCluster implements Cluster {
 
   async mayTake (): Promise<boolean> {
     if (this.#maxCalls === Infinity || !this.#link.isOpen) return true
-    const load = this.#host!.load + this.#asking
-    this.#asking++
+    const { load } = this.#host!
     const answer = this.#link.ask('ceiling', client =>
       evaluate(client, 'room', this.#keys.fleet, [this.#node, load, this.#maxCalls, this.#timings.expiryMs]))
-    const isRoom = await within(this.#timings.claimTimeoutMs, true, answer.then(room => room === 1, () => true))
-    this.#asking--
-    return isRoom
+    return await within(this.#timings.claimTimeoutMs, true, answer.then(room => room === 1, () => true))
   }
 
   async admit (callId: string, ttlMs: number): Promise<boolean> {

@@ -16,7 +16,7 @@ import { useClock } from '../helpers/clock.js'
 import { setEnv } from '../helpers/env.js'
 import { upgrade } from '../helpers/upgrade.js'
 
-const NONE: CeilingSettings = { maxCalls: Infinity, maxCallsPerAddress: Infinity, maxUnstartedCalls: Infinity, maxUpgradesPerSecond: Infinity }
+const NONE: CeilingSettings = { maxCalls: Infinity, maxCallsPerAddress: Infinity, maxUnstartedCalls: Infinity, maxUpgradesPerSecond: Infinity, maxClusterCalls: Infinity }
 
 setEnv(t)
 

@@ -323,7 +323,7 @@ function heldTool (options: { idempotent?: boolean, sideEffects?: boolean } = {}
 
 /** An agent that runs a tool in each turn but the greeting, and says what came of it. */
 function booker (book: ReturnType<typeof heldTool>['book'], messages: ChatMessage[][] = []) {
-  return async function * (turn: Turn) {
+  return async function * (turn: Turn): AsyncGenerator<string> {
     if (turn.reason === 'greeting') return yield 'Hello?'
     messages.push(turn.messages)
     const { content } = await runTool(turn, book, {})

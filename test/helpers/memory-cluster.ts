@@ -52,7 +52,7 @@ export class MemoryCluster {
   node (name: string): Pick<Cluster, 'claim' | 'calls'> {
     return {
       calls: { node: name } as ClusterCalls,
-      claim: async ({ provider, id }) => {
+      claim: async ({ id }) => {
         const lease = new MemoryLease(this, id, name)
         const ask = (): Claim => {
           const known = this.entries.get(id)
