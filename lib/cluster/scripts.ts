@@ -47,7 +47,7 @@ function entries.claim(record, admitted, node, token, askedAt, late, promptMs, t
   end
   redis.call('PEXPIRE', record, ttl)
   local meta = redis.call('HMGET', record, 'epoch', 'previous', 'startedAt', 'reports')
-  local reply = { 1, meta[1], meta[2], meta[3], meta[4] or '0', redis.call('EXISTS', admitted) }
+  local reply = { 1, meta[1], meta[2], meta[3], redis.call('EXISTS', admitted), meta[4] or '0' }
   local all = redis.call('HGETALL', record)
   for i = 1, #all, 2 do
     if all[i]:sub(1, 2) == 'f:' then

@@ -40,6 +40,16 @@ export class RedisServer {
     if (child.exitCode !== null) throw new Error(`redis-server ended: ${output}`)
   }
 
+  /** The commands that come in from now on, without those of scripts. Ends with the test. */
+  async watch (t: Test): Promise<string[][]> {
+    const commands: string[][] = []
+    const monitor = await this.client.monitor()
+    monitor.on('error', () => {})
+    monitor.on('monitor', (_: string, args: string[], source: string) => { if (source !== 'lua') commands.push(args) })
+    t.teardown(() => monitor.disconnect())
+    return commands
+  }
+
   /** It does not answer, though its sockets stay open. */
   pause (): void {
     this.#process!.kill('SIGSTOP')
