@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import env from '@fastify/env'
@@ -12,6 +13,7 @@ import { ceilingsOf, toConfigError, type Env } from '../lib/options.js'
 import { build, createApp, deferred } from './helpers/app.js'
 import { dial, dialRetell, millis, retell, type Caller } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
+import { noRedis, startRedis } from './helpers/redis.js'
 import { useTelemetry } from './helpers/telemetry.js'
 import { signed } from './helpers/webhooks.js'
 import { startScriptedModel, type ModelRequest } from '../lib/testing/scripted-model.js'
@@ -28,6 +30,8 @@ interface Setting {
   readonly agent?: Agent
   readonly inEnv: string
   readonly option: VoiceAgentOptions
+  /** Says why it cannot be tried on this machine. */
+  readonly skip?: false | string
   /** What the app does by default, with the variable, and with the option as well. */
   readonly expected: readonly [byDefault: unknown, byEnv: unknown, byOption: unknown]
   observe (t: Test, app: FastifyInstance): unknown
@@ -38,6 +42,9 @@ setEnv(t)
 const server = await startScriptedModel()
 const other = await startScriptedModel()
 t.teardown(() => Promise.all([server.close(), other.close()]))
+
+const redis = noRedis === false ? await startRedis(t) : undefined
+const SHARED = { RETELL_ALLOWLIST: '*', REDIS_URL: redis?.url ?? 'redis://127.0.0.1:1' }
 
 const OPEN = { RETELL_ALLOWLIST: '*' }
 
@@ -76,6 +83,18 @@ async function greeted (t: Test, app: FastifyInstance): Promise<string> {
 async function seated (t: Test, app: FastifyInstance): Promise<number> {
   const callers = await Promise.allSettled([1, 2, 3].map(n => dialRetell(t, app, `call_${n}`)))
   return callers.filter(({ status }) => status === 'fulfilled').length
+}
+
+// What is in two of Redis' databases, and is then taken out.
+async function kept (): Promise<string[][]> {
+  const { client } = redis!
+  const keys: string[][] = []
+  for (const database of [0, 1]) {
+    await client.select(database)
+    keys.push((await client.keys('*')).map(key => key.split(':')[0]!).filter((part, i, all) => all.indexOf(part) === i))
+  }
+  await client.flushall()
+  return keys
 }
 
 // How many of forty things that a caller may do a ceiling lets through.
@@ -291,6 +310,18 @@ const SETTINGS: Setting[] = [
   { variable: 'MAX_CALLS_PER_ADDRESS', with: OPEN, inEnv: '2', option: { limits: { maxCallsPerAddress: 1 } }, expected: [3, 2, 1], observe: seated },
   { variable: 'MAX_UNSTARTED_CALLS', with: OPEN, inEnv: '2', option: { limits: { maxUnstartedCalls: 1 } }, expected: [3, 2, 1], observe: seated },
   { variable: 'MAX_UPGRADES_PER_SECOND', with: OPEN, inEnv: '2', option: { limits: { maxUpgradesPerSecond: 0 } }, expected: [3, 2, 3], observe: seated },
+  { variable: 'REDIS_URL', skip: noRedis, inEnv: SHARED.REDIS_URL, option: { cluster: { redis: `${SHARED.REDIS_URL}/1` } }, expected: [[[], []], [['voice-agent'], []], [[], ['voice-agent']]], observe: kept },
+  { variable: 'REDIS_PREFIX', with: SHARED, skip: noRedis, inEnv: 'mine', option: { cluster: { prefix: 'ours' } }, expected: [[['voice-agent'], []], [['mine'], []], [['ours'], []]], observe: kept },
+  {
+    variable: 'NODE_NAME',
+    with: SHARED,
+    skip: noRedis,
+    inEnv: 'left',
+    option: { cluster: { node: 'right' } },
+    expected: [hostname(), 'left', 'right'],
+    observe: (_t, app) => /^(.+)-[\da-f]{8}$/.exec(app.calls.cluster.node)?.[1]
+  },
+  { variable: 'MAX_CLUSTER_CALLS', with: SHARED, skip: noRedis, inEnv: '2', option: { limits: { maxClusterCalls: 1 } }, expected: [3, 2, 1], observe: async (t, app) => { await redis!.client.flushall(); return await seated(t, app) } },
   {
     variable: 'MAX_FRAMES_PER_SECOND',
     with: OPEN,
@@ -508,8 +539,8 @@ t.test('every variable is tried here', async t => {
   t.strictSame(SETTINGS.map(({ variable }) => variable).sort(), Object.keys(envSchema.properties).sort())
 })
 
-for (const { variable, with: others = {}, options: more, agent, inEnv, option, expected, observe } of SETTINGS) {
-  t.test(`${variable} changes the default, and its option changes it again`, async t => {
+for (const { variable, with: others = {}, skip = false, options: more, agent, inEnv, option, expected, observe } of SETTINGS) {
+  t.test(`${variable} changes the default, and its option changes it again`, { skip }, async t => {
     const steps: Array<[env: Partial<Record<Variable, string>>, options: VoiceAgentOptions]> = [
       [others, { ...more }],
       [{ ...others, [variable]: inEnv }, { ...more }],
@@ -572,6 +603,10 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame,', secret => ({ secret: String(secret).split(',') }), /several are separated by commas/],
+  ['MAX_CLUSTER_CALLS', '-1', maxClusterCalls => ({ limits: { maxClusterCalls: Number(maxClusterCalls) } }), /a whole number, 0 = no ceiling/],
+  ['REDIS_URL', 'localhost:opensesame', redis => ({ cluster: { redis } }), /a URL such as redis:\/\/localhost:6379, or rediss:\/\/ with TLS/],
+  ['REDIS_PREFIX', 'open sesame', prefix => ({ cluster: { prefix } }), /letters, digits and \. _ : -, at most 64/],
+  ['NODE_NAME', 'open/sesame', node => ({ cluster: { node } }), /letters, digits and \. _ : -, at most 64/],
   ['MAX_CALLS', '-1', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
   ['MAX_CALLS', '1.5', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
   ['MAX_CALLS', '', maxCalls => ({ limits: { maxCalls } }), /a whole number, 0 = no ceiling/],
@@ -636,6 +671,8 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ admittedCallsOnly: 'yes' }, 'ADMITTED_CALLS_ONLY (option admittedCallsOnly) must be true or false'],
     [{ telemetry: { content: 'yes' } }, 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT (option telemetry.content) must be true or false'],
     [{ telemetry: { contents: true } }, 'option telemetry.contents: Unexpected property'],
+    [{ cluster: { redis: 5 } }, 'REDIS_URL (option cluster.redis) must be a URL such as redis://localhost:6379, or rediss:// with TLS'],
+    [{ cluster: { url: 'redis://:sk-secret@localhost' } }, 'option cluster.url: Unexpected property'],
     [{ trustedProxies: true }, 'TRUSTED_PROXIES (option trustedProxies) must be addresses and CIDR ranges, separated by commas'],
     [{ openai: 'sk-secret' }, 'option openai: Expected object'],
     [{ openai: { key: 'sk-secret' } }, 'option openai.key: Unexpected property'],
@@ -647,6 +684,7 @@ t.test('an option of the wrong kind stops the start, and the error names it and 
     [{ fallback: 5 }, 'option fallback must be a string or a function'],
     [{ messages: { leadingAssistant: 'yes' } }, 'option messages.leadingAssistant: Expected boolean'],
     [{ onCallStart: 'log' }, 'option onCallStart: Expected function'],
+    [{ onCallResume: 'log' }, 'option onCallResume: Expected function'],
     [{ onWebhook: 'log' }, 'option onWebhook: Expected function'],
     [{ onInboundCall: {} }, 'option onInboundCall: Expected function'],
     [{ onPrefetch: true }, 'option onPrefetch: Expected function'],
