@@ -95,7 +95,8 @@ export class RedisCalls implements ClusterCalls {
     return new RedisCall(key, node, startedAt, this.#order)
   }
 
-  readonly #order: Order = async (node, key, command) => {
+  readonly #order: Order = async (node, { provider, id }, command) => {
+    const key = { provider, id }
     try {
       await this.#send(node, key, command)
     } catch (error) {

@@ -51,8 +51,7 @@ t.test('a lease whose message was lost learns from its next save that it is fenc
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   // From now on it hears nothing.
-  await redis.client.client('KILL', 'TYPE', 'pubsub')
-  await redis.client.config('SET', 'maxclients', 1)
+  await redis.cutListeners({ forGood: true })
   const second = await b.take(KEY)
   t.strictSame([first.told, second.claim.status], [[], 'resumed'])
   first.save({ said: 'by a' })
@@ -68,7 +67,7 @@ t.test('when a node listens again, it finds out what it was not told', { skip },
   const second = await a.take({ provider: 'millis', id: 'call_1' })
   // As another node's claim would leave it.
   await redis.client.hset('voice-agent:{call_1}:retell', 'node', 'b', 'token', 'b:1', 'epoch', '9000000000000000')
-  await redis.client.client('KILL', 'TYPE', 'pubsub')
+  await redis.cutListeners()
   await until(() => first.told.length > 0)
   t.strictSame([first.told, second.told], [['fenced'], []])
 })
@@ -101,8 +100,7 @@ t.test('a report whose message was lost is found by the next save', { skip }, as
   first.save({ said: 'by a' })
   first.claim.lease.flush()
   const second = await b.take(KEY)
-  await redis.client.client('KILL', 'TYPE', 'pubsub')
-  await redis.client.config('SET', 'maxclients', 1)
+  await redis.cutListeners({ forGood: true })
   first.claim.lease.report({ tool: 'done' })
   await until(async () => await redis.client.hget('voice-agent:{call_1}:retell', 'f:tool') === 'done')
   t.strictSame(second.reports, [])

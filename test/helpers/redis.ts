@@ -50,6 +50,12 @@ export class RedisServer {
     return commands
   }
 
+  /** Cuts the connections over which nodes listen: they dial again, unless it takes no more. */
+  async cutListeners ({ forGood = false } = {}): Promise<void> {
+    if (forGood) await this.client.config('SET', 'maxclients', 1)
+    await this.client.call('client', 'kill', 'type', 'pubsub')
+  }
+
   /** It does not answer, though its sockets stay open. */
   pause (): void {
     this.#process!.kill('SIGSTOP')
