@@ -37,9 +37,9 @@ export const ViewersError = createError<[]>('VOICE_AGENT_ERR_VIEWERS', 'The page
 /** The server is closing and takes no new calls. */
 export const ClosingError = createError<[]>('VOICE_AGENT_ERR_CLOSING', 'The server is closing', 503)
 
-// Webhooks: what their sender is told.
+// Webhooks and the control plane: what who asks is told.
 
-/** A webhook is not known to come from its provider. No detail leaves the server; the log says what was wrong. */
+/** A webhook is not known to come from its provider, or whoever controls calls does not know the token. No detail leaves the server; the log says what was wrong. */
 export const UnauthorizedError = createError<[]>('VOICE_AGENT_ERR_UNAUTHORIZED', 'Unauthorized', 401)
 
 /** A webhook is its provider's, and has a body that cannot be read. */

@@ -1,5 +1,5 @@
 /**
- * The shared secrets of the routes.
+ * The secrets that we share with whoever may ask.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 
@@ -17,6 +17,11 @@ export function secretCheck (secrets: readonly string[]): ((candidate: string | 
     const presented = digest(candidate)
     return expected.filter(each => timingSafeEqual(each, presented)).length > 0
   }
+}
+
+/** The secrets of a comma-separated list. One with nothing in it is none: everybody has it. */
+export function secretsOf (list: string): string[] {
+  return list.split(',').map(entry => entry.trim()).filter(entry => entry !== '')
 }
 
 // Digests are of one length, which is what timingSafeEqual asks for.

@@ -4,7 +4,7 @@
 import { finished } from 'node:stream/promises'
 import type { TObject } from '@sinclair/typebox'
 import type { TypeCheck } from '@sinclair/typebox/compiler'
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { comeAgain } from '../admission/guard.js'
 import { within } from '../call/drain.js'
 import type { HookRunner } from '../call/hooks.js'
@@ -23,7 +23,7 @@ const NOTHING = Buffer.alloc(0)
 /** What a provider's routes are made of. */
 export interface ProviderWebhooks {
   /** An `onRequest` hook: refuses what can be refused before a body is read. */
-  checkHeader (request: FastifyRequest, reply: FastifyReply): Promise<void>
+  readonly checkHeader: onRequestAsyncHookHandler
   readonly handlers: Partial<Record<'GET' | 'POST', (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>>>
 }
 

@@ -4,6 +4,7 @@
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
 import { createGuard, type GuardSettings } from '../admission/guard.js'
+import { secretsOf } from '../admission/secret.js'
 import type { HookRunner } from '../call/hooks.js'
 import { ConfigError } from '../errors.js'
 import { entriesOf, nameOf, type Env, type VoiceAgentOptions } from '../options.js'
@@ -67,9 +68,4 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
       if (options[hook] !== undefined && secrets.length === 0) scope.log.warn(`${hook} is never called: set ${names}`)
     }
   }
-}
-
-// An empty key is one that everybody has.
-function secretsOf (list: string): string[] {
-  return entriesOf(list).map(entry => entry.trim()).filter(entry => entry !== '')
 }

@@ -5,8 +5,8 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { secretCheck } from '../admission/secret.js'
-import { UnauthorizedError, WebhookError } from '../errors.js'
+import { createBearerGuard } from '../admission/bearer.js'
+import { WebhookError } from '../errors.js'
 import { nonEmpty, parseFrame } from '../protocols/frame.js'
 import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
 import { readMillisEvent } from './events.js'
@@ -26,17 +26,7 @@ const PREFETCH: Question<PrefetchReply> = {
  * @param secretsName what the operator calls them, for the log
  */
 export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], secretsName: string): ProviderWebhooks {
-  const knowsSecret = secretCheck(secrets)!
-
-  async function checkHeader (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { authorization } = request.headers
-    if (knowsSecret(/^Bearer +(.+)$/i.exec(authorization ?? '')?.[1])) return
-    request.log.warn(`refused: ${authorization === undefined
-      ? 'no Authorization header: let the webhook\'s headers have one, Bearer and the secret'
-      : `the Authorization header is not Bearer and ${secretsName}`}`)
-    reply.header('www-authenticate', 'Bearer')
-    throw new UnauthorizedError()
-  }
+  const checkHeader = createBearerGuard(secrets, secretsName, 'let the webhook\'s headers have one, Bearer and the secret')
 
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const body = parseFrame(desk.accept(request, reply), false)

@@ -1,0 +1,40 @@
+/**
+ * Bearer tokens: whoever knows one of ours may ask.
+ */
+import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import { UnauthorizedError } from '../errors.js'
+import { secretCheck, secretsOf } from './secret.js'
+
+/** What is read of a request. */
+export type AuthorizedRequest = Pick<FastifyRequest, 'headers'>
+
+/**
+ * Makes the check of `authorization: Bearer <token>`, in constant time.
+ * @param tokens separated by commas; each is right, so that one can be changed without a gap. Without any nobody passes
+ */
+export function bearerCheck (tokens: string): (request: AuthorizedRequest) => boolean {
+  return tokenCheck(secretsOf(tokens))
+}
+
+/**
+ * Makes the `onRequest` hook of routes for whoever knows a token. It refuses with VOICE_AGENT_ERR_UNAUTHORIZED, and no detail:
+ * the log has the reason.
+ * @param name what the operator calls the tokens, for the log
+ * @param advice to whoever sends no such header, for the log
+ */
+export function createBearerGuard (tokens: readonly string[], name: string, advice: string): onRequestAsyncHookHandler {
+  const knowsToken = tokenCheck(tokens)
+  return async function admitBearer (request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (knowsToken(request)) return
+    request.log.warn(`refused: ${request.headers.authorization === undefined
+      ? `no Authorization header: ${advice}`
+      : `the Authorization header is not Bearer and ${name}`}`)
+    reply.header('www-authenticate', 'Bearer')
+    throw new UnauthorizedError()
+  }
+}
+
+function tokenCheck (tokens: readonly string[]): (request: AuthorizedRequest) => boolean {
+  const knowsToken = secretCheck(tokens)
+  return ({ headers: { authorization = '' } }) => knowsToken?.(/^Bearer +(.+)$/i.exec(authorization)?.[1]) === true
+}
