@@ -36,6 +36,7 @@ import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
 import type { Protocol } from './protocols/protocol.js'
 import { RetellProtocol, retellBegin } from './protocols/retell/protocol.js'
+import { logSerializers } from './request-log.js'
 import type { Refusal } from './telemetry/refusals.js'
 import { Telemetry } from './telemetry/telemetry.js'
 import { registerWebhooks } from './webhooks/index.js'
@@ -332,11 +333,6 @@ async function closed (socket: WebSocket): Promise<void> {
   clearTimeout(timer)
 }
 
-// Fastify's own serializer logs the URL, in which a secret stands, and whatever a provider was told to put into its query.
-function requestOf ({ method, routeOptions, raw }: FastifyRequest): object {
-  return { method, url: routeOptions.url, remoteAddress: raw.socket?.remoteAddress }
-}
-
 type LoggerFactory = FastifyInstance['childLoggerFactory']
 
 // An app may have one of its own, whose loggers may be anybody's.
@@ -368,8 +364,6 @@ function bindInPlace (log: FastifyBaseLogger & { setBindings?: (bindings: object
 function bindChild (log: FastifyBaseLogger, bindings: object): FastifyBaseLogger {
   return log.child(bindings)
 }
-
-const logSerializers: VoiceAgentOptions['logSerializers'] = { req: requestOf }
 
 /**
  * The plugin: `await app.register(voiceAgentPlugin)`. Configured by the environment and {@link VoiceAgentOptions}.
