@@ -48,6 +48,9 @@ export const WebhookError = createError<[string]>('VOICE_AGENT_ERR_WEBHOOK', 'Th
 /** A hook answered something that its provider would drop. Logged: the provider is answered without. */
 export const HookReplyError = createError<[string, string, string]>('VOICE_AGENT_ERR_HOOK_REPLY', 'What %s returned: %s: %s', 500)
 
+/** The control plane knows no live call with this id. */
+export const NoCallError = createError<[]>('VOICE_AGENT_ERR_NO_CALL', 'There is no such call', 404)
+
 // In a call: for the author of the agent.
 
 /** The provider of this call has no such feature. */

@@ -38,7 +38,7 @@ const Actions = {
 }
 
 /** Members of `update_agent.agent_config`. */
-const RetellAgentConfig = Type.Object({
+export const RetellAgentConfig = Type.Object({
   responsiveness: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
   interruption_sensitivity: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
   reminder_trigger_ms: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
