@@ -4,6 +4,7 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import voiceAgentPlugin, { openAIAgent, type Tool } from 'fastify-voice-agent'
+import { control } from './control.js'
 import { deskTools, INSTRUCTIONS } from './desk.js'
 import { Diary } from './diary.js'
 import { dialling } from './dialling.js'
@@ -32,8 +33,9 @@ export function createApp (options: FastifyServerOptions = {}): FastifyInstance 
   // Options win over the environment, which is to have the last word on the instructions.
   app.register(voiceAgentPlugin, isModelNamed ? { openai: { tools, instructions: AGENT_INSTRUCTIONS } } : {})
 
-  // Calls that you place, and calls to your Twilio number. Nothing of it is there before you set it up.
+  // Calls that you place, and calls to your Twilio number; live calls over HTTP. Nothing of it is there before you set it up.
   app.register(dialling)
+  app.register(control)
   return app
 }
 

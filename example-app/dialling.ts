@@ -5,7 +5,7 @@
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'fastify-voice-agent'
-import { hasBearer } from './bearer.js'
+import { bearerCheck } from 'fastify-voice-agent/control'
 import { placeMillisCall } from './dialling/millis.js'
 import { placePhoneCall, placeWebCall } from './dialling/retell.js'
 import { placeTwilioCall } from './dialling/twilio.js'
@@ -54,12 +54,13 @@ export async function dialling (app: FastifyInstance, { env = process.env, timeo
 
   if (authToken && publicUrl) app.register(twilioVoice, { context, authToken, publicUrl })
   if (!token) return
+  const knowsToken = bearerCheck(token)
 
   app.post<{ Body: DialRequest }>('/dial', {
     schema: { body: DialBody },
     // Before the body is read.
     async onRequest (request) {
-      if (!hasBearer(request, token)) throw new UnauthorizedError()
+      if (!knowsToken(request)) throw new UnauthorizedError()
     }
   }, async ({ body, log }, reply) => {
     const { way, to = '', metadata } = body

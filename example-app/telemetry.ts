@@ -9,9 +9,9 @@ import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
+import { bearerCheck } from 'fastify-voice-agent/control'
 import { isFromHere } from 'fastify-voice-agent/playground'
 import fp from 'fastify-plugin'
-import { hasBearer } from './bearer.js'
 
 /** Neither from this machine, nor with METRICS_TOKEN. */
 const UnauthorizedError = createError<[]>('METRICS_ERR_UNAUTHORIZED', 'Unauthorized', 401)
@@ -47,8 +47,9 @@ export function startTelemetry (): Telemetry {
     const warn = (message: string, ...details: unknown[]): void => app.log.warn({ details }, message)
     diag.setLogger({ error: warn, warn, info: warn, debug: warn, verbose: warn }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
     if (OTEL_SDK_DISABLED === 'true') return
+    const isAdmitted = METRICS_TOKEN ? bearerCheck(METRICS_TOKEN) : isFromHere
     app.get('/metrics', { logLevel: 'warn' }, async (request, reply) => {
-      if (!(METRICS_TOKEN ? hasBearer(request, METRICS_TOKEN) : isFromHere(request))) throw new UnauthorizedError()
+      if (!isAdmitted(request)) throw new UnauthorizedError()
       reply.hijack()
       prometheus.getMetricsRequestHandler(request.raw, reply.raw)
     })

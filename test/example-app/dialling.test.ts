@@ -182,7 +182,7 @@ t.test('what is not configured is named, all of it, and nobody is asked', async 
 
 t.test('only who knows the token may dial, and is told before the body is read', async t => {
   const { app, dial } = build(t, KEYS)
-  for (const authorization of ['', 'Bearer ', 'Bearer token-canar', 'Bearer token-canaryy', 'bearer token-canary', 'token-canary']) {
+  for (const authorization of ['', 'Bearer ', 'Bearer token-canar', 'Bearer token-canaryy', 'Basic token-canary', 'token-canary']) {
     t.match(await dial({ way: 'nonsense' }, authorization), { status: 401, code: 'DIAL_ERR_UNAUTHORIZED' })
   }
   t.equal((await app.inject({ method: 'POST', url: '/dial' })).statusCode, 401)
