@@ -58,6 +58,8 @@ export interface CallerOptions {
   headers?: Readonly<Record<string, string>>
   /** Where the call seems to come from, where an app is called. Default Retell's own address; for Millis 127.0.0.1. */
   address?: string
+  /** How often the first connection is tried, 3 s apart. Default 1, as whoever tests wants to know at once; Retell tries 3 times. */
+  attempts?: number
 }
 
 /** Where a reply is to be talked over. */
@@ -74,6 +76,10 @@ export interface CallerEvents {
   /** A turn begins. */
   reply: [Reply]
   finding: [Finding]
+  /** The connection broke, or was given up, in mid-call. */
+  disconnected: []
+  /** It was dialled again, and the new connection stands. */
+  redialled: []
 }
 
 /** The reply did not come to its end in time, or the call ended first. */
@@ -93,8 +99,9 @@ export const NORMAL = 1000
 
 const MS_PER_MINUTE = 60_000
 
-/** As Retell's. It tries three times; whoever tests wants to know at once. */
+// As Retell's.
 const HANDSHAKE_TIMEOUT_MS = 7_000
+const ATTEMPTS_APART_MS = 3_000
 
 /** How long a server may take to close its side. */
 const CLOSE_TIMEOUT_MS = 1_000
@@ -119,7 +126,9 @@ export abstract class Caller {
   #socket: WebSocket | undefined
   readonly #target: DialTarget
   readonly #dialOptions: DialOptions
+  readonly #attempts: number
   readonly #startedAt: number
+  #wasConnected = false
   #asked = 0
   #read = 0
   /** For each ping that is not answered yet: told whether it was. */
@@ -132,8 +141,9 @@ export abstract class Caller {
 
   /** @param target see {@link DialTarget} */
   protected constructor (target: DialTarget, path: string, address: string, options: CallerOptions) {
-    const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {} } = options
+    const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {}, attempts = 1 } = options
     this.#target = target
+    this.#attempts = attempts
     this.#dialOptions = { path, address: options.address ?? address, headers, timeoutMs: Math.min(timeoutMs, HANDSHAKE_TIMEOUT_MS) }
     this.clock = clock
     this.#timeoutMs = timeoutMs
@@ -285,6 +295,18 @@ export abstract class Caller {
     }
   }
 
+  /** Opens the first connection, as `open` does, and tries that as often as it is to be tried. */
+  protected async connectFirst (open: () => Promise<void>): Promise<void> {
+    for (let left = this.#attempts; ;) {
+      try {
+        return await open()
+      } catch (error) {
+        if (--left <= 0) throw error
+      }
+      await new Promise<void>(resolve => { this.clock.setTimeout(resolve, ATTEMPTS_APART_MS) })
+    }
+  }
+
   /** Opens a connection, which takes the place of the one before. Afterwards {@link Caller.flush} says what waited for it. */
   protected async connect (): Promise<void> {
     await openSocket(this.#target, this.#dialOptions, socket => {
@@ -293,12 +315,18 @@ export abstract class Caller {
       const waiting: Array<(isAnswered: boolean) => void> = this.#whenAnswered = []
       let isOpen = false
       this.#socket = socket
-      socket.on('open', () => { isOpen = true })
+      socket.on('open', () => {
+        isOpen = true
+        if (this.#wasConnected) this.events.emit('redialled')
+        this.#wasConnected = true
+      })
       socket.on('pong', () => { waiting.shift()?.(true) })
       socket.on('message', (data, binary) => { if (socket === this.#socket) this.#receive(data as Buffer, binary) })
       socket.on('close', code => {
         for (const tell of waiting.splice(0)) tell(false)
-        if (isOpen && socket === this.#socket && this.#ending === undefined) this.closed(code)
+        if (!isOpen || socket !== this.#socket || this.#ending !== undefined) return
+        this.events.emit('disconnected')
+        this.closed(code)
       })
     })
   }
@@ -307,6 +335,7 @@ export abstract class Caller {
   #breakOff (): void {
     const socket = this.#socket
     this.#socket = undefined
+    if (socket?.readyState === WebSocket.OPEN) this.events.emit('disconnected')
     socket?.terminate()
   }
 

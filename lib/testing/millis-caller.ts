@@ -22,6 +22,8 @@ export interface MillisCallerOptions extends CallerOptions {
   firstStreamId?: number
   /** Sends `start_call`. Default true; some servers have met calls without. */
   introduces?: boolean
+  /** How often it dials again, where the server breaks the connection or closes it with another code than 1000. Default 0: whether Millis does is not documented. */
+  redials?: number
 }
 
 /** A call that Millis would place. */
@@ -30,6 +32,7 @@ export class MillisCaller extends Caller {
   readonly #options: MillisCallerOptions
   #nextId: number
   #isStarted = false
+  #redials: number
   /** Ids that greet where nobody is to be greeted: the call was dialled again. */
   readonly #silentIds = new Set<number>()
 
@@ -49,16 +52,17 @@ export class MillisCaller extends Caller {
    */
   static async place (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
     const call = new MillisCaller(target, options)
-    await call.#open()
+    await call.connectFirst(() => call.#open())
     return call
   }
 
   private constructor (target: DialTarget, options: MillisCallerOptions) {
-    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 4 } = options
+    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 4, redials = 0 } = options
     super(target, typeof target === 'string' ? '' : path, '127.0.0.1', options)
     this.sessionId = sessionId
     this.#options = options
     this.#nextId = firstStreamId
+    this.#redials = redials
   }
 
   // Whether Millis does is not documented.
@@ -83,8 +87,11 @@ export class MillisCaller extends Caller {
     const id = this.#nextId++
     const { metadata = {}, voip = null } = this.#options
     this.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
-    if (isRedial) this.#silentIds.add(id)
-    else this.begin(id, 'greeting')
+    const { reply } = this
+    const isUnheard = reply?.reason === 'greeting' && reply.isLive && reply.text === ''
+    if (isRedial && !isUnheard) return void this.#silentIds.add(id) // eslint-disable-line no-void
+    if (isRedial) this.cutOff(reply!, 'lost')
+    this.begin(id, 'greeting')
   }
 
   protected override request (text: string): Reply {
@@ -143,6 +150,11 @@ export class MillisCaller extends Caller {
   }
 
   protected override closed (code: number): void {
+    if (code !== NORMAL && this.#redials > 0) {
+      this.#redials--
+      this.found('broken-connection', `closed with ${code}: dialled again, as it was to be`)
+      return void this.redial(() => this.droppedLine()) // eslint-disable-line no-void
+    }
     this.found('closed', `closed with ${code}: what becomes of the call then is not known`)
     this.finish({ by: code === NORMAL ? 'agent' : 'fault', reason: `closed with ${code}` })
   }

@@ -88,7 +88,7 @@ export class RetellCaller extends Caller {
   static async place (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
     const call = new RetellCaller(target, options)
     call.begin(0, 'greeting')
-    await call.#open()
+    await call.connectFirst(() => call.#open())
     return call
   }
 

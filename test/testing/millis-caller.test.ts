@@ -186,6 +186,48 @@ t.test('a server that closes the connection leaves the call in the air', async t
   }
 })
 
+t.test('a server that breaks the connection, or closes it with a code, is dialled again as often as that is wanted', async t => {
+  let connections = 0
+  const url = await startServer(t, () => { connections++ }, (frame, send, socket) => {
+    const id = frame['data'].stream_id
+    if (frame['type'] === 'start_call') send(speech(id, connections === 1 ? 'Hello.' : ''))
+    if (frame['type'] !== 'stream_request') return
+    if (connections === 1) socket.terminate()
+    else if (connections === 3) send(speech(id, 'Yes.'))
+    else socket.close(1001)
+  })
+  const call = await MillisCaller.dial(url, { redials: 3 })
+  const events: string[] = []
+  for (const name of ['disconnected', 'redialled'] as const) call.events.on(name, () => events.push(name))
+  t.match(await call.say('Yes?'), { text: 'Yes.', outcome: 'completed' })
+  connections = 3
+  await call.drop()
+  t.match(await call.say('And now?'), { outcome: 'lost' })
+  t.match(await call.ended, { by: 'fault', reason: 'closed with 1001' })
+  t.strictSame(call.findings.map(({ code }) => code), ['broken-connection', 'broken-connection', 'broken-connection', 'closed'])
+  t.strictSame(events, [...Array(4).fill(['disconnected', 'redialled']).flat(), 'disconnected'])
+})
+
+t.test('a server that closes the connection in good order is not dialled again', async t => {
+  const call = await callWrong(t, (_frame, _send, socket) => { socket.close(1000) }, { redials: 3 })
+  await call.say('Bye')
+  t.match(await call.ended, { by: 'agent', reason: 'closed with 1000' })
+})
+
+t.test('a greeting of which nothing was heard may come after the call was dialled again', async t => {
+  let connections = 0
+  const url = await startServer(t, () => { connections++ }, (frame, send, socket) => {
+    const id = frame['data'].stream_id
+    if (frame['type'] === 'stream_request') send(speech(id, 'Yes.'))
+    else if (connections === 1) socket.terminate()
+    else if (frame['type'] === 'start_call') send(speech(id, 'Hello.'))
+  })
+  const call = await MillisCaller.dial(url, { redials: 1 })
+  t.match(call.replies, [{ text: '', outcome: 'lost' }, { reason: 'greeting', text: 'Hello.', outcome: 'completed' }])
+  t.match(await call.say('Hi'), { text: 'Yes.' })
+  t.match(call.findings, [{ code: 'broken-connection' }])
+})
+
 t.test('a greeting that is lost with its connection is not asked for again', async t => {
   let connections = 0
   const url = await startServer(t, () => { connections++ }, (frame, send) => { if (frame['type'] === 'stream_request') send(speech(frame['data'].stream_id, 'Yes.')) })

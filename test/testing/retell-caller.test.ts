@@ -545,6 +545,44 @@ t.test('nobody waits for a server that does not answer', async t => {
   await t.rejects(RetellCaller.dial(url, { timeoutMs: 20 }), { name: 'DialError', message: 'the server does not answer within 20 ms' })
 })
 
+t.test('a server that cannot be reached at first is dialled as often as that is wanted, 3 s apart', async t => {
+  for (const [attempts, most] of [[3, 2], [3, 3], [undefined, 1]] as const) {
+    const clock = FakeTimers.createClock()
+    const { WebSocketServer } = await import('ws')
+    const sockets = new WebSocketServer({ noServer: true })
+    let dials = 0
+    const server = createServer().on('upgrade', (request, socket, head) => {
+      if (++dials <= most) socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n')
+      else sockets.handleUpgrade(request, socket, head, client => { client.send(JSON.stringify(begin())) })
+    })
+    t.teardown(() => { for (const client of sockets.clients) client.terminate() })
+    const placed = RetellCaller.place((await listen(t, server)).replace('http', 'ws'), { clock: clockOf(clock), ...(attempts !== undefined && { attempts }) })
+    const failed = most === (attempts ?? 1)
+    const over = placed.then(() => {}, () => {})
+    for (let waits = 1; waits < Math.min(attempts ?? 1, most + 1); waits++) {
+      while (clock.countTimers() === 0) await new Promise(resolve => setImmediate(resolve))
+      clock.tick(2_999)
+      t.equal(dials, waits)
+      clock.tick(1)
+    }
+    await over
+    t.equal(dials, failed ? most : most + 1)
+    if (failed) await t.rejects(placed, { name: 'DialError', status: 503 })
+    else await (await placed).hangUp()
+  }
+})
+
+t.test('whoever looks is told when the line breaks, and when it is back', async t => {
+  const app = await createApp(t, () => 'Hello.')
+  const call = await RetellCaller.dial(app)
+  const events: string[] = []
+  for (const name of ['disconnected', 'redialled'] as const) call.events.on(name, () => events.push(name))
+  await call.drop()
+  t.strictSame(events, ['disconnected', 'redialled'])
+  await call.hangUp()
+  t.strictSame(events, ['disconnected', 'redialled'])
+})
+
 t.test('a server that answers no pings is found out', async t => {
   const { WebSocketServer } = await import('ws')
   const server = createServer()
