@@ -60,6 +60,8 @@ export interface CallerOptions {
   address?: string
   /** How often the first connection is tried, 3 s apart. Default 1, as whoever tests wants to know at once; Retell tries 3 times. */
   attempts?: number
+  /** How long it takes until a line that broke is dialled again, in ms. Default 0, so that no test waits; what the providers take is not documented. */
+  redialMs?: number
 }
 
 /** Where a reply is to be talked over. */
@@ -127,6 +129,7 @@ export abstract class Caller {
   readonly #target: DialTarget
   readonly #dialOptions: DialOptions
   readonly #attempts: number
+  readonly #redialMs: number
   readonly #startedAt: number
   #wasConnected = false
   #asked = 0
@@ -141,9 +144,10 @@ export abstract class Caller {
 
   /** @param target see {@link DialTarget} */
   protected constructor (target: DialTarget, path: string, address: string, options: CallerOptions) {
-    const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {}, attempts = 1 } = options
+    const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {}, attempts = 1, redialMs = 0 } = options
     this.#target = target
     this.#attempts = attempts
+    this.#redialMs = redialMs
     this.#dialOptions = { path, address: options.address ?? address, headers, timeoutMs: Math.min(timeoutMs, HANDSHAKE_TIMEOUT_MS) }
     this.clock = clock
     this.#timeoutMs = timeoutMs
@@ -262,7 +266,9 @@ export abstract class Caller {
     this.#redialling = this.#redialling.then(async () => {
       if (this.#ending !== undefined) return
       this.#breakOff()
-      await dial()
+      this.stop()
+      if (this.#redialMs > 0) await this.#pass(this.#redialMs)
+      if (this.#ending === undefined) await dial()
     })
     // A line that breaks again at once is dialled again, too.
     for (let last; last !== this.#redialling;) await (last = this.#redialling)
@@ -303,8 +309,12 @@ export abstract class Caller {
       } catch (error) {
         if (--left <= 0) throw error
       }
-      await new Promise<void>(resolve => { this.clock.setTimeout(resolve, ATTEMPTS_APART_MS) })
+      await this.#pass(ATTEMPTS_APART_MS)
     }
+  }
+
+  #pass (ms: number): Promise<void> {
+    return new Promise(resolve => { this.clock.setTimeout(resolve, ms) })
   }
 
   /** Opens a connection, which takes the place of the one before. Afterwards {@link Caller.flush} says what waited for it. */

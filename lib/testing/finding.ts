@@ -3,7 +3,7 @@ export const FINDING_CODES = [
   'after-completion', 'bare-action', 'before-start', 'binary-frame', 'broken-connection', 'closed', 'late-config', 'malformed',
   'metadata-on-phone-call', 'no-begin-message', 'no-keepalive', 'no-pong', 'no-response-type', 'not-json', 'orphaned-tool-result', 'repeated-tool-call',
   'repeated-tool-result', 'run-together-words', 'second-greeting', 'several-actions', 'stale-response', 'tool-arguments', 'unasked-response',
-  'unasked-stream', 'unknown-type', 'wrong-timestamp'
+  'unasked-stream', 'unknown-type', 'unreachable', 'wrong-timestamp'
 ] as const
 
 /** One of {@link FINDING_CODES}. */

@@ -70,7 +70,8 @@ export class MillisCaller extends Caller {
     const { reply: lost } = this
     try {
       await this.#open()
-    } catch {
+    } catch (error) {
+      this.found('unreachable', `the call ends, as it cannot be dialled again: ${(error as Error).message}`)
       return this.finish({ by: 'fault', reason: 'the connection is lost' })
     }
     if (this.flush() || lost?.isLive !== true) return

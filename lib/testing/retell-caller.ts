@@ -351,7 +351,8 @@ export class RetellCaller extends Caller {
     }
     try {
       await this.#open()
-    } catch {
+    } catch (error) {
+      this.found('unreachable', `the call ends, as it cannot be dialled again: ${(error as Error).message}`)
       return this.finish({ by: 'fault', reason: 'error_llm_websocket_lost_connection' })
     }
     // What it wants to be told comes first.

@@ -251,5 +251,6 @@ t.test('a server that cannot be dialled again is a fault', async t => {
   const call = await MillisCaller.dial(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
   await call.drop()
   t.strictSame(call.end, { by: 'fault', reason: 'the connection is lost' })
+  t.match(call.findings, [{ code: 'unreachable', message: /refused the call with 503/ }])
   await call.settled()
 })

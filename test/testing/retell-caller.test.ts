@@ -536,6 +536,7 @@ t.test('a server that cannot be dialled again has lost the connection', async t 
   server.close()
   await call.drop()
   t.match(call.end, { by: 'fault', reason: 'error_llm_websocket_lost_connection' })
+  t.match(call.findings, [{ code: 'unreachable', message: /cannot be reached: ECONNREFUSED$/ }])
 })
 
 t.test('nobody waits for a server that does not answer', async t => {
@@ -569,6 +570,25 @@ t.test('a server that cannot be reached at first is dialled as often as that is 
     t.equal(dials, failed ? most : most + 1)
     if (failed) await t.rejects(placed, { name: 'DialError', status: 503 })
     else await (await placed).hangUp()
+  }
+})
+
+t.test('a line that broke is dialled again after as long as that is to take, unless it is hung up meanwhile', async t => {
+  const app = await createApp(t, turn => `Yes, ${saidIn(turn)}`)
+  for (const hangsUp of [false, true]) {
+    const clock = FakeTimers.createClock()
+    const call = await RetellCaller.dial(app, { clock: clockOf(clock), redialMs: 90_000 })
+    let redials = 0
+    call.events.on('redialled', () => { redials++ })
+    const dropped = call.drop()
+    await new Promise(resolve => setImmediate(resolve))
+    const reply = call.ask('hello')
+    if (hangsUp) await call.hangUp()
+    clock.tick(90_000)
+    await dropped
+    t.equal(redials, hangsUp ? 0 : 1)
+    t.match(await call.hear(reply), { outcome: hangsUp ? 'lost' : 'completed' })
+    await call.hangUp()
   }
 })
 
