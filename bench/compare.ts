@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { watchForeignCpu } from './foreign-cpu.js'
 import type { Options } from './options.js'
 import { type Model, type ServerName, startModel, startServer } from './processes.js'
-import { type Figure, note, type Scenario } from './scenarios/scenario.js'
+import { type Drill, type Figure, note, type Scenario } from './scenarios/scenario.js'
 import { median } from './statistics.js'
 
 /** One figure of one server. */
@@ -66,7 +66,7 @@ export async function compare (options: Options, progress: (text: string) => voi
 }
 
 /** @returns for each run what each server did, the subject first */
-async function runAll (scenario: Scenario, options: Options, model: Model, progress: (text: string) => void): Promise<Run[][]> {
+async function runAll (scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void): Promise<Run[][]> {
   const runs: Run[][] = []
   const count = scenario.once === true ? 1 : options.runs
   for (let run = 1; run <= count; run++) {
@@ -92,7 +92,7 @@ async function inTurn<T, R> (values: readonly T[], work: (value: T, index: numbe
   return results
 }
 
-function rowsOf ({ name, baselines = [] }: Scenario, subject: ServerName, runs: readonly (readonly (readonly Figure[])[])[]): Row[] {
+function rowsOf ({ name, baselines = [] }: Scenario | Drill, subject: ServerName, runs: readonly (readonly (readonly Figure[])[])[]): Row[] {
   return (runs[0]?.[0] ?? []).map(({ label, unit, better }, figure) => {
     const measured = (server: ServerName, index: number): Measured => {
       const values = runs.map(run => run[index]?.[figure]?.value ?? NaN)
@@ -113,7 +113,8 @@ function rowsOf ({ name, baselines = [] }: Scenario, subject: ServerName, runs: 
   })
 }
 
-async function runOn (name: ServerName, scenario: Scenario, options: Options, model: Model, progress: (text: string) => void, profile: string | undefined): Promise<Run> {
+async function runOn (name: ServerName, scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void, profile: string | undefined): Promise<Run> {
+  if ('perform' in scenario) return { figures: await scenario.perform({ size: options.size, progress }), profiles: [] }
   // In a smoke run all servers share machine and model, and their times cannot be told apart.
   const foreignCpu = options.size.quick ? undefined : await watchForeignCpu(model)
   const server = await startServer(name, model, scenario.model, { env: scenario.env, profile })

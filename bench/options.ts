@@ -4,19 +4,21 @@
 import { parseArgs } from 'node:util'
 import { SERVERS, type ServerName } from './processes.js'
 import { scenarios } from './scenarios/index.js'
-import type { Scenario, Size } from './scenarios/scenario.js'
+import type { Drill, Scenario, Size } from './scenarios/scenario.js'
 
 /** What a run is to do. */
 export interface Options {
   readonly runs: number
   readonly size: Size
-  readonly scenarios: readonly Scenario[]
+  readonly scenarios: ReadonlyArray<Scenario | Drill>
   /** What is compared with the baselines. */
   readonly subject: ServerName
   /** Folder for CPU profiles, if any are to be taken. */
   readonly profile: string | undefined
   readonly json: boolean
 }
+
+const MOST_SEED = 999_999
 
 const names = new Set(scenarios.map(({ name, group = name }) => group))
 
@@ -25,8 +27,9 @@ export const USAGE = `npm run bench -- [options]
   --runs N        runs of each scenario on each server; medians are shown (3)
   --seconds S     length of each measured stretch (6), of the soak at least 20
   --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
-                  (all but scale, soak, hostile, telemetry and instrumented)
-  --calls N       calls of the idle scenario (5000), and of the soak at any one time (500)
+                  (all but scale, soak, hostile, telemetry, instrumented and chaos)
+  --calls N       calls of the idle scenario (5000), of the soak (500) and of chaos (200) at any one time
+  --seed N        of what chaos draws by lot; one of its own unless given
   --quick         smoke run of less than a minute: everything is checked, no figure means anything
   --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)
   --profile DIR   write CPU profiles of the measured stretches into this folder, and where the time went; one run
@@ -46,6 +49,7 @@ export function parseOptions (args: readonly string[]): Options | undefined {
       seconds: { type: 'string' },
       only: { type: 'string' },
       calls: { type: 'string' },
+      seed: { type: 'string' },
       quick: { type: 'boolean', default: false },
       subject: { type: 'string', default: 'plugin' },
       profile: { type: 'string' },
@@ -62,7 +66,8 @@ export function parseOptions (args: readonly string[]): Options | undefined {
     size: {
       quick,
       seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 86_400),
-      calls: values.calls === undefined ? undefined : number('calls', values.calls, 10, 10_000)
+      calls: values.calls === undefined ? undefined : number('calls', values.calls, 10, 10_000),
+      seed: values.seed === undefined ? Math.floor(Math.random() * MOST_SEED) : number('seed', values.seed, 0, MOST_SEED)
     },
     scenarios: chosen(values.only, quick, subject),
     subject,
@@ -71,7 +76,7 @@ export function parseOptions (args: readonly string[]): Options | undefined {
   }
 }
 
-function chosen (only: string | undefined, quick: boolean, subject: ServerName): Scenario[] {
+function chosen (only: string | undefined, quick: boolean, subject: ServerName): Array<Scenario | Drill> {
   if (only === undefined) return scenarios.filter(scenario => scenario.alone !== true && scenario.named !== true && !(quick && scenario.slow === true) && canRun(subject, scenario))
   return only.split(',').flatMap(name => {
     const found = scenarios.filter(scenario => scenario.name === name || scenario.group === name)
@@ -82,7 +87,7 @@ function chosen (only: string | undefined, quick: boolean, subject: ServerName):
 }
 
 /** The bare route has nothing to say, and what is compared with nothing is about the plugin. */
-function canRun (subject: ServerName, { alone, subject: own, baselines = [] }: Scenario): boolean {
+function canRun (subject: ServerName, { alone, subject: own, baselines = [] }: Scenario | Drill): boolean {
   if (own !== undefined) return subject === 'plugin'
   if (alone === true) return subject === 'plugin'
   return subject !== 'route' || baselines.includes('route')

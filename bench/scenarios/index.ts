@@ -1,4 +1,5 @@
 /** Every scenario, in the order in which they are run. */
+import { chaos } from './chaos.js'
 import { greetings } from './greetings.js'
 import { hostile } from './hostile.js'
 import { idle } from './idle.js'
@@ -6,10 +7,10 @@ import { longCall } from './long-call.js'
 import { instrumented, paced, telemetry } from './paced.js'
 import { reconnects } from './reconnects.js'
 import { scale } from './scale.js'
-import type { Scenario } from './scenario.js'
+import type { Drill, Scenario } from './scenario.js'
 import { soak } from './soak.js'
 import { supersede } from './supersede.js'
 import { bunch, millis, stream } from './throughput.js'
 import { updates } from './updates.js'
 
-export const scenarios: readonly Scenario[] = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry, instrumented]
+export const scenarios: ReadonlyArray<Scenario | Drill> = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry, instrumented, ...chaos]

@@ -11,17 +11,23 @@ export interface Size {
   readonly quick: boolean
   /** Length of each measured stretch. */
   readonly seconds: number
-  /** Calls of the idle scenario and of the soak, where it was said. */
+  /** Calls of the idle scenario, of the soak and of chaos, where it was said. */
   readonly calls: number | undefined
+  /** What is drawn by lot is drawn the same with the same seed. */
+  readonly seed: number
 }
 
-/** What a scenario is given. */
-export interface Bench {
-  readonly server: Server
-  readonly model: Model
+/** What a scenario is given in any case. */
+export interface Stage {
   readonly size: Size
   /** Tells the reader how it goes. */
   progress (text: string): void
+}
+
+/** What one on one server is given. */
+export interface Bench extends Stage {
+  readonly server: Server
+  readonly model: Model
 }
 
 /** One line of the table. */
@@ -33,13 +39,26 @@ export interface Figure {
   readonly value: number
 }
 
-/** One kind of load. */
-export interface Scenario {
+/** One kind of load on one server. */
+export interface Scenario extends ScenarioFacts {
+  /** Name of the model, which sets its pace. */
+  readonly model: string
+  /** How the server is configured, apart from what all scenarios need. */
+  readonly env?: Readonly<Record<string, string>>
+  run (bench: Bench): Promise<Figure[]>
+}
+
+/** One that starts all it needs itself. */
+export interface Drill extends ScenarioFacts {
+  readonly alone: true
+  readonly once: true
+  perform (stage: Stage): Promise<Figure[]>
+}
+
+interface ScenarioFacts {
   readonly name: string
   /** Names several scenarios at once. */
   readonly group?: string
-  /** Name of the model, which sets its pace. */
-  readonly model: string
   /** What is compared, where that is not what the command line says. */
   readonly subject?: ServerName
   /** What the subject is compared with. */
@@ -52,9 +71,6 @@ export interface Scenario {
   readonly named?: boolean
   /** Compared with nothing: runs on the plugin only, and only when it is named. */
   readonly alone?: boolean
-  /** How the server is configured, apart from what all scenarios need. */
-  readonly env?: Readonly<Record<string, string>>
-  run (bench: Bench): Promise<Figure[]>
 }
 
 /** Before anything is measured, for so long the server may compile, and open what it keeps open. */

@@ -1,0 +1,202 @@
+/**
+ * Calls of both providers on several nodes behind a balancer, of which one after the other dies, is replaced or freezes,
+ * as does the Redis that they share. Does any caller notice?
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { Cluster, missing, type ClusterOptions } from '../cluster/cluster.js'
+import { converse } from '../cluster/conversation.js'
+import type { Node } from '../cluster/node.js'
+import { FAULTS, Verdict, type Wait } from '../cluster/verdict.js'
+import { between, lots, shuffled } from '../lot.js'
+import { Population } from '../population.js'
+import { percentile } from '../statistics.js'
+import { calls, lower, note, type Drill, type Figure, type Stage } from './scenario.js'
+
+const NODES = 4
+/** As long as many a call, so that they do not begin and end in waves. */
+const RAMP_MS = 10_000
+/** Between the end of one event and the next. */
+const QUIET_MS = [1_000, 4_000] as const
+const MIN_SECONDS = 20
+/** The model needs a second for an answer: nodes die in the middle of some. */
+const GAP_MS = 60
+const BOOKING_MS = 400
+/** Calls move while others talk on. */
+const DRAIN_MS = 1_500
+/** Longer than Retell waits for a keep-alive, which it sends every 2 s. */
+const FREEZE_MS = 8_000
+const REDIS_AWAY_MS = [1_000, 5_000] as const
+/** How long after an event an answer still counts as one around it. */
+const AFTERMATH_MS = 2_000
+/** Everything a node that froze could still do is done by then. */
+const REST_MS = 1_000
+/** Of each kind. */
+const MOST_SHOWN = 5
+
+/** What happens. Resolves once all is well again, as far as the cluster is concerned. */
+interface Incident {
+  readonly name: string
+  /** Are nodes and Redis away at once? What was kept meanwhile is lost with the node. */
+  readonly isDouble?: boolean
+  happen (cluster: Cluster, node: Node, random: () => number): Promise<void>
+}
+
+const NODE_EVENTS: readonly Incident[] = [
+  { name: 'node killed', happen: (cluster, node) => cluster.crash(node) },
+  { name: 'node drained', happen: (cluster, node) => cluster.replace(node) },
+  {
+    name: 'node frozen',
+    async happen ({ balancer }, node) {
+      node.freeze()
+      await Promise.all([delay(FREEZE_MS), balancer.knows(node.name, 'DOWN')])
+      node.thaw()
+      await balancer.knows(node.name, 'UP')
+    }
+  }
+]
+
+const REDIS_EVENTS: readonly Incident[] = [
+  {
+    name: 'Redis paused',
+    async happen ({ redis }, _node, random) {
+      redis!.pause()
+      await delay(between(...REDIS_AWAY_MS, random))
+      redis!.resume()
+    }
+  },
+  { name: 'Redis restarted', happen: cluster => restartRedis(cluster, 'SIGTERM') },
+  { name: 'Redis killed', happen: cluster => restartRedis(cluster, 'SIGKILL') },
+  {
+    name: 'node killed while Redis is paused',
+    isDouble: true,
+    async happen (cluster, node) {
+      cluster.redis!.pause()
+      await delay(REDIS_AWAY_MS[0])
+      const back = cluster.crash(node)
+      await delay(REDIS_AWAY_MS[0])
+      cluster.redis!.resume()
+      await back
+    }
+  }
+]
+
+async function restartRedis ({ redis }: Cluster, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  await redis!.end(signal)
+  await redis!.restart()
+}
+
+/** One that happened, by the clock of `performance`. */
+interface Happened {
+  readonly event: Incident
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+function scenario (name: string, redis: ClusterOptions['redis']): Drill {
+  return {
+    name,
+    alone: true,
+    once: true,
+    async perform (stage) {
+      const lacking = missing()
+      if (lacking !== undefined) throw new Error(`${name} needs ${lacking}`)
+      const cluster = await Cluster.start({ nodes: NODES, redis, gapMs: GAP_MS, env: { DRAIN_TIMEOUT_MS: String(DRAIN_MS) } })
+      try {
+        return await shake(cluster, stage)
+      } finally {
+        await cluster.stop()
+      }
+    }
+  }
+}
+
+async function shake (cluster: Cluster, { size, progress }: Stage): Promise<Figure[]> {
+  const { office, balancer: { url } } = cluster
+  const verdict = new Verdict()
+  const random = lots(size.seed)
+  progress(`seed ${size.seed}\n`)
+  office.delayMs = BOOKING_MS
+  let begun = 0
+  const rampMs = size.quick ? 1_000 : RAMP_MS
+  const population = new Population(size.calls ?? calls(size, 200), rampMs, async stopping => {
+    await converse(begun++, { url, verdict, random }, stopping)
+  })
+  await population.wait(rampMs)
+  const happened = await happen(cluster, population, { size, progress }, random)
+  await population.stop()
+  await delay(REST_MS)
+  verdict.settle(office)
+  const figures = figuresOf(verdict, happened)
+  if (verdict.violations.length === 0) return figures
+  const found = complaint(verdict, figures, happened)
+  if (cluster.redis !== undefined) throw new Error(found)
+  progress(`${found}\n`)
+  return figures
+}
+
+async function happen (cluster: Cluster, population: Population, { size, progress }: Stage, random: () => number): Promise<Happened[]> {
+  const happened: Happened[] = []
+  const kinds = cluster.redis === undefined ? NODE_EVENTS : [...NODE_EVENTS, ...REDIS_EVENTS]
+  const startedAt = performance.now()
+  const endsAt = startedAt + Math.max(size.seconds, MIN_SECONDS) * 1000
+  // Each as often as the others.
+  for (let next: Incident[] = []; performance.now() < endsAt;) {
+    if (next.length === 0) next = shuffled(kinds, random)
+    const event = next.pop()!
+    const node = cluster.nodes[Math.floor(random() * cluster.nodes.length)]!
+    const fromMs = performance.now()
+    await event.happen(cluster, node, random)
+    const toMs = performance.now()
+    happened.push({ event, fromMs, toMs })
+    progress(`${((fromMs - startedAt) / 1000).toFixed(1).padStart(8)} s: ${event.name}${event.name.startsWith('node') ? `, ${node.name}` : ''}, for ${Math.round(toMs - fromMs)} ms\n`)
+    await population.wait(between(...QUIET_MS, random))
+  }
+  return happened
+}
+
+function figuresOf (verdict: Verdict, happened: readonly Happened[]): Figure[] {
+  const { waits, gapsMs, wishes } = verdict
+  const isAround = ({ atMs, ms }: Wait): boolean => happened.some(({ fromMs, toMs }) => atMs + ms >= fromMs && atMs <= toMs + AFTERMATH_MS)
+  const quiet = waits.filter(wait => !isAround(wait)).map(({ ms }) => ms)
+  const around = waits.filter(isAround).map(({ ms }) => ms)
+  const events = [...NODE_EVENTS, ...REDIS_EVENTS].map(event => note(event.name, '', happened.filter(one => one.event === event).length))
+  return [
+    ...events,
+    note('calls', '', verdict.calls),
+    note('answers', '', verdict.answers),
+    note('answers cut off, and asked for again', '', verdict.cut),
+    note('bookings asked for', '', wishes.length),
+    note('bookings of which the agent does not know', '', wishes.filter(({ said }) => said === 'unknown').length),
+    note('apologies of a node that was frozen, on Millis', '', verdict.apologies),
+    note('greetings lost', '', verdict.ungreeted),
+    note('connections broken', '', verdict.broken),
+    note('calls dialled again', '', verdict.redials),
+    ...FAULTS.map(fault => lower(fault, '', verdict.count(fault))),
+    lower('without a connection, p99', 'ms', percentile(gapsMs, 0.99)),
+    lower('without a connection, longest', 'ms', percentile(gapsMs, 1)),
+    lower('first word, p50, while all is well', 'ms', percentile(quiet, 0.5)),
+    lower('first word, p99, while all is well', 'ms', percentile(quiet, 0.99)),
+    lower('first word, p50, around events', 'ms', percentile(around, 0.5)),
+    lower('first word, p99, around events', 'ms', percentile(around, 0.99)),
+    lower('first word, longest', 'ms', percentile([...quiet, ...around], 1))
+  ]
+}
+
+function complaint (verdict: Verdict, figures: readonly Figure[], happened: readonly Happened[]): string {
+  const before = (atMs: number): string => {
+    const last = happened.findLast(({ fromMs }) => fromMs <= atMs)
+    return last === undefined ? 'before anything happened' : `${Math.round(atMs - last.fromMs)} ms after: ${last.event.name}`
+  }
+  return [
+    ...FAULTS.flatMap(fault => verdict.violations.filter(violation => violation.fault === fault).slice(0, MOST_SHOWN)
+      .map(({ call, what, atMs }) => `${call}: ${fault}: ${what}; ${before(atMs)}`)),
+    ...figures.map(({ label, unit, value }) => `${label}: ${Number.isInteger(value) ? value : value.toFixed(1)} ${unit}`.trimEnd())
+  ].join('\n')
+}
+
+export const chaos: readonly Drill[] = [
+  scenario('chaos', 'kept'),
+  scenario('chaos-forgetful', 'forgotten'),
+  // Without a cluster, to see that what is not found above can be found.
+  scenario('chaos-apart', undefined)
+]
