@@ -1,19 +1,12 @@
 /**
  * A program that is not ours, as a process in the foreground, and what it says.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 
 const running = new Set<ChildProcess>()
 
 process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
-
-/** Is there such a program on this machine? */
-export function isInstalled (command: string): boolean {
-  return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined
-}
 
 /** Whoever starts one stops it; none outlives the process. */
 export class Program {
@@ -48,14 +41,4 @@ export class Program {
     this.#child.kill(signal)
     await this.#exit
   }
-}
-
-/** A port of this address that nothing listens on. Where no client calls from this address, nothing will take it, either. */
-export async function freePort (address: string): Promise<number> {
-  const server = createServer().listen(0, address)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -20,17 +20,17 @@ export class RedisServer {
   readonly #args: string[]
   #process: ChildProcess | undefined
 
-  constructor (port: number, args: string[]) {
+  constructor (port: number, args: string[], address = '127.0.0.1') {
     this.port = port
-    this.url = `redis://127.0.0.1:${port}`
-    this.#args = args
+    this.url = `redis://${address}:${port}`
+    this.#args = ['--port', String(port), '--bind', address, '--save', '', '--appendonly', 'no', ...args]
     this.client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null })
     this.client.on('error', () => {})
   }
 
-  /** Starts it, be it again: then it remembers nothing. */
+  /** Starts it, be it again: then it remembers nothing, unless its arguments say otherwise. */
   async start (): Promise<void> {
-    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...this.#args], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn('redis-server', this.#args, { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#process = child
     let output = ''
     for await (const chunk of child.stdout) {
@@ -78,17 +78,20 @@ export class RedisServer {
   }
 }
 
-/** A running Redis, killed when the test ends. */
-export async function startRedis (t: Test, args: string[] = []): Promise<RedisServer> {
-  const server = await createRedis(t, args)
+/**
+ * A running Redis, killed when the test ends.
+ * @param address where it listens. Where others call from the port may be taken when it comes back
+ */
+export async function startRedis (t: Pick<Test, 'teardown'>, args: string[] = [], address?: string): Promise<RedisServer> {
+  const server = await createRedis(t, args, address)
   await server.start()
   return server
 }
 
 /** A Redis that is not running yet. */
-export async function createRedis (t: Test, args: string[] = []): Promise<RedisServer> {
+export async function createRedis (t: Pick<Test, 'teardown'>, args: string[] = [], address?: string): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'voice-agent-redis-'))
-  const server = new RedisServer(await freePort(), ['--dir', directory, ...args])
+  const server = new RedisServer(await freePort(address), ['--dir', directory, ...args], address)
   t.teardown(async () => {
     server.client.disconnect()
     await server.kill()
@@ -118,8 +121,9 @@ export async function until (holds: () => boolean | Promise<boolean>): Promise<v
   }
 }
 
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
+/** A port of this address that nothing listens on. Where nobody calls from this address, nothing will take it, either. */
+export async function freePort (address = '127.0.0.1'): Promise<number> {
+  const server = createServer().listen(0, address)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   server.close()
