@@ -15,7 +15,7 @@ export async function placeMillisCall (context: DialContext, { to, metadata }: {
     signal: AbortSignal.timeout(context.timeoutMs)
   }).then(readSession)
   const { session_id: callId } = await answered(context, 'Millis', 'session_id', asked)
-  return { callId: admitted(context, 'Millis', callId) }
+  return { callId: await admitted(context, 'Millis', callId) }
 }
 
 async function readSession (response: Response): Promise<{ session_id: string }> {

@@ -26,7 +26,7 @@ async function create<Call extends { call_id: string }> (context: DialContext, a
   const retell = new Retell({ apiKey, baseURL: context.env['RETELL_BASE_URL'] || null, maxRetries: 0 })
   // The client's own timeout ends with the answer's headers.
   const call = await answered(context, 'Retell', 'call_id', ask(retell.call, { signal: AbortSignal.timeout(context.timeoutMs) }))
-  admitted(context, 'Retell', call.call_id)
+  await admitted(context, 'Retell', call.call_id)
   return call
 }
 

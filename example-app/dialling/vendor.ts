@@ -12,7 +12,7 @@ export interface DialContext {
   readonly timeoutMs: number
   readonly log: FastifyBaseLogger
   /** The provider may connect with this id from now on. */
-  admit (callId: string): void
+  admit (callId: string): Promise<boolean>
 }
 
 /** Variables that a way to place calls needs are not set. The message names them. */
@@ -58,9 +58,9 @@ export async function answered<Name extends string, Answer extends Record<Name, 
  * Admits a call with the id that a vendor gave it.
  * @throws DIAL_ERR_NO_ANSWER when that can be no call's id: the phone may ring, but nobody will answer
  */
-export function admitted ({ admit }: DialContext, vendor: string, callId: string): string {
+export async function admitted ({ admit, log }: DialContext, vendor: string, callId: string): Promise<string> {
   try {
-    admit(callId)
+    if (!await admit(callId)) log.warn({ vendor }, 'other nodes do not expect the call')
   } catch {
     throw new NoAnswerError(vendor)
   }

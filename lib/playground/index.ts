@@ -55,7 +55,7 @@ const playground: FastifyPluginAsync<PlaygroundOptions> = async function playgro
     target: { server: scope.server, ready: async () => {} },
     retellPath,
     millisPath,
-    admit: callId => { if (scope.hasDecorator('admitCall')) scope.admitCall(callId) }
+    admit: async callId => { if (scope.hasDecorator('admitCall')) await scope.admitCall(callId) }
   }
 
   scope.addHook('onRequest', async function refuseStrangers (request) {

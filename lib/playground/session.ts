@@ -19,7 +19,7 @@ export interface Routes {
 export interface PlaygroundHost extends Routes {
   readonly target: DialTarget
   /** The app is to expect a call with this id. */
-  admit (callId: string): void
+  admit (callId: string): Promise<void>
 }
 
 const Command = Type.Union([
@@ -89,8 +89,8 @@ export class PlaygroundSession {
     this.#isPlacing = true
     const { target, retellPath, millisPath } = this.#host
     const id = `playground_${randomUUID()}`
-    this.#host.admit(id)
     try {
+      await this.#host.admit(id)
       const call = this.#call = provider === 'retell'
         ? await this.#fromAdmitted(address => RetellCaller.place(target, { ...options, ...address, path: retellPath, callId: id, callType: 'web_call' }))
         : await this.#fromAdmitted(address => MillisCaller.place(target, { ...options, ...address, path: millisPath, sessionId: id }))

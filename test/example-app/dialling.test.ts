@@ -23,10 +23,13 @@ const KEYS = {
 }
 
 /** An app that places calls, and the ids it admits. */
-function build (t: Test, env: Record<string, string>, options: DiallingOptions = {}) {
+function build (t: Test, env: Record<string, string>, options: DiallingOptions = {}, isShared = true) {
   const { app, logs } = createApp(t, 'info')
   const admitted: string[] = []
-  app.decorate('admitCall', (callId: string) => { admitted.push(callId) })
+  app.decorate('admitCall', async (callId: string) => {
+    admitted.push(callId)
+    return isShared
+  })
   app.register(dialling, { env, ...options })
   const dial = async (payload: object, authorization = `Bearer ${KEYS.DIAL_TOKEN}`) => {
     const response = await app.inject({ method: 'POST', url: '/dial', payload, headers: { authorization } })
@@ -59,6 +62,13 @@ t.test('a phone call is created at Retell, from its number and with our agent, a
   t.match(retell.requests, [{ method: 'POST', path: '/v2/create-phone-call', headers: { authorization: 'Bearer key-canary' } }])
   t.strictSame(retell.requests[0]!.body, { from_number: '+15550100002', to_number: TO, override_agent_id: 'agent_1' })
   t.strictSame(admitted, ['call_1'])
+})
+
+t.test('a call of which other nodes cannot be told is placed all the same, and the log says so', async t => {
+  const retell = await startVendor(t, created({ call_id: 'call_1' }))
+  const { dial, logs } = build(t, { ...KEYS, RETELL_BASE_URL: retell.url }, {}, false)
+  t.match(await dial({ way: 'retell-phone', to: TO }), { status: 201, callId: 'call_1' })
+  t.match(logs.filter(({ level }) => level >= 40), [{ vendor: 'Retell', msg: 'other nodes do not expect the call' }])
 })
 
 t.test('of several keys the first places calls', async t => {
@@ -210,7 +220,7 @@ t.test('a request that makes no sense is refused, and what it held is not logged
 
 t.test('the settings are those of the process, unless told otherwise', async t => {
   const { app } = createApp(t)
-  app.decorate('admitCall', () => {})
+  app.decorate('admitCall', async () => true)
   process.env['DIAL_TOKEN'] = 'secret'
   t.teardown(() => { delete process.env['DIAL_TOKEN'] })
   app.register(dialling)

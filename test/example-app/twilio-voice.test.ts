@@ -15,7 +15,7 @@ async function build (t: Test, answers: VendorAnswer[], env: Record<string, stri
   const { app, logs } = createApp(t, 'info')
   const retell = await startVendor(t, ...answers)
   const admitted: string[] = []
-  app.decorate('admitCall', (callId: string) => { admitted.push(callId) })
+  app.decorate('admitCall', async (callId: string) => admitted.push(callId) > 0)
   app.register(dialling, {
     env: { TWILIO_AUTH_TOKEN: AUTH_TOKEN, PUBLIC_URL: 'https://voice.example.com', RETELL_API_KEY: 'key-canary', RETELL_AGENT_ID: 'agent_1', RETELL_BASE_URL: retell.url, ...env },
     ...options
