@@ -75,13 +75,27 @@ t.test('when a node listens again, it finds out what it was not told', { skip },
 t.test('what is said before a lease is owned is said then', { skip }, async t => {
   const redis = await startRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const b = await startNode(t, { redis: redis.url, node: 'b' })
   const { lease } = await a.cluster.claim(KEY)
-  const second = await a.take(KEY)
+  const second = await b.take(KEY)
+  lease.save({ state: 'late' })
+  // When all that it wrote is answered.
+  await a.cluster.close()
   const told: string[] = []
   lease.own({ snapshot: () => ({}), fenced: () => { told.push('fenced') }, answered: () => {}, reported: () => {} })
   t.strictSame(told, [])
   await Promise.resolve()
   t.strictSame([told, second.claim.status, second.claim.previousNode, second.told], [['fenced'], 'resumed', 'a', []])
+})
+
+t.test('a node that claims its own call anew tells nobody: whoever has it will own that claim', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const first = await a.take(KEY)
+  first.save({ state: '1' })
+  const second = await a.take(KEY)
+  first.save({ state: 'lost' })
+  t.strictSame([first.told, second.claim.status, second.claim.previousNode, second.claim.fields], [[], 'resumed', 'a', {}])
 })
 
 t.test('a report reaches the call on its own node without Redis', { skip }, async t => {
