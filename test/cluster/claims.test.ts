@@ -79,8 +79,8 @@ t.test('what is said before a lease is owned is said then', { skip }, async t =>
   const { lease } = await a.cluster.claim(KEY)
   const second = await b.take(KEY)
   lease.save({ state: 'late' })
-  // When all that it wrote is answered.
-  await a.cluster.close()
+  // Until it is on its list no more.
+  await until(async () => (await redis.client.keys('*{node:a}:calls')).length === 0)
   const told: string[] = []
   lease.own({ snapshot: () => ({}), fenced: () => { told.push('fenced') }, answered: () => {}, reported: () => {} })
   t.strictSame(told, [])
