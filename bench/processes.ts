@@ -4,11 +4,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { startRedis, type RedisServer } from '../test/helpers/redis.js'
 import type { ModelStats } from './model-server.js'
 import type { ProbeReport, ProbeRequest } from './servers/probe.js'
 
 /** The servers that can be measured; `servers/` has a file of each. */
-export const SERVERS = ['plugin', 'telemetry', 'baseline', 'undici', 'route'] as const
+export const SERVERS = ['plugin', 'telemetry', 'clustered', 'baseline', 'undici', 'route'] as const
 
 export type ServerName = typeof SERVERS[number]
 
@@ -26,6 +27,8 @@ export interface Server {
   readonly url: string
   /** Files of the CPU profiles taken so far. */
   readonly profiles: readonly string[]
+  /** Where it keeps its calls, if it does. */
+  readonly redis: RedisServer | undefined
   probe (options?: { readonly gc: boolean }): Promise<ProbeReport>
   /** What is done meanwhile goes into a CPU profile, if the server was started with one. */
   profiled<T> (work: () => Promise<T>): Promise<T>
@@ -52,6 +55,7 @@ const FILES = {
   model: new URL('./model-server.js', import.meta.url),
   plugin: new URL('./servers/plugin.js', import.meta.url),
   telemetry: new URL('./servers/telemetry.js', import.meta.url),
+  clustered: new URL('./servers/plugin.js', import.meta.url),
   baseline: new URL('./servers/baseline.js', import.meta.url),
   undici: new URL('./servers/undici.js', import.meta.url),
   route: new URL('./servers/route.js', import.meta.url)
@@ -84,7 +88,11 @@ const NO_CEILINGS = Object.fromEntries(
 
 /** Starts a server whose agent asks `modelName` of `model`. */
 export async function startServer (name: ServerName, model: Model, modelName: string, { env, profile }: ServerOptions = {}): Promise<Server> {
+  const undo: Array<() => Promise<void>> = []
+  const redis = name === 'clustered' ? await startRedis({ teardown: end => { undo.push(end as () => Promise<void>) } }) : undefined
+  if (redis !== undefined) process.once('exit', () => redis.kill())
   const { child, port } = await start(name, {
+    ...(redis !== undefined && { REDIS_URL: redis.url }),
     OTEL_EXPORTER_OTLP_ENDPOINT: new URL(model.baseUrl).origin,
     OPENAI_API_KEY: 'bench',
     OPENAI_BASE_URL: model.baseUrl,
@@ -100,6 +108,7 @@ export async function startServer (name: ServerName, model: Model, modelName: st
   return {
     url: `ws://127.0.0.1:${port}`,
     profiles,
+    redis,
     probe: options => probe(child, options),
     async profiled (work) {
       if (profile === undefined) return await work()
@@ -110,7 +119,10 @@ export async function startServer (name: ServerName, model: Model, modelName: st
       profiles.push(file)
       return result
     },
-    stop: () => stop(child)
+    async stop () {
+      await stop(child)
+      for (const end of undo) await end()
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { RetellCaller } from '../callers/retell.js'
 import { Tally } from '../callers/tally.js'
 import { Crowd } from '../crowd.js'
 import { affordable } from '../open-files.js'
+import { readRedis } from '../redis-meter.js'
 import { lower, note, type Scenario } from './scenario.js'
 
 const CALLS = 5_000
@@ -23,17 +24,29 @@ export const idle: Scenario = {
     crowd.hangUp()
     await crowd.wait(200)
     const before = await server.probe({ gc: true })
+    const keptBefore = server.redis && await readRedis(server.redis)
     await crowd.dial(count)
     if (!size.quick) await crowd.wait(KEEPALIVE_ROUND_MS)
     const { counts, cpuMs } = await crowd.measure(size.quick ? KEEPALIVE_ROUND_MS : KEEPALIVE_ROUND_MS * 3)
     const after = await server.probe({ gc: true })
+    const kept = server.redis && await readRedis(server.redis)
     crowd.hangUp()
     return [
       note('calls', '', count),
       lower('resident memory of the process', 'MiB', after.rssBytes / 2 ** 20),
       lower('resident memory per call', 'KiB', (after.rssBytes - before.rssBytes) / 1024 / count),
       lower('heap and buffers held per call', 'KiB', (after.heldBytes - before.heldBytes) / 1024 / count),
-      lower('server CPU per 1,000 keep-alives', 'ms', cpuMs / counts.keepalives * 1000)
+      lower('server CPU per 1,000 keep-alives', 'ms', cpuMs / counts.keepalives * 1000),
+      ...(kept === undefined || keptBefore === undefined ? [] : [lower('what Redis keeps, per call', 'KiB', (kept.bytes - keptBefore.bytes) / 1024 / count)])
     ]
   }
+}
+
+/** The same on a node that shares its calls, beside one that does not. */
+export const clusteredIdle: Scenario = {
+  ...idle,
+  name: 'clustered-idle',
+  subject: 'clustered',
+  baselines: ['plugin'],
+  named: true
 }
