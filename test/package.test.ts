@@ -38,7 +38,7 @@ t.test('what is published is what a user needs', async t => {
   const paths = files.map(({ path }) => path)
   t.strictSame([...new Set(paths.map(path => path.split('/')[0]))].sort(), ['LICENSE', 'README.md', 'dist', 'docs', 'lib', 'package.json'])
   t.strictSame(paths.filter(path => /\.test\.|\.tsbuildinfo|\.env|node_modules|\.png/.test(path)), [])
-  for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/playground/page/index.html', 'dist/cli/main.js', 'docs/SECURITY.md']) {
+  for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js', 'dist/control/index.js', 'dist/playground/page/index.html', 'dist/cli/main.js', 'docs/SECURITY.md']) {
     t.ok(paths.includes(path), path)
   }
   t.ok(unpackedSize < 2_500_000, `${unpackedSize} bytes`)
