@@ -32,7 +32,7 @@ const TOKEN = 'CONTROL_TOKEN (option token)'
  *
  * The app does not become ready with VOICE_AGENT_ERR_CONFIG.
  */
-export const voiceAgentControl: FastifyPluginAsync<ControlOptions> = async function voiceAgentControl (scope: FastifyInstance, options: ControlOptions) {
+const voiceAgentControl: FastifyPluginAsync<ControlOptions> = async function voiceAgentControl (scope: FastifyInstance, options: ControlOptions) {
   const { token = process.env['CONTROL_TOKEN'] ?? '', path = '/control' } = options
   const tokens = secretsOf(String(token))
   // Of these a header may consist (RFC 6750): others could never be sent.

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { voiceAgentControl, type ControlOptions } from '../../lib/control/index.js'
+import voiceAgentControl, { type ControlOptions } from '../../lib/control/index.js'
 import voiceAgentPlugin from '../../lib/index.js'
 import { RetellCaller } from '../../lib/testing/index.js'
 import { AT_ONCE, createApp } from '../helpers/app.js'

@@ -1,7 +1,7 @@
 import underPressure from '@fastify/under-pressure'
 import { hostname } from 'node:os'
 import t from 'tap'
-import { voiceAgentControl } from '../../lib/control/index.js'
+import voiceAgentControl from '../../lib/control/index.js'
 import voiceAgentPlugin, { ClusterError, UnsupportedError } from '../../lib/index.js'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
 import type { LiveCall } from '../../lib/call/call.js'

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import t from 'tap'
-import { securitySchemes, voiceAgentControl } from '../../lib/control/index.js'
+import voiceAgentControl, { securitySchemes } from '../../lib/control/index.js'
 import voiceAgentPlugin from '../../lib/index.js'
 import { RetellCaller } from '../../lib/testing/index.js'
 import { AT_ONCE, createApp } from '../helpers/app.js'

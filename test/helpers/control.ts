@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { ClusterCall, ClusterCalls } from '../../lib/cluster/cluster.js'
-import { voiceAgentControl, type ControlOptions } from '../../lib/control/index.js'
+import voiceAgentControl, { type ControlOptions } from '../../lib/control/index.js'
 import type { Calls, VoiceAgentOptions } from '../../lib/index.js'
 import voiceAgentPlugin from '../../lib/index.js'
 import { AT_ONCE, createApp } from './app.js'

@@ -9,6 +9,7 @@ import voiceAgentPlugin, {
   type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions,
   type WebhookEvent
 } from 'fastify-voice-agent'
+import voiceAgentControl, { bearerCheck, securitySchemes, type ControlOptions } from 'fastify-voice-agent/control'
 import { RetellCaller, startScriptedModel, type Finding, type Reply } from 'fastify-voice-agent/testing'
 
 const app = Fastify()
@@ -142,6 +143,12 @@ app.log.info({ calls: await calls.cluster.size(), nodes: await calls.cluster.nod
 app.log.info((await calls.cluster.get('call_1'))?.state)
 // @ts-expect-error calls come from providers alone
 calls.add(call)
+
+const control: ControlOptions = { token: ['old', 'new'], path: '/ops' }
+app.register(voiceAgentControl, { ...control, prefix: '/internal' })
+app.get('/ours', async (request): Promise<string> => bearerCheck('token')(request) ? securitySchemes.controlToken.scheme : '')
+// @ts-expect-error a token is a text
+app.register(voiceAgentControl, { token: 7 })
 
 // Options
 
