@@ -29,6 +29,7 @@ import { CallRegistry, type Calls } from './call/registry.js'
 import { closingOf } from './closing.js'
 import type { CallKey, Command } from './cluster/cluster.js'
 import { openCluster } from './cluster/open.js'
+import { DirectSocket } from './direct-socket.js'
 import { AgentError, AlreadyRegisteredError, CallEndedError, ConfigError } from './errors.js'
 import { registerHealth } from './health.js'
 import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
@@ -40,7 +41,7 @@ import { logSerializers } from './request-log.js'
 import type { Refusal } from './telemetry/refusals.js'
 import { Telemetry } from './telemetry/telemetry.js'
 import { registerWebhooks } from './webhooks/index.js'
-import { provideWebsocket, releaseUpgrade } from './websocket.js'
+import { provideWebsocket, releaseUpgrade, upgradingSocket } from './websocket.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -198,7 +199,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       const { seat, callId, isAgain, asked } = entranceOf(request)
       // It was let in as a call that has ended meanwhile: its provider may ask once more.
       if (isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
-      const connection = new Connection(socket, route.newProtocol(), seat)
+      const connection = new Connection(new DirectSocket(socket, upgradingSocket(request.raw)), route.newProtocol(), seat)
       connections.set(socket, connection)
       pulse.add(connection)
       socket.on('message', receive).on('ping', hear).on('pong', hear).on('close', close)

@@ -177,6 +177,10 @@ export function upgradingSocket (request: IncomingMessage): Duplex {
   return mark === undefined ? request.socket : (request as unknown as Record<symbol, Duplex>)[mark]!
 }
 
+// The same for all requests, unless the app has a second @fastify/websocket installed.
+let mark: symbol | undefined
+
 function markOf (request: IncomingMessage): symbol | undefined {
-  return Object.getOwnPropertySymbols(request).find(({ description }) => description === 'ws-socket')
+  if (mark !== undefined && Object.hasOwn(request, mark)) return mark
+  return (mark = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'ws-socket'))
 }
