@@ -1,9 +1,9 @@
 /**
  * The agent that serves where the app decorated none.
  */
-import type { Agent } from '../agent.js'
+import type { Agent, Reply, Turn } from '../agent.js'
 import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai.js'
-import { scriptedAgent } from './scripted.js'
+import { GREETING, scriptedAgent } from './scripted.js'
 
 /** What decides which agent serves, and how: the plugin's environment. */
 export interface BuiltInAgentEnv {
@@ -24,11 +24,11 @@ const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 
  * The OpenAI agent, where a key or a server is known, else the scripted one. Whoever asks for it closes it.
  * @throws VOICE_AGENT_ERR_CONFIG when what is known is not enough
  */
-export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>): Agent | OpenAIAgent {
+export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>): Agent | (Agent & Pick<OpenAIAgent, 'close'>) {
   // An empty variable is as good as none, but for instructions and greeting.
   const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT } = env
   if (OPENAI_API_KEY === '' && OPENAI_BASE_URL === '' && AZURE_OPENAI_ENDPOINT === '') return scriptedAgent
-  return openAIAgent({
+  const model = openAIAgent({
     ...Object.fromEntries(OPTIONS.filter(name => options[name] !== undefined).map(name => [name, options[name]])),
     apiKey: OPENAI_API_KEY,
     baseURL: OPENAI_BASE_URL,
@@ -43,4 +43,11 @@ export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOpt
       }
     })
   })
+  const { AGENT_GREETING: greeting = GREETING } = env
+  const speak = (turn: Turn): Reply => {
+    const answer = model(turn)
+    // As one text it leaves in one frame, with the completion; a stream's first words leave before its end is known.
+    return turn.reason === 'greeting' ? greeting : answer
+  }
+  return Object.assign(speak, { close: () => model.close() })
 }
