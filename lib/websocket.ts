@@ -116,7 +116,7 @@ class UpgradeGate {
     const [request, socket] = upgrade
     // Another @fastify/websocket handed it to the router, which is one for the whole app: who dispatches second runs the
     // route twice.
-    if (this.#server.listenerCount('upgrade') > 1 && isDispatched(request)) return this.#await(new WeakRef(socket))
+    if (this.#server.listenerCount('upgrade') > 1 && isDispatched(request)) return this.#await(socket)
     // Another listener took it.
     if (socket.readableFlowing !== null) {
       this.#taken.add(socket)
@@ -125,13 +125,16 @@ class UpgradeGate {
     }
     // Such a socket is the server's again, and may ask many times.
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
-    this.#await(new WeakRef(socket))
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
+    this.#await(socket)
   }
 
-  // Many a call is over before that time, and would be held in memory.
-  #await (pending: WeakRef<Duplex>): void {
+  // Of what was answered at once, as calls are, nothing is to be awaited. Many another is over before that time, and would
+  // be held in memory.
+  #await (socket: Duplex): void {
+    if (socket.readableFlowing !== null) return
+    const pending = new WeakRef(socket)
     this.#pending.add(pending)
     setTimeout(() => {
       this.#pending.delete(pending)
