@@ -90,8 +90,13 @@ export interface CallSummary extends CallRecord {
 
 /** A report as it is logged: what is bound to the log is left out; so are tools' names, which a model may have made up. */
 export function toLogLine ({ callId, provider, error, askedAt, turnId, tools, ...figures }: TurnReport): object {
-  const line = Object.entries(figures).map(([name, value]) => [name, typeof value === 'number' && name.endsWith('Ms') ? Math.round(value * 10) / 10 : value])
-  return { turnId: loggedId(turnId), ...Object.fromEntries(line), ...(tools.length > 0 && { tools: tools.length }) }
+  const line: Record<string, unknown> = { turnId: loggedId(turnId) }
+  for (const name in figures) {
+    const value = figures[name as keyof typeof figures]
+    line[name] = typeof value === 'number' && name.endsWith('Ms') ? Math.round(value * 10) / 10 : value
+  }
+  if (tools.length > 0) line['tools'] = tools.length
+  return line
 }
 
 /** A turn's id as it may stand in a log: a text that a provider would not choose is left out. */
