@@ -157,6 +157,14 @@ t.test('without an agent the scripted one serves, and is app.agent', async t => 
   t.equal(await answer(caller, 1, 'A table for two'), 'I am sorry, can you say that again?')
 })
 
+t.test('the built-in agent greets in one frame', async t => {
+  const server = await startModel(t)
+  const { app } = await build(t, undefined, { openai: { baseURL: server.url, greeting: 'Front desk.' } })
+  const caller = await dialRetell(t, app)
+  caller.send(retell.details())
+  t.strictSame(await caller.response(0), [{ response_type: 'response', response_id: 0, content: 'Front desk.', content_complete: true }])
+})
+
 t.test('with a key in the environment the built-in agent asks the model', async t => {
   const server = await startModel(t)
   setEnv(t, { OPENAI_API_KEY: 'sk-test', AGENT_INSTRUCTIONS: 'Be brief.' })

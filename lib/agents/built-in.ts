@@ -34,7 +34,6 @@ export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOpt
     baseURL: OPENAI_BASE_URL,
     ...(env.OPENAI_MODEL && { model: env.OPENAI_MODEL }),
     ...(env.AGENT_INSTRUCTIONS !== undefined && { instructions: env.AGENT_INSTRUCTIONS }),
-    ...(env.AGENT_GREETING !== undefined && { greeting: env.AGENT_GREETING }),
     ...(AZURE_OPENAI_ENDPOINT !== '' && {
       azure: {
         endpoint: AZURE_OPENAI_ENDPOINT,
