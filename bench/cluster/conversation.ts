@@ -73,8 +73,8 @@ class Conversation {
     this.#options = options
     const { verdict } = options
     call.events.on('disconnected', () => {
-      verdict.broken++
       this.#brokenAt ??= performance.now()
+      verdict.broken.set(id, [...verdict.broken.get(id) ?? [], performance.now()])
     })
     call.events.on('redialled', () => {
       verdict.redials++

@@ -12,6 +12,8 @@ export interface Booking {
   readonly call: string
   readonly slot: string
   readonly key: string | undefined
+  /** By the clock of `performance`, in ms. */
+  readonly atMs: number
 }
 
 /** Something that waits until it is let go. */
@@ -51,9 +53,9 @@ export class Office {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** How often this was booked. */
-  count (call: string, slot: string): number {
-    return this.bookings.filter(booking => booking.call === call && booking.slot === slot).length
+  /** The bookings of this, of which there is to be one. */
+  bookingsOf (call: string, slot: string): Booking[] {
+    return this.bookings.filter(booking => booking.call === call && booking.slot === slot)
   }
 
   async stop (): Promise<void> {
@@ -68,7 +70,7 @@ export class Office {
       this.ends.push(call)
       return
     }
-    const booking = { call, slot, key: request.headers['idempotency-key'] as string | undefined }
+    const booking = { call, slot, key: request.headers['idempotency-key'] as string | undefined, atMs: performance.now() }
     this.bookings.push(booking)
     const held = this.gate?.opened
     this.events.emit('booking', booking)

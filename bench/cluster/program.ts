@@ -12,28 +12,39 @@ process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
 export class Program {
   readonly #child: ChildProcess
   readonly #exit: Promise<unknown>
+  readonly #waiting = new Set<() => void>()
   #output = ''
+  #isOver = false
 
   constructor (command: string, args: readonly string[]) {
-    this.#child = spawn(command, args, { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'pipe'] })
-    running.add(this.#child)
-    this.#exit = once(this.#child, 'close').finally(() => running.delete(this.#child))
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => { this.#output += text })
+    const child = this.#child = spawn(command, args, { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'pipe'] })
+    running.add(child)
+    const hear = (text: string): void => {
+      this.#output += text
+      for (const look of this.#waiting) look()
     }
+    child.stdout!.setEncoding('utf8').on('data', hear)
+    child.stderr!.setEncoding('utf8').on('data', hear)
+    this.#exit = once(child, 'close').finally(() => {
+      running.delete(child)
+      this.#isOver = true
+      for (const look of this.#waiting) look()
+    })
   }
 
   /** Resolves once what it has said by now is as it is to be. Rejects when it ends before. */
   async says (check: (output: string) => boolean): Promise<void> {
-    const { stdout, stderr } = this.#child
-    while (!check(this.#output)) {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error(`it ended, and had said: ${this.#output}`)
-      await Promise.race([once(stdout!, 'data'), once(stderr!, 'data'), this.#exit])
-    }
-  }
-
-  signal (signal: NodeJS.Signals): void {
-    this.#child.kill(signal)
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        const isSaid = check(this.#output)
+        if (!isSaid && !this.#isOver) return
+        this.#waiting.delete(look)
+        if (isSaid) resolve()
+        else reject(new Error(`it ended, and had said: ${this.#output}`))
+      }
+      this.#waiting.add(look)
+      look()
+    })
   }
 
   /** Resolves once it has ended. */

@@ -48,29 +48,25 @@ export class Verdict {
   ungreeted = 0
   /** Answers that ended in an apology, as their node had been frozen. */
   apologies = 0
-  /** Connections that broke, or were given up as nobody answered on them. */
-  broken = 0
+  /** When connections broke, or were given up as nobody answered on them, by call. */
+  readonly broken = new Map<string, number[]>()
   redials = 0
 
-  found (fault: Fault, call: string, what: string): void {
-    this.violations.push({ fault, call, what, atMs: performance.now() })
+  found (fault: Fault, call: string, what: string, atMs = performance.now()): void {
+    this.violations.push({ fault, call, what, atMs })
   }
 
   /** To be called once, when no node can do anything any more. */
   settle (office: Office): void {
     for (const { call, slot, said } of this.wishes) {
-      const times = office.count(call, slot)
-      if (times > 1) this.found('booked twice', call, `${slot}, ${times} times`)
-      if (times === 0 && said === 'booked') this.found('booking missing', call, slot)
+      const made = office.bookingsOf(call, slot)
+      if (made.length > 1) this.found('booked twice', call, `${slot}, ${made.length} times`, made[1]!.atMs)
+      if (made.length === 0 && said === 'booked') this.found('booking missing', call, slot)
     }
     const ended = new Set<string>()
     for (const call of office.ends) {
       if (ended.has(call)) this.found('ended twice', call, 'the app was told so')
       ended.add(call)
     }
-  }
-
-  count (fault: Fault): number {
-    return this.violations.filter(violation => violation.fault === fault).length
   }
 }
