@@ -2,6 +2,7 @@
  * One node's hold of one call, as Redis knows it and as it should.
  */
 import type { CallKey, Claim, Fields, Lease, LeaseOwner } from './cluster.js'
+import { whenLate } from './patience.js'
 import type { Entry } from './scripts.js'
 
 /** What leases need of the node they belong to. */
@@ -82,9 +83,9 @@ export class RedisLease implements Lease {
   /** Resolves with what Redis says, or after so many ms without. */
   claim (timeoutMs: number): Promise<Claim> {
     return new Promise(resolve => {
-      const timer = setTimeout(() => this.#answer!(this.#unanswered), timeoutMs)
+      const settle = whenLate(timeoutMs, () => this.#answer!(this.#unanswered))
       this.#answer = claim => {
-        clearTimeout(timer)
+        settle()
         this.#answer = undefined
         resolve(claim)
       }

@@ -2,6 +2,7 @@
  * Is Redis there? While it is not, nobody waits for it, nothing piles up, and whoever operates the app is told once.
  */
 import type { FastifyBaseLogger } from 'fastify'
+import { whenLate } from './patience.js'
 import type { RedisClient } from './redis-client.js'
 
 /** What the link needs of those who use it. */
@@ -92,17 +93,17 @@ export class RedisLink {
       if (this.#isStarted && !this.#isClosed) this.#user.failed(operation)
       throw new LinkError('down', false)
     }
-    let timer: NodeJS.Timeout | undefined
+    let settle = (): void => {}
     try {
       return await new Promise<T>((resolve, reject) => {
-        timer = setTimeout(() => reject(new LinkError('timeout', true)), this.#timeoutMs)
+        settle = whenLate(this.#timeoutMs, () => reject(new LinkError('timeout', true)))
         send(this.#client).then(resolve, reject)
       })
     } catch (error) {
       this.#fail(operation, error)
       throw error
     } finally {
-      clearTimeout(timer)
+      settle()
     }
   }
 

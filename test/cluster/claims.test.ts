@@ -172,3 +172,12 @@ t.test('an id may hold anything', { skip }, async t => {
     t.equal((await b.cluster.calls.get(id))?.node, 'b')
   }
 })
+
+t.test('what Redis said in time is heard in time, though the event loop stood still meanwhile', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { claimTimeoutMs: 50, commandTimeoutMs: 100 } })
+  const claim = a.cluster.claim(KEY)
+  for (const until = performance.now() + 300; performance.now() < until;);
+  t.match(await claim, { status: 'new' })
+  t.strictSame([a.lines, a.failures], [[], []])
+})
