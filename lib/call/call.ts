@@ -499,7 +499,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       case 'asked': {
         if (!this.#isExpected(this.#id)) return
         const turn = this.#newTurn(event.id, event.reason, event.transcript)
-        if (this.#handover?.isUnanswered === true) this.#isForeign ||= this.#saidElsewhere(event.transcript)
+        if (this.#handover?.isUnanswered === true) this.#isForeign ||= this.#saidElsewhere(event.transcript.utterances())
         if (this.#phase === 'claiming') {
           this.#first = turn
           return
@@ -546,9 +546,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
   }
 
-  // Words of ours that nobody said here.
-  #saidElsewhere (heard: Transcript): boolean {
-    return this.#book.spoken.length === 0 && heard.utterances().some(({ role }) => role === 'agent')
+  // Words of ours that nobody said here, where a greeting may have been said by mistake.
+  #saidElsewhere (heard: readonly Utterance[]): boolean {
+    const said = this.#book.spoken.length
+    return said <= 1 && heard.filter(({ role }) => role === 'agent').length > said
   }
 
   #isExpected (id: string): boolean {
@@ -608,6 +609,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#take(claim)
     const first = this.#first
     this.#first = undefined
+    if (claim.status === 'unanswered' && first !== undefined) this.#isForeign ||= this.#saidElsewhere(first.transcript)
     if (first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)) {
       this.#skip(first.id)
       this.#enter(undefined)

@@ -522,6 +522,29 @@ t.test('a tool with side effects waits for what another node may have done, and 
   }
 })
 
+t.test('on Millis, which does not say that it dials again, words of ours show it, also where the caller was greeted once more', async t => {
+  for (const isGreeted of [true, false]) {
+    const { runs, book } = heldTool()
+    const { cluster, dial } = nodes(t, 'millis', booker(book))
+    const a = await dial('a')
+    a.receive(start('millis'))
+    await a.completed(0)
+    a.receive(ask('millis', 1, 'Hello?', 'Book it'))
+    await tick()
+    t.equal(runs.length, 1)
+    cluster.silence()
+    const b = await dial('b')
+    b.receive(millis.start(2, 'ses_1'))
+    if (isGreeted) await b.completed(2)
+    b.receive(ask('millis', 3, 'Hello?', 'Book it', 'Well, ', 'Book it'))
+    await tick()
+    t.equal(runs.length, 1)
+    cluster.answer()
+    t.match(await heard(b, 3), /not known/)
+    t.equal(runs.length, 1)
+  }
+})
+
 t.test('a tool that waited for the others for too long is not run behind the model\'s back', async t => {
   const { pass } = useClock(t)
   const { runs, book } = heldTool()
