@@ -56,7 +56,8 @@ export class Balancer {
       '  maxconn 4096',
       'defaults',
       `  mode ${mode}`,
-      '  timeout connect 1s',
+      // A node that refuses is asked again after as long, where it is its turn again.
+      '  timeout connect 200ms',
       '  timeout client 1h',
       '  timeout server 1h',
       '  timeout check 1s',

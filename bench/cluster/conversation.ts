@@ -18,7 +18,7 @@ export interface ConversationOptions {
 
 const MIN_TURNS = 3
 const MOST_TURNS = 10
-const PAUSE_MS = [500, 2_500] as const
+const PAUSE_MS = [1_000, 5_000] as const
 /** The rest of the turns ask what can be answered at once. */
 const BOOKINGS = 0.4
 
@@ -143,7 +143,8 @@ class Conversation {
     const findings = this.#call.findings.filter(({ code }) => !BREAKS.has(code))
     if (greetings > 1 || findings.some(({ code }) => code === 'second-greeting')) this.#found('greeted twice', `in ${this.#redials + 1} connections`)
     else if (greetings === 0) verdict.ungreeted++
-    for (const { code, message } of findings) if (!KNOWN.has(code)) this.#found('finding', `${code}: ${message}`)
+    const since = performance.now() - this.#call.elapsedMs
+    for (const { code, message, atMs } of findings) if (!KNOWN.has(code)) verdict.found('finding', this.#id, `${code}: ${message}`, since + atMs)
   }
 
   #found (fault: Fault, what: string): void {

@@ -10,7 +10,7 @@ import type { ClusterCalls } from '../../lib/cluster/cluster.js'
 import { booked, opening } from '../cluster/talk.js'
 import { announce } from './announce.js'
 
-const { HOST = '127.0.0.1', PORT = '0', NODE_NAME = 'node', OFFICE_URL = '', MODEL_URL = '', LOG_FILE = '/dev/null' } = process.env
+const { HOST = '127.0.0.1', PORT = '0', NODE_NAME = 'node', OFFICE_URL = '', MODEL_URL = '', NODE_LOGS = '' } = process.env
 
 async function tell (path: string, body: object, headers: Record<string, string> = {}): Promise<void> {
   const response = await fetch(OFFICE_URL + path, { method: 'POST', headers, body: JSON.stringify(body) })
@@ -29,7 +29,7 @@ const book = tool({
   }
 })
 
-const app = Fastify({ logger: { level: 'info', stream: destination(LOG_FILE) } })
+const app = Fastify({ logger: { level: 'info', stream: destination(NODE_LOGS === '' ? '/dev/null' : `${NODE_LOGS}/${NODE_NAME}.log`) } })
 const model = openAIAgent({ baseURL: MODEL_URL, apiKey: 'bench', tools: [book] })
 
 app.decorate('agent', async function * (turn: Turn) {
