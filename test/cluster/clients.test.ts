@@ -1,0 +1,143 @@
+import { once } from 'node:events'
+import { Cluster, Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { CallKey } from '../../lib/cluster/cluster.js'
+import type { RedisClient } from '../../lib/cluster/redis-client.js'
+import { startNode } from '../helpers/cluster.js'
+import { runNode } from '../helpers/process.js'
+import { noRedis, startRedis, startRedisCluster, until } from '../helpers/redis.js'
+
+const KEY: CallKey = { provider: 'retell', id: 'call_1' }
+const skip = noRedis
+
+function clientOf (t: Test, url: string, options: { lazyConnect?: boolean, keyPrefix?: string, enableAutoPipelining?: boolean, protocol?: 2 | 3 } = {}): Redis {
+  const client = new Redis(url, options)
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+/** What two nodes do that share a Redis, each with a client of its own. */
+async function handOver (t: Test, clients: readonly [RedisClient, RedisClient]): Promise<void> {
+  const [a, b] = [await startNode(t, { redis: clients[0], node: 'a' }), await startNode(t, { redis: clients[1], node: 'b' })]
+  t.equal(await a.cluster.admit(KEY.id, 60_000), true)
+  const first = await a.take(KEY)
+  first.save({ said: 'Hello' })
+  first.claim.lease.flush()
+  a.onCommand = async () => {}
+  const call = (await b.cluster.calls.get(KEY.id))!
+  await call.interject('Hi')
+  t.strictSame(a.commands, [[KEY, { method: 'interject', args: ['Hi'] }]])
+  for await (const { id, node } of b.cluster.calls.list()) t.strictSame([id, node], ['call_1', 'a'])
+  const second = await b.take(KEY)
+  t.strictSame([second.claim.status, second.claim.previousNode, second.claim.isAdmitted, second.claim.fields], ['resumed', 'a', true, { said: 'Hello' }])
+  await until(() => first.told.length > 0)
+  first.claim.lease.report({ tool: 'done' })
+  await until(() => second.reports.length > 0)
+  t.strictSame([first.told, second.reports], [['fenced'], [{ tool: 'done' }]])
+  second.claim.lease.end()
+  await a.cluster.close()
+  await b.cluster.close()
+  t.strictSame([...a.lines, ...b.lines, ...a.failures, ...b.failures], [])
+}
+
+t.test('a client that was handed in is used, and left open', { skip }, async t => {
+  const redis = await startRedis(t)
+  const client = clientOf(t, redis.url)
+  const listeners = client.eventNames().map(name => [name, client.listenerCount(name)])
+  await handOver(t, [client, clientOf(t, redis.url)])
+  t.equal(await client.ping(), 'PONG')
+  t.strictSame(client.eventNames().map(name => [name, client.listenerCount(name)]), listeners)
+})
+
+t.test('a client may connect later, begin its keys with a prefix, or gather its commands', { skip }, async t => {
+  const redis = await startRedis(t)
+  const options = { lazyConnect: true, keyPrefix: 'mine:', enableAutoPipelining: true, protocol: 2 as const }
+  await handOver(t, [clientOf(t, redis.url, options), clientOf(t, redis.url, options)])
+  const keys = await redis.client.keys('*')
+  t.ok(keys.every(key => key.startsWith('mine:')))
+})
+
+t.test('a Redis Cluster does', { skip }, async t => {
+  const servers = await startRedisCluster(t)
+  const clients = [1, 2].map(() => new Cluster(servers.map(({ port }) => ({ host: '127.0.0.1', port }))))
+  t.teardown(() => { for (const client of clients) client.disconnect() })
+  await handOver(t, clients as [Cluster, Cluster])
+})
+
+t.test('on a Redis Cluster a server may die and leave the other calls as they are', { skip }, async t => {
+  const servers = await startRedisCluster(t)
+  const client = new Cluster(servers.map(({ port }) => ({ host: '127.0.0.1', port })))
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  const a = await startNode(t, { redis: client, node: 'a', timings: { commandTimeoutMs: 300, heartbeatMs: 50 } })
+  const ids = Array.from({ length: 12 }, (_, n) => `call_${n}`)
+  const owners = await Promise.all(ids.map(id => a.take({ provider: 'retell', id })))
+  t.strictSame(new Set(owners.map(({ claim }) => claim.status)), new Set(['new']))
+  // Not the one that knows which nodes there are.
+  const slot = await servers[0]!.client.cluster('KEYSLOT', '{nodes}')
+  const server = servers[slot < 5461 ? 1 : 0]!
+  server.pause()
+  for (const owner of owners) owner.save({ said: 'Hello' })
+  await a.says('Redis is lost')
+  server.resume()
+  await a.says('Redis is back')
+  for (const id of ids) t.equal(await client.hget(`voice-agent:{${id}}:retell`, 'f:said'), 'Hello')
+})
+
+t.test('a cluster that is closed keeps no process alive', { skip }, async t => {
+  const redis = await startRedis(t)
+  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
+    import { RedisCluster } from './lib/cluster/redis.js'
+    const cluster = new RedisCluster({ redis: '${redis.url}' })
+    const log = { info () {}, warn () {}, debug () {} }
+    await cluster.start({ log, load: 0, command: async () => {}, failed () {} })
+    const { lease } = await cluster.claim({ provider: 'retell', id: 'call_1' })
+    lease.own({ snapshot: () => ({}), fenced () {}, answered () {}, reported () {} })
+    lease.save({ said: 'Hello' })
+    await cluster.close()
+    console.log('closed')
+  `])
+  await program.says(/closed/)
+  t.equal(await program.exit, 0)
+  t.equal(await redis.client.hget('voice-agent:{call_1}:retell', 'f:said'), 'Hello')
+})
+
+t.test('closing waits for a Redis that hangs, but not for long', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { closeTimeoutMs: 50 } })
+  await a.take(KEY)
+  redis.pause()
+  const since = performance.now()
+  await a.cluster.close()
+  t.ok(performance.now() - since < 500)
+  redis.resume()
+})
+
+t.test('what was flushed is with Redis, though the process dies of it', { skip }, async t => {
+  const redis = await startRedis(t)
+  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
+    import { RedisCluster } from './lib/cluster/redis.js'
+    const cluster = new RedisCluster({ redis: '${redis.url}' })
+    const log = { info () {}, warn () {}, debug () {} }
+    await cluster.start({ log, load: 0, command: async () => {}, failed () {} })
+    const { lease } = await cluster.claim({ provider: 'retell', id: 'call_1' })
+    lease.own({ snapshot: () => ({}), fenced () {}, answered () {}, reported () {} })
+    lease.save({ said: 'Hello' })
+    lease.flush()
+    process.kill(process.pid, 'SIGKILL')
+    while (true);
+  `])
+  t.equal(await program.exit, 'SIGKILL')
+  await until(async () => await redis.client.hget('voice-agent:{call_1}:retell', 'f:said') === 'Hello')
+})
+
+t.test('a client that its owner closed is a Redis that is lost', { skip }, async t => {
+  const redis = await startRedis(t)
+  const client = clientOf(t, redis.url)
+  const a = await startNode(t, { redis: client, node: 'a' })
+  client.disconnect()
+  await once(client, 'end')
+  await a.says('Redis is lost')
+  t.equal((await a.cluster.claim(KEY)).status, 'unanswered')
+})
