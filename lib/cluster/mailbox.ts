@@ -29,18 +29,28 @@ export class Mailbox {
     this.#reader = reader
   }
 
-  /** Resolves once it listens, or cannot for now. Never rejects. */
+  /** Resolves once it listens, or has failed to. Never rejects. */
   async start (): Promise<void> {
     // The way to Redis is watched elsewhere.
     this.#client.on('error', () => {})
     this.#client.on('message', (_: string, text: string) => this.#read(text))
-    this.#client.on('ready', () => { this.subscribe().then(() => this.#reader.missed()) }) // eslint-disable-line @typescript-eslint/no-floating-promises
-    if (this.#client.status === 'wait') await this.#client.connect().catch(() => {})
-    await this.subscribe()
+    const isTried = new Promise<void>(resolve => {
+      this.#client.on('close', resolve)
+      this.#client.on('ready', () => {
+        this.subscribe().then(() => { // eslint-disable-line @typescript-eslint/no-floating-promises
+          resolve()
+          this.#reader.missed()
+        })
+      })
+    })
+    this.#connect('wait')
+    await isTried
   }
 
   /** To be called now and then: where a subscription was lost unseen, it is made again. Never rejects. */
   async subscribe (): Promise<void> {
+    // A client that gave up, as some are told to, would be deaf for ever.
+    this.#connect('end')
     if (this.#isSubscribing || this.#client.status !== 'ready') return
     this.#isSubscribing = true
     try {
@@ -59,6 +69,10 @@ export class Mailbox {
   close (): void {
     this.#isClosed = true
     this.#client.disconnect()
+  }
+
+  #connect (from: 'wait' | 'end'): void {
+    if (this.#client.status === from) this.#client.connect().catch(() => {}) // The events tell as much.
   }
 
   #read (text: string): void {

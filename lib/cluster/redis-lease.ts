@@ -83,7 +83,7 @@ export class RedisLease implements Lease {
   /** Resolves with what Redis says, or after so many ms without. */
   claim (timeoutMs: number): Promise<Claim> {
     return new Promise(resolve => {
-      const settle = whenLate(timeoutMs, () => this.#answer!(this.#unanswered))
+      const settle = whenLate(timeoutMs, () => this.#answer?.(this.#unanswered))
       this.#answer = claim => {
         settle()
         this.#answer = undefined
@@ -99,6 +99,7 @@ export class RedisLease implements Lease {
     this.#owner = owner
     // Whoever takes it may still be in the making.
     if (untold.length > 0) queueMicrotask(() => { for (const tell of untold) tell(owner) })
+    if (this.#isSnapshotDue && this.#epoch !== 0) this.#holder.isDue(this)
   }
 
   save (fields: Fields): void {
@@ -145,24 +146,26 @@ export class RedisLease implements Lease {
     if (this.#epoch !== 0 && this.#fencedBy > this.#epoch) this.fence()
   }
 
+  /** Takes the place of a lease whose call is claimed anew by its own node: what that one may not have written is written. */
+  succeed (older: RedisLease): void {
+    older.#supersede()
+    this.#isSnapshotDue = true
+  }
+
   /** This node claims the call anew, and whoever owns it will own that claim. */
-  supersede (): void {
-    if (this.#phase !== 'live') return
+  #supersede (): void {
     this.#saves = {}
     this.#isSnapshotDue = false
     this.#release('fenced')
-    if (this.#hasNews) this.#holder.isDue(this)
   }
 
   /** Another claim is newer. */
   fence (): void {
     if (this.#phase !== 'live') return
-    const hasReports = Object.keys(this.#reports).length > 0
     this.#saves = {}
     this.#isSnapshotDue = false
     this.#tell(owner => owner.fenced())
     this.#release('fenced')
-    if (hasReports) this.#holder.isDue(this)
   }
 
   /**
@@ -171,7 +174,7 @@ export class RedisLease implements Lease {
    * @param number how many reports there have been
    */
   reported (epoch: number, number: number, fields: Fields): void {
-    if (this.#phase !== 'live' || epoch !== this.#epoch || number <= Number(this.#reportsKnown)) return
+    if (epoch !== this.#epoch || number <= Number(this.#reportsKnown)) return
     // Where one is missing, the next writing asks for all.
     if (number === Number(this.#reportsKnown) + 1) this.#reportsKnown = String(number)
     this.#tell(owner => owner.reported(fields))
@@ -179,7 +182,7 @@ export class RedisLease implements Lease {
 
   /** Redis may have forgotten what it confirmed. */
   doubt (): void {
-    if (this.#phase === 'live' && this.#epoch !== 0) this.#isSnapshotDue = true
+    if (this.#epoch !== 0) this.#isSnapshotDue = true
   }
 
   /** Does, or does again, what Redis does not know of. Resolves with whether all is done. Never rejects. */
@@ -198,7 +201,7 @@ export class RedisLease implements Lease {
 
   /** To be called at the end of a tick in which there was something to write. */
   send (): void {
-    if (this.#hasNews) this.#write() // eslint-disable-line @typescript-eslint/no-floating-promises
+    if (this.#isSnapshotDue || this.#hasNews) this.#write() // eslint-disable-line @typescript-eslint/no-floating-promises
   }
 
   get #hasNews (): boolean {
@@ -207,7 +210,7 @@ export class RedisLease implements Lease {
 
   /** Is there something that had to wait for the claim? */
   get #isIncomplete (): boolean {
-    return this.#isSnapshotDue || this.#phase === 'left' || this.#hasNews
+    return (this.#isSnapshotDue && this.#owner !== undefined) || this.#phase === 'left' || this.#hasNews
   }
 
   get #unanswered (): Claim {
@@ -235,14 +238,14 @@ export class RedisLease implements Lease {
     try {
       const reply = await this.#holder.evaluate('claim', 'claim', [this.#holder.record(this.key), this.#holder.admitted(this.key)],
         [node, this.#token, this.#holder.redisTime(this.#claimedAt), isLate ? 1 : 0, promptMs, recordTtlMs, this.#startedAt, channels, provider, id]) as ClaimReply
+      this.#isClaiming = false
       this.#claimed(reply)
       return true
     } catch {
+      this.#isClaiming = false
       this.#holder.isBehind(this)
       this.#answer?.(this.#unanswered)
       return false
-    } finally {
-      this.#isClaiming = false
     }
   }
 
@@ -274,11 +277,13 @@ export class RedisLease implements Lease {
 
   /** Resolves with whether it is written, or not to be written. */
   async #write (): Promise<boolean> {
-    const saves = this.#isSnapshotDue ? { ...this.#owner?.snapshot() } : this.#saves
+    // What nobody owns has nothing to say yet.
+    const isWhole = this.#isSnapshotDue && this.#owner !== undefined
+    const saves = isWhole ? { ...this.#owner!.snapshot() } : this.#saves
     const reports = this.#reports
     this.#saves = {}
     this.#reports = {}
-    this.#isSnapshotDue = false
+    if (isWhole) this.#isSnapshotDue = false
     this.#writtenAt = performance.now()
     const { channels, recordTtlMs } = this.#holder
     const { provider, id } = this.key

@@ -64,7 +64,9 @@ export class RedisLeases implements LeaseHolder {
 
   async claim (key: CallKey): Promise<Claim> {
     const lease = new RedisLease(key, `${this.node}:${++this.#claims}`, this)
-    this.holderOf(key)?.supersede()
+    const older = this.holderOf(key)
+    // From then on the older is not among them.
+    if (older !== undefined) lease.succeed(older)
     this.#leases.set(nameOf(key), lease)
     return await lease.claim(this.#timings.claimTimeoutMs)
   }
@@ -110,7 +112,6 @@ export class RedisLeases implements LeaseHolder {
 
   lost (lease: RedisLease): void {
     const name = nameOf(lease.key)
-    if (this.#leases.get(name) !== lease) return
     this.#leases.delete(name)
     if (!this.#listed.delete(name)) return
     this.#link.ask('list', client => client.call('hdel', this.#listKey, name)).catch(() => { this.#isListWrong = true })
@@ -127,11 +128,7 @@ export class RedisLeases implements LeaseHolder {
   isBehind (lease: RedisLease): void {
     this.#behind.add(lease)
     if (this.#behind.size <= this.#leases.size + MOST_BEHIND) return
-    for (const oldest of this.#behind) {
-      if (this.holderOf(oldest.key) === oldest) continue
-      this.#behind.delete(oldest)
-      return
-    }
+    this.#behind.delete([...this.#behind].find(each => this.holderOf(each.key) !== each)!)
   }
 
   /** Writes what Redis missed, or may have forgotten. Resolves with whether all of it is written. Never rejects. */
@@ -144,8 +141,7 @@ export class RedisLeases implements LeaseHolder {
       this.#isListWrong = true
     }
     while (this.#behind.size > 0) {
-      const batch = [...this.#behind].slice(0, BATCH)
-      for (const lease of batch) this.#behind.delete(lease)
+      const batch = this.#takeBehind()
       const settled = await Promise.all(batch.map(lease => lease.settle()))
       // Where none could be written, the others would fare no better.
       if (!settled.includes(true)) return false
@@ -187,6 +183,16 @@ export class RedisLeases implements LeaseHolder {
     const due = [...this.#due]
     this.#due.clear()
     for (const lease of due) lease.send()
+  }
+
+  #takeBehind (): RedisLease[] {
+    const batch: RedisLease[] = []
+    for (const lease of this.#behind) {
+      if (batch.length === BATCH) break
+      this.#behind.delete(lease)
+      batch.push(lease)
+    }
+    return batch
   }
 
   async #touch (leases: readonly RedisLease[]): Promise<void> {

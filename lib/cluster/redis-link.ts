@@ -50,8 +50,8 @@ export class RedisLink {
   #isNew = false
   #failures = 0
   /** Ends a wait of the mending: for a connection, for a while, or for an answer that will not come. */
-  #interrupt = (): void => {}
-  #firstTry = (): void => {}
+  #interrupt!: () => void
+  #firstTry!: () => void
 
   constructor (timeoutMs: number) {
     this.#timeoutMs = timeoutMs
@@ -93,18 +93,17 @@ export class RedisLink {
       if (this.#isStarted && !this.#isClosed) this.#user.failed(operation)
       throw new LinkError('down', false)
     }
-    let settle = (): void => {}
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        settle = whenLate(this.#timeoutMs, () => reject(new LinkError('timeout', true)))
-        send(this.#client).then(resolve, reject)
-      })
-    } catch (error) {
-      this.#fail(operation, error)
-      throw error
-    } finally {
-      settle()
-    }
+    const answer = await new Promise<{ readonly value: T } | { readonly error: unknown }>(resolve => {
+      const inTime = whenLate(this.#timeoutMs, () => resolve({ error: new LinkError('timeout', true) }))
+      const settle = (result: { readonly value: T } | { readonly error: unknown }): void => {
+        inTime()
+        resolve(result)
+      }
+      send(this.#client).then(value => settle({ value }), (error: unknown) => settle({ error }))
+    })
+    if ('value' in answer) return answer.value
+    this.#fail(operation, answer.error)
+    throw answer.error
   }
 
   /** Nothing is asked any more. The client stays as it is. */
@@ -198,7 +197,6 @@ export class RedisLink {
 
 /** One word: a code, or how Redis begins its errors. */
 function reasonOf (error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown'
-  if ('code' in error && typeof error.code === 'string') return error.code
-  return /^[A-Z]+(?= )/.exec(error.message)?.[0] ?? error.name
+  const { code, message } = error as { code?: string, message: string }
+  return code ?? /^[A-Z]+(?= )/.exec(message)?.[0] ?? 'unknown'
 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { CallKey, ClusterCall, Command } from '../../lib/cluster/cluster.js'
-import { CallEndedError, UnsupportedError } from '../../lib/errors.js'
+import { ActionError, CallEndedError, UnsupportedError } from '../../lib/errors.js'
 import { startNode, type TestNode } from '../helpers/cluster.js'
 import { noRedis, startRedis, until, type RedisServer } from '../helpers/redis.js'
 
@@ -51,7 +51,7 @@ t.test('its own node is asked without Redis', { skip }, async t => {
 
 t.test('it rejects as the call does', { skip }, async t => {
   const { a, call } = await found(t)
-  for (const error of [new UnsupportedError('interject', 'millis'), new CallEndedError()]) {
+  for (const error of [new UnsupportedError('interject', 'millis'), new ActionError('interject: text is empty'), new CallEndedError()]) {
     a.onCommand = async () => { throw error }
     const rejection = await call.interject('Hello').catch((error: unknown) => error)
     t.ok(rejection instanceof error.constructor)

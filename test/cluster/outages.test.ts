@@ -91,6 +91,16 @@ for (const order of ['the older', 'the newer'] as const) {
   })
 }
 
+t.test('a client that gives up listening is made to', { skip }, async t => {
+  const redis = await createRedis(t)
+  const client = manualClient(t, redis.url)
+  const a = await startNode(t, { redis: client, node: 'a', timings: { heartbeatMs: 20 } })
+  await redis.start()
+  await client.connect()
+  await a.says(BACK)
+  await until(async () => await redis.client.publish('voice-agent:to:a', 'x') === 1)
+})
+
 t.test('a Redis that is not there at the start is joined when it is', { skip }, async t => {
   const redis = await createRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
@@ -222,4 +232,136 @@ t.test('a node that is closed before it joined has not joined', { skip }, async 
   await a.cluster.close()
   await started
   t.strictSame(await redis.client.keys('*'), [])
+})
+
+t.test('a node that has nothing to do finds out all the same', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { commandTimeoutMs: 50, heartbeatMs: 20 } })
+  redis.pause()
+  await a.says(LOST)
+  redis.resume()
+  await a.says(BACK)
+})
+
+t.test('a call that is left while its claim is on its way is left', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { claimTimeoutMs: 20 } })
+  redis.pause()
+  const owner = await a.take(KEY)
+  owner.save({ said: 'Hello' })
+  owner.claim.lease.report({ tool: 'done' })
+  owner.claim.lease.flush()
+  owner.claim.lease.leave()
+  owner.claim.lease.flush()
+  redis.resume()
+  await until(async () => await redis.client.hget(RECORD, 'left') === '1')
+  t.strictSame(await redis.client.hmget(RECORD, 'f:said', 'f:tool'), ['Hello', 'done'])
+})
+
+t.test('a server that became a replica takes no writes until it leads again', { skip }, async t => {
+  const [redis, other] = [await startRedis(t), await startRedis(t, ['--repl-diskless-sync-delay', '0'])]
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const owner = await a.take(KEY)
+  await redis.client.replicaof('127.0.0.1', other.port)
+  await until(async () => (await redis.client.info('replication')).includes('master_link_status:up'))
+  owner.save({ said: 'Hello' })
+  await a.says(LOST)
+  await redis.client.replicaof('NO', 'ONE')
+  await a.says(BACK)
+  t.equal(await redis.client.hget(RECORD, 'f:said'), 'Hello')
+  t.strictSame(a.lines, [LOST, BACK])
+})
+
+t.test('a list of calls that is something else is made anew', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs: 20 } })
+  await a.take(KEY)
+  await redis.client.set('voice-agent:{node:a}:calls', 'x')
+  await a.says(BACK)
+  t.strictSame(await redis.client.hkeys('voice-agent:{node:a}:calls'), ['retell:call_1'])
+})
+
+t.test('where a node may not write its list, it goes on trying', { skip }, async t => {
+  const redis = await startRedis(t)
+  await redis.client.acl('SETUSER', 'node', 'on', '>secret', '~*', '&*', '+@all', '-del')
+  const a = await startNode(t, { redis: redis.url.replace('redis://', 'redis://node:secret@'), node: 'a', timings: { heartbeatMs: 20 } })
+  await a.take(KEY)
+  await redis.client.del('voice-agent:{node:a}:calls')
+  await a.says(LOST)
+  await until(() => a.failures.filter(operation => operation === 'list').length > 2)
+  await redis.client.acl('SETUSER', 'node', '+del')
+  await a.says(BACK)
+  t.strictSame(await redis.client.hkeys('voice-agent:{node:a}:calls'), ['retell:call_1'])
+})
+
+t.test('a call that could not be taken off the list is taken off later', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { commandTimeoutMs: 50 } })
+  const owner = await a.take(KEY)
+  redis.pause()
+  owner.claim.lease.leave()
+  await a.says(LOST)
+  redis.resume()
+  await a.says(BACK)
+  t.equal(await redis.client.exists('voice-agent:{node:a}:calls'), 0)
+})
+
+t.test('of calls that are over some are forgotten: the oldest, and those whose records expired', { skip }, async t => {
+  const redis = await startRedis(t)
+  const nodes = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b', timings: { recordTtlMs: 1 } })]
+  await redis.kill()
+  for (const node of nodes) await node.says(LOST)
+  const live = await nodes[0]!.take(KEY)
+  for (const node of nodes) {
+    const claims = await Promise.all(Array.from({ length: 10_002 }, (_, n) => node.cluster.claim({ provider: 'millis', id: String(n) })))
+    for (const { lease } of claims) lease.end()
+  }
+  await redis.start()
+  for (const node of nodes) await node.says(BACK)
+  const stats = await redis.client.info('commandstats')
+  // Each is one look at its record.
+  t.match(stats, /cmdstat_hget:calls=10000,/)
+  t.strictSame([live.told, await redis.client.hget(RECORD, 'node')], [['answered new'], 'a'])
+})
+
+t.test('a call that comes before the node joined is taken when it does', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = new TestNode({ redis: redis.url, node: 'a' })
+  t.teardown(() => a.cluster.close())
+  const owner = await a.take(KEY)
+  t.strictSame([owner.claim.status, await a.cluster.mayTake(), await a.cluster.admit('call_2', 1_000)], ['unanswered', true, false])
+  const call = (await a.cluster.calls.get('call_1'))!
+  await t.rejects(call.end(), { code: 'VOICE_AGENT_ERR_CALL_ENDED' })
+  await a.cluster.start(a)
+  t.strictSame(owner.told, ['answered new'])
+  await new TestNode({ redis: redis.url }).cluster.close()
+})
+
+t.test('what fails without a word for why is lost all the same', { skip }, async t => {
+  const redis = await startRedis(t)
+  const client = manualClient(t, redis.url)
+  await client.connect()
+  const a = await startNode(t, { redis: client, node: 'a' })
+  const { call } = client
+  client.call = async () => { throw new Error('said by a caller') }
+  await a.cluster.admit('call_1', 1_000)
+  client.call = call
+  await a.says(BACK)
+  t.strictSame(a.logs.find(({ msg }) => msg === LOST)?.['reason'], 'unknown')
+})
+
+t.test('a call that ends while the list is made anew is not in it', { skip }, async t => {
+  const redis = await startRedis(t)
+  const client = manualClient(t, redis.url)
+  await client.connect()
+  const a = await startNode(t, { redis: client, node: 'a', timings: { heartbeatMs: 20 } })
+  const owners = await Promise.all(Array.from({ length: 40 }, (_, n) => a.take({ provider: 'retell', id: String(n) })))
+  const call = client.call.bind(client) as (...args: unknown[]) => Promise<unknown>
+  client.call = async (...args: unknown[]) => {
+    if (args.includes('enlist')) owners[39]!.claim.lease.end()
+    return await call(...args)
+  }
+  await redis.client.del('voice-agent:{node:a}:calls')
+  await until(async () => await redis.client.hlen('voice-agent:{node:a}:calls') === 39)
+  t.equal(await redis.client.hexists('voice-agent:{node:a}:calls', 'retell:39'), 0)
 })
