@@ -73,6 +73,7 @@ const INTERVALS = ['__rate_interval', '__range']
 function happen (): void {
   const telemetry = new Telemetry()
   for (const reason of keysOf<Refusal>(noRefusals())) telemetry.refused(reason)
+  telemetry.clusterFailed('save')
   for (const provider of ['retell', 'millis'] as const) {
     const call = { id: 'call_1', provider } as Call
     const callTelemetry = telemetry.startCall(call, 0, context.active())!

@@ -717,9 +717,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (report.outcome === 'completed') this.#completedTurns++
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
-    if (this.#keepsTranscript) this.#heard = () => withWords(turn.transcript, turn.floor.text)
     this.#isGreeted ||= report.characters > 0
+    // The caller has heard of it by now, or is about to.
     this.#handover?.changed(index, this.#book.spoken[index])
+    this.#handover?.flush()
+    if (this.#keepsTranscript) this.#heard = () => withWords(turn.transcript, turn.floor.text)
     this.log.info(toLogLine(report), 'turn ended')
     if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))

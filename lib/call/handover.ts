@@ -95,6 +95,11 @@ export class CallHandover implements Handover, LeaseOwner {
     this.#lease.save({ ...this.#news(), ...(index !== undefined && spoken !== undefined && saidField(index, spoken)) })
   }
 
+  /** What has changed is on its way when this returns, be it that the node dies then. */
+  flush (): void {
+    this.#lease.flush()
+  }
+
   /** A tool returned, in whatever turn. */
   returned (id: string, content: string): void {
     this.#lease.report(resultField(id, content))

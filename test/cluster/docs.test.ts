@@ -10,7 +10,7 @@ import { envSchema } from '../../lib/index.js'
 import { dialUrl, retell } from '../helpers/caller.js'
 import { compile } from '../helpers/compile.js'
 import { runNode } from '../helpers/process.js'
-import { noRedis, startRedis } from '../helpers/redis.js'
+import { noRedis, startRedis, until } from '../helpers/redis.js'
 
 // Compiling takes its time on a busy machine.
 t.setTimeout(90_000)
@@ -45,6 +45,8 @@ t.test('of two processes of the example one goes on with a call when the other i
   t.match((await first.response(1)).at(-1), { content: 'Answer 2.' })
   first.send(retell.request(2, 'Hi', 'Answer 2.', 'Hi'))
   t.match((await first.response(2)).at(-1), { content: 'Answer 3.' })
+  // What it said leaves a moment before what it knows.
+  await until(async () => (await redis.client.hget('voice-agent:{call_1}:retell', 'f:state'))?.includes('"answers":3') === true)
   a.program.kill('SIGKILL')
   await first.closed
 
