@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { Cluster, Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { CallKey } from '../../lib/cluster/cluster.js'
@@ -140,4 +141,19 @@ t.test('a client that its owner closed is a Redis that is lost', { skip }, async
   await once(client, 'end')
   await a.says('Redis is lost')
   t.equal((await a.cluster.claim(KEY)).status, 'unanswered')
+})
+
+t.test('the permissions that the docs name are enough', { skip }, async t => {
+  const redis = await startRedis(t)
+  const [, permissions] = /`(~voice-agent:[^`]+)`/.exec((await readFile('docs/cluster.md', 'utf8')).replaceAll('\n', ' '))!
+  await redis.client.acl('SETUSER', 'node', 'on', '>secret', 'resetchannels', ...permissions!.split(' '))
+  const url = redis.url.replace('redis://', 'redis://node:secret@')
+  await handOver(t, [clientOf(t, url), clientOf(t, url)])
+  const a = await startNode(t, { redis: url, node: 'c', maxCalls: 5, timings: { heartbeatMs: 20 } })
+  t.equal(await a.cluster.mayTake(), true)
+  await a.take(KEY)
+  const beats = async (): Promise<string> => await redis.client.hget('voice-agent:{nodes}:load', 'c') ?? ''
+  a.load = 3
+  await until(async () => await beats() === '3')
+  t.strictSame([a.lines, a.failures], [[], []])
 })

@@ -365,3 +365,17 @@ t.test('a call that ends while the list is made anew is not in it', { skip }, as
   await until(async () => await redis.client.hlen('voice-agent:{node:a}:calls') === 39)
   t.equal(await redis.client.hexists('voice-agent:{node:a}:calls', 'retell:39'), 0)
 })
+
+t.test('a record that is something else is written when it is not', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const owner = await a.take(KEY)
+  await redis.client.set(RECORD, 'x')
+  owner.save({ said: 'Hello' })
+  await a.says(LOST)
+  await until(() => a.failures.filter(operation => operation === 'save').length > 2)
+  await redis.client.del(RECORD)
+  await a.says(BACK)
+  t.equal(await redis.client.hget(RECORD, 'f:said'), 'Hello')
+  t.strictSame([owner.told, a.lines], [[], [LOST, BACK]])
+})
