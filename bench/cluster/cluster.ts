@@ -94,23 +94,24 @@ export class Cluster {
   /** A node dies, and comes back. Resolves once it takes calls again. */
   async crash (node: Node): Promise<void> {
     await node.end('SIGKILL')
-    await this.#comesBack(node)
+    await this.revive(node)
   }
 
   /** A node is told to end, as by a deployment, and another takes its place. Resolves once that takes calls. */
   async replace (node: Node): Promise<void> {
     await node.end('SIGTERM')
-    await this.#comesBack(node)
+    await this.revive(node)
+  }
+
+  /** A node that has ended comes back. Resolves once it takes calls. */
+  async revive (node: Node): Promise<void> {
+    await this.balancer.knows(node.name, 'DOWN')
+    await node.start()
+    await this.balancer.knows(node.name, 'UP')
   }
 
   async stop (): Promise<void> {
     await undoAll(this.#undo)
-  }
-
-  async #comesBack (node: Node): Promise<void> {
-    await this.balancer.knows(node.name, 'DOWN')
-    await node.start()
-    await this.balancer.knows(node.name, 'UP')
   }
 }
 

@@ -65,13 +65,14 @@ export class Node implements Backend {
     }
   }
 
-  /** Resolves once it has ended, by this signal or what it does on it. */
-  async end (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  /** Resolves once it has ended, by this signal or what it does on it, with its exit code or the signal it died of. */
+  async end (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | string | undefined> {
     const child = this.#child
-    if (child === undefined || !running.has(child)) return
+    if (child === undefined || !running.has(child)) return undefined
     const exited = once(child, 'exit')
     child.kill(signal)
-    await exited
+    const [code, killed] = await exited as [number | null, string | null]
+    return code ?? killed ?? undefined
   }
 
   /** It does nothing at all, and its connections stand, until it is thawed. */

@@ -33,7 +33,7 @@ export class Office {
   readonly bookings: Booking[] = []
   /** Ids of the calls of which an app was told that they are over, as often as it was. */
   readonly ends: string[] = []
-  readonly events = new EventEmitter<{ booking: [Booking] }>()
+  readonly events = new EventEmitter<{ booking: [Booking], end: [string] }>()
   /** How long it takes, in ms, once it has booked. */
   delayMs = 0
   /** Bookings that are made while it is set are not answered until it opens. */
@@ -68,6 +68,7 @@ export class Office {
     const { call, slot } = await json(request) as { call: string, slot: string }
     if (request.url === '/ends') {
       this.ends.push(call)
+      this.events.emit('end', call)
       return
     }
     const booking = { call, slot, key: request.headers['idempotency-key'] as string | undefined, atMs: performance.now() }
