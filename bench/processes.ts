@@ -9,7 +9,7 @@ import type { ModelStats } from './model-server.js'
 import type { ProbeReport, ProbeRequest } from './servers/probe.js'
 
 /** The servers that can be measured; `servers/` has a file of each. */
-export const SERVERS = ['plugin', 'telemetry', 'clustered', 'baseline', 'undici', 'route'] as const
+export const SERVERS = ['plugin', 'telemetry', 'clustered', 'baseline', 'undici', 'undici-telemetry', 'route'] as const
 
 export type ServerName = typeof SERVERS[number]
 
@@ -58,6 +58,7 @@ const FILES = {
   clustered: new URL('./servers/plugin.js', import.meta.url),
   baseline: new URL('./servers/baseline.js', import.meta.url),
   undici: new URL('./servers/undici.js', import.meta.url),
+  'undici-telemetry': new URL('./servers/undici-telemetry.js', import.meta.url),
   route: new URL('./servers/route.js', import.meta.url)
 }
 

@@ -70,6 +70,15 @@ export const clustered: Scenario = {
   named: true
 }
 
+/** What telemetry costs whoever writes it by hand. */
+export const telemetryByHand: Scenario = {
+  ...paced,
+  name: 'telemetry-by-hand',
+  subject: 'undici-telemetry',
+  baselines: ['undici'],
+  named: true
+}
+
 /** The same with all telemetry on, beside the same without. */
 export const telemetry: Scenario = {
   ...paced,
