@@ -22,7 +22,7 @@ import { Usage, type CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
 import type { CallFigures, Legacy } from './snapshot.js'
 import { Floor, type Speaker } from './speaker.js'
-import type { Spoken } from './spoken.js'
+import { wasSaid, type Spoken } from './spoken.js'
 import { ToolBook } from './tool-book.js'
 import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 
@@ -72,9 +72,7 @@ export interface CallHost extends TurnSettings {
  */
 export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim): void {
   const known = id === undefined ? undefined : host.calls.find(connection.protocol.provider, id)
-  const isElsewhere = claim?.status === 'resumed' && claim.previousNode !== host.cluster?.calls.node
-  if (known !== undefined && !isElsewhere) return known.resume(connection, undefined, claim)
-  // It went on elsewhere meanwhile: what is known here is out of date.
+  if (known?.isOutdated(claim) === false) return known.resume(connection, undefined, claim)
   known?.moved()
   new LiveCall(host, id, connection, log, claim).open()
 }
@@ -112,6 +110,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   /** Set while other nodes are asked: what is to be said then. */
   #first: LiveTurn | undefined
   #isForeign = false
+  /** Was it asked anything before it was known whether another node had it? */
+  #wasAsked = false
   /** Was the caller greeted, be it on another node? */
   #isGreeted = false
   /** It was told to go to another node. */
@@ -164,6 +164,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get hasBegun (): boolean { return this.#phase !== 'opening' && this.#phase !== 'claiming' }
   get facts (): CallFacts | undefined { return this.#facts }
   get isForeign (): boolean { return this.#isForeign }
+  get node (): string { return this.#host.cluster!.calls.node }
 
   get figures (): CallFigures {
     return {
@@ -212,7 +213,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
    */
   resume (connection: Connection, greeting = connection.protocol.begin?.id, claim?: Claim): void {
     const older = this.#connection
-    if (claim !== undefined) this.#handover?.renew(claim)
+    if (claim !== undefined) this.renew(claim)
     this.#stopAwaiting()
     this.#suspend()
     this.#lastId = greeting
@@ -238,6 +239,16 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#handover = handover
     setHandover(this, handover)
     if (claim.status === 'resumed') this.inherit(handover.legacy())
+  }
+
+  /** This node claimed it anew. */
+  renew (claim: Claim): void {
+    this.#handover?.renew(claim)
+  }
+
+  /** Did another node go on with it meanwhile, by what a claim says, so that what is known here is out of date? */
+  isOutdated (claim: Claim | undefined): boolean {
+    return claim?.status === 'resumed' && claim.previousNode !== this.#host.cluster?.calls.node && this.#handover?.isUnknown !== true
   }
 
   inherit ({ figures, facts, state, spoken }: Legacy): void {
@@ -499,11 +510,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       case 'asked': {
         if (!this.#isExpected(this.#id)) return
         const turn = this.#newTurn(event.id, event.reason, event.transcript)
-        if (this.#handover?.isUnanswered === true) this.#isForeign ||= this.#saidElsewhere(event.transcript.utterances())
         if (this.#phase === 'claiming') {
           this.#first = turn
           return
         }
+        this.#recognise(turn)
         return this.#phase === 'opening' ? this.#begin(turn) : this.#accept(turn)
       }
       case 'update':
@@ -534,7 +545,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       known.drop()
     }
     this.#facts = event.facts
-    this.#isForeign ||= event.resumed && this.#handover?.isUnanswered === true
+    this.#isForeign ||= event.resumed && this.#handover?.isUnknown === true
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
     this.#isNamed = true
     if (this.hasBegun) {
@@ -546,10 +557,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
   }
 
-  // Words of ours that nobody said here, where a greeting may have been said by mistake.
-  #saidElsewhere (heard: readonly Utterance[]): boolean {
-    const said = this.#book.spoken.length
-    return said <= 1 && heard.filter(({ role }) => role === 'agent').length > said
+  // Words of ours that nobody said here: another node did. Judged by the first request, as turns that were cut off may be
+  // told in one later on.
+  #recognise ({ transcript }: LiveTurn): void {
+    if (this.#handover?.isUnknown !== true || this.#wasAsked) return
+    this.#wasAsked = true
+    const turns = this.#turn === undefined ? this.spoken : [...this.spoken, this.#turn.floor]
+    this.#isForeign ||= transcript.some(({ role, content }) => role === 'agent' && !wasSaid(content, turns))
   }
 
   #isExpected (id: string): boolean {
@@ -609,7 +623,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#take(claim)
     const first = this.#first
     this.#first = undefined
-    if (claim.status === 'unanswered' && first !== undefined) this.#isForeign ||= this.#saidElsewhere(first.transcript)
     if (first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)) {
       this.#skip(first.id)
       this.#enter(undefined)
@@ -692,7 +705,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const update = read()
     if (update === undefined) return this.#ignored('broken update', true, bytes)
     // Words of ours on a call that we have not greeted: it began on another socket, so it must not be greeted again.
-    if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) this.#begin()
+    if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) {
+      this.#isForeign ||= this.#handover?.isUnknown === true
+      this.#begin()
+    }
     const { transcript } = update
     if (transcript !== undefined && this.#keepsTranscript) this.#heard = () => transcript
     if (listens && this.hasBegun) this.#within(() => this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update)))

@@ -19,6 +19,8 @@ export interface HandedOver {
   readonly spoken: readonly Spoken[]
   /** Is it clear that another node had the call before this one? */
   readonly isForeign: boolean
+  /** The node that it is on. */
+  readonly node: string
   /** Another node has the call: nothing more is said of it here. */
   moved (): void
   /** What another node left turns up when the call already goes on here. */
@@ -40,6 +42,10 @@ export class CallHandover implements Handover, LeaseOwner {
   /** Fields that are others' than the call's own. */
   #others: Fields = {}
   readonly #listeners: Array<(fields: Fields) => void> = []
+  /** Was any of its claims answered? Then what another node left is known. */
+  #isKnown: boolean
+  /** Has the call begun? Of one that did not nothing is kept. */
+  #hasBegun = false
   readonly #answered: Promise<void>
   #answer!: () => void
 
@@ -47,8 +53,8 @@ export class CallHandover implements Handover, LeaseOwner {
     this.#call = call
     this.#claim = claim
     this.#fields = claim.fields
+    this.#isKnown = claim.status !== 'unanswered'
     this.#answered = new Promise(resolve => { this.#answer = resolve })
-    if (claim.status !== 'unanswered') this.#answer()
     claim.lease.own(this)
   }
 
@@ -56,12 +62,13 @@ export class CallHandover implements Handover, LeaseOwner {
     return this.#fields
   }
 
-  get isUnanswered (): boolean {
-    return this.#claim.status === 'unanswered'
+  /** Is it not known yet what another node left of the call, if anything? */
+  get isUnknown (): boolean {
+    return !this.#isKnown
   }
 
   get uncertain (): Promise<void> | undefined {
-    return this.isUnanswered && this.#call.isForeign ? this.#answered : undefined
+    return this.isUnknown && this.#call.isForeign ? this.#answered : undefined
   }
 
   get #lease (): Lease {
@@ -82,9 +89,16 @@ export class CallHandover implements Handover, LeaseOwner {
   /** The provider dialled this node again, which claimed the call anew. */
   renew (claim: Claim): void {
     this.#claim = claim
-    if (claim.status !== 'unanswered') this.#answer()
     claim.lease.own(this)
-    if (claim.status !== 'unanswered') claim.lease.save(this.snapshot())
+    if (claim.status === 'unanswered') return
+    this.#learn(claim)
+    claim.lease.save(this.snapshot())
+  }
+
+  /** This node claimed the call anew, be it by another id, when it turned out that other nodes know it by that. */
+  replace (claim: Claim): void {
+    this.#lease.end()
+    this.renew(claim)
   }
 
   /**
@@ -92,6 +106,7 @@ export class CallHandover implements Handover, LeaseOwner {
    * @param index of a turn that has changed, among those that said or did something
    */
   changed (index?: number, spoken?: Spoken): void {
+    this.#hasBegun = true
     this.#lease.save({ ...this.#news(), ...(index !== undefined && spoken !== undefined && saidField(index, spoken)) })
   }
 
@@ -130,6 +145,7 @@ export class CallHandover implements Handover, LeaseOwner {
   }
 
   snapshot (): Fields {
+    if (!this.#hasBegun) return { ...this.#fields, ...this.#others }
     this.#saved.clear()
     this.#facts = undefined
     return Object.assign({}, this.#fields, this.#others, this.#news(), ...this.#call.spoken.map((spoken, index) => saidField(index, spoken)))
@@ -141,11 +157,17 @@ export class CallHandover implements Handover, LeaseOwner {
 
   answered (claim: Claim): void {
     this.#claim = claim
-    this.#fields = claim.fields
-    if (claim.status === 'resumed') {
-      this.#call.inherit(this.#read(claim.fields))
-      for (const listener of this.#listeners) listener(claim.fields)
+    this.#learn(claim)
+  }
+
+  // What is known here is not to be learnt from this node's own record: it would count twice.
+  #learn ({ status, previousNode, fields }: Claim): void {
+    if (status === 'resumed' && !(this.#isKnown && previousNode === this.#call.node)) {
+      this.#fields = fields
+      this.#call.inherit(this.#read(fields))
+      for (const listener of this.#listeners) listener(fields)
     }
+    this.#isKnown = true
     this.#answer()
   }
 

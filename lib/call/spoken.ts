@@ -172,6 +172,11 @@ function inLetters ({ text, inPassing, tools, place }: Spoken, index: number): L
   return { letters: lettersOf(text), index, after: place?.utterances ?? 0, marks: marks.sort((a, b) => a.at - b.at) }
 }
 
+/** Was this said in these turns, one after the other, be it in part? */
+export function wasSaid (utterance: string, turns: readonly Spoken[]): boolean {
+  return lettersOf(turns.map(({ text }) => text).join('')).includes(lettersOf(utterance))
+}
+
 function lettersOf (text: string): string {
   return text.match(LETTER)?.join('') ?? ''
 }

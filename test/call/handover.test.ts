@@ -571,6 +571,78 @@ t.test('a new call books at once, though nobody answers', async t => {
   t.equal(runs.length, 1)
 })
 
+t.test('a node that is dialled again while nobody answers counts nothing twice once there is an answer', async t => {
+  const { cluster, told, dial } = nodes(t, 'retell', says)
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'greeting 0', 'Hi'))
+  first.hangUp(1006)
+  cluster.silence()
+  const second = await dial('a')
+  t.equal(second.call, first.call)
+  second.receive(retell.request(1, 'greeting 0', 'Hi', 'response 1', 'Again'))
+  cluster.answer()
+  await tick()
+  t.match(second.call.figures, { turns: 3, completedTurns: 3, reconnects: 1 })
+  t.equal(second.call.spoken.length, 3)
+  t.equal(second.call.isForeign, false)
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'said:0', 'said:1', 'said:2', 'state'])
+  t.strictSame(told, ['a started'])
+})
+
+t.test('what another node left is known, though this one is dialled again before it was told', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', booker(book))
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  runs[0]!.settle('booked')
+  await a.completed(1)
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  b.hangUp(1006)
+  // Redis has carried out the first claim of this node, and what it answered is not listened to.
+  cluster.answerNobody()
+  const again = await dial('b')
+  t.equal(again.call, b.call)
+  again.receive(retell.request(2, 'Hello?', 'Book it', 'booked', 'Book it'))
+  await tick()
+  t.match(await heard(again, 2), /^booked\n/)
+  t.equal(runs.length, 1)
+})
+
+t.test('what was done while nobody answered is not forgotten, though by the record another node has the call', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', booker(book))
+  const a = await dial('a')
+  a.receive(start('retell'))
+  cluster.silence()
+  const b = await dial('b')
+  // It was told in time that it is going on, or it was not.
+  b.receive(start('retell'))
+  await b.completed(0)
+  b.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  runs[0]!.settle('booked')
+  await b.completed(1)
+  b.hangUp(1006)
+  cluster.forget()
+  const again = await dial('b')
+  again.receive(retell.request(2, 'Hello?', 'Book it', 'booked', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+})
+
+t.test('a call that begins with words of ours is resumed', async t => {
+  const { cluster, dial, told } = nodes(t, 'retell', says)
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.update('Hello?', 'greeting 0'))
+  t.strictSame(told, ['b resumed'])
+})
+
 // What is written
 
 t.test('what cannot be read is left out, and complained of by name', async t => {

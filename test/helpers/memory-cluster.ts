@@ -16,6 +16,7 @@ export class MemoryCluster {
   readonly #dead = new Set<string>()
   #isSilent = false
   #waiting: Array<() => void> = []
+  #unheard: Array<() => void> = []
 
   /** The node is gone: nothing of it is heard any more, nor does it hear anything. */
   kill (name: string): void {
@@ -36,6 +37,19 @@ export class MemoryCluster {
   answer (): void {
     this.#isSilent = false
     for (const answer of this.#waiting.splice(0)) answer()
+  }
+
+  /** Carries out all claims that went unanswered, in order, without a word. */
+  answerNobody (): void {
+    this.#isSilent = false
+    for (const carryOut of this.#unheard.splice(0)) carryOut()
+    this.#waiting = []
+  }
+
+  /** Answers again, but no claim that went unanswered. */
+  forget (): void {
+    this.#isSilent = false
+    this.#waiting = []
   }
 
   /** The names of all fields that are kept of a call. */
@@ -70,6 +84,7 @@ export class MemoryCluster {
           return claim
         }
         if (!this.#isSilent) return ask()
+        this.#unheard.push(() => { ask() })
         this.#waiting.push(() => lease.owner?.answered(ask()))
         return { status: 'unanswered', previousNode: undefined, fields: {}, isAdmitted: false, lease }
       }
@@ -126,6 +141,10 @@ class MemoryLease implements Lease {
   }
 
   leave (): void {
-    if (this.#held !== undefined) this.#held.owner = undefined
+    const entry = this.#held
+    if (entry === undefined) return
+    entry.owner = undefined
+    // It never began.
+    if (Object.keys(entry.fields).length === 0) this.#cluster.entries.delete(this.#id)
   }
 }
