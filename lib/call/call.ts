@@ -201,7 +201,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#connect(this.#connection)
     const begin = this.#protocol.begin
     // What the provider told another node it need not tell again.
-    if (this.#isForeign) return this.#begin(this.#isGreeted || begin === undefined ? undefined : this.#greeting(begin.id))
+    if (this.#isForeign) return this.#begin(begin === undefined ? undefined : this.#greeting(begin.id))
     if (begin !== undefined) this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
   }
 
@@ -222,10 +222,20 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     older.drop()
     this.log.info({ reconnects: this.#reconnects }, 'call resumed')
     if (this.#phase === 'opening') return
+    if (this.#phase === 'claiming') return this.#waitAgain(greeting)
     const leaving = this.#leaving
     if (greeting !== undefined && this.#owesGreeting && leaving === undefined) return this.#accept(this.#greeting(greeting))
     if (greeting !== undefined) this.#skip(greeting)
     if (leaving !== undefined) this.#leaveAgain(leaving)
+  }
+
+  // What waited for the other nodes was asked for over the older connection.
+  #waitAgain (greeting: TurnId | undefined): void {
+    const wasAsked = this.#first !== undefined && this.#first.reason !== 'greeting'
+    this.#first = undefined
+    if (greeting === undefined) return
+    if (wasAsked) this.#skip(greeting)
+    else this.#first = this.#greeting(greeting)
   }
 
   // The goodbye was said, and what was to follow it is lost. Outside a turn nobody can be shown as the caller.
@@ -585,11 +595,15 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#host.calls.remove(this)
     known.#facts = event.facts
     known.resume(this.#connection, event.greeting)
+    // Its newest socket is what other nodes are to go by.
+    if (known.#handover !== undefined) known.#claim()
   }
 
   #rename (id: string): void {
     this.#host.calls.rename(this, () => { this.#id = id })
     this.#ownLog = undefined
+    // They were asked for another one.
+    if (this.#phase === 'claiming' || this.#handover !== undefined) this.#claim()
   }
 
   #newTurn (id: TurnId, reason: TurnReason, heard: Transcript): LiveTurn {
@@ -602,47 +616,57 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   // The call is on. Its first turn, if it has one by now, is accepted before onCallStart, which may end it, and asked after.
   #begin (first?: LiveTurn): void {
-    if (this.#phase === 'claiming') return
+    if (this.#phase === 'claiming') {
+      this.#first ??= first
+      return
+    }
     clearTimeout(this.#beginTimer)
     this.#beginTimer = undefined
-    const { cluster } = this.#host
-    if (cluster === undefined || this.#handover !== undefined) return this.#enter(first)
+    if (this.#host.cluster === undefined || this.#handover !== undefined) return this.#enter(first)
+    // Its URL did not say which call it is.
     this.#phase = 'claiming'
     this.#first = first
-    // Its URL did not say which call it is. Never rejects.
-    void cluster.claim({ provider: this.provider, id: this.#id }).then(claim => this.#claimed(claim)) // eslint-disable-line no-void
+    this.#lastId = first?.id
+    this.#claim()
   }
 
-  #claimed (claim: Claim): void {
-    if (this.#phase !== 'claiming') return claim.lease.leave()
+  #claim (): void {
+    const id = this.#id
+    // Never rejects.
+    void this.#host.cluster!.claim({ provider: this.provider, id }).then(claim => this.#claimed(id, claim)) // eslint-disable-line no-void
+  }
+
+  #claimed (id: string, claim: Claim): void {
+    if (id !== this.#id || this.#phase === 'ended') return claim.lease.leave()
+    if (this.#phase !== 'claiming') return this.#handover!.replace(claim)
     this.#phase = 'opening'
     if (!claim.isAdmitted && !this.#host.expects(this.#id)) {
       claim.lease.leave()
       return this.#refuse()
     }
+    const isLeaving = this.#leaving !== undefined
     this.#take(claim)
     const first = this.#first
     this.#first = undefined
-    if (first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)) {
-      this.#skip(first.id)
-      this.#enter(undefined)
-    } else {
-      this.#enter(first)
-    }
+    if (first !== undefined && first.reason !== 'greeting') this.#recognise(first)
+    this.#enter(first, !isLeaving)
   }
 
-  #enter (first: LiveTurn | undefined): void {
+  /** @param inherits whether, if it is being left, another node was leaving it */
+  #enter (first: LiveTurn | undefined, inherits = true): void {
+    // Who was greeted, or is not to be any more, is not greeted.
+    const isSilent = first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)
+    if (isSilent && first.id !== this.#protocol.begin?.id) this.#skip(first.id)
     this.#phase = 'gated'
     this.telemetry = this.#host.telemetry.startCall(this, this.#usage.since, this.#context)
-    this.#within(() => this.#run(first))
+    this.#within(() => this.#run(isSilent ? undefined : first, inherits ? this.#leaving : undefined))
   }
 
-  #run (first: LiveTurn | undefined): void {
+  #run (first: LiveTurn | undefined, leaving: LeavingAction | undefined): void {
     if (this.#isForeign) this.log.info({ reconnects: this.#reconnects }, 'call taken over')
     else this.log.info('call started')
     if (callStartChannel.hasSubscribers) callStartChannel.publish({ call: this } satisfies CallStartMessage)
     this.#payBegin(first)
-    const leaving = this.#leaving
     if (first !== undefined) this.#accept(first)
     else if (leaving !== undefined) this.#leaveAgain(leaving)
     this.#handover?.changed()

@@ -125,13 +125,65 @@ t.test('while the other nodes are asked for a Millis call, the newest request wa
   t.equal(cluster.entries.get('ses_2')?.owner, undefined)
 })
 
-t.test('a Millis call that was ended before it was known is not greeted', async t => {
+t.test('a Millis call that was ended before it was known is ended once, and not greeted', async t => {
   const { dial } = nodes(t, 'millis', says)
   const line = await dial('a')
   line.receive(start('millis'))
-  await line.call.end({ say: 'Bye.' })
+  await line.call.end()
   await tick()
-  t.notMatch(JSON.stringify(line.frames), 'greeting')
+  t.strictSame(line.frames, [toMillis.endCall(0), toMillis.complete(0)])
+})
+
+t.test('Millis dials the same node again while the others are asked: it is greeted there', async t => {
+  const { dial } = nodes(t, 'millis', says)
+  const first = await dial('a')
+  const second = await dial('a')
+  first.receive(start('millis'))
+  second.receive(millis.start(7, 'ses_1'))
+  await tick()
+  t.strictSame(second.frames, [toMillis.complete(7, 'greeting 7')])
+})
+
+t.test('the same where it had been asked for something, or cannot be greeted', async t => {
+  const { dial } = nodes(t, 'millis', says)
+  const [first, second, third] = [await dial('a'), await dial('a'), await dial('a')]
+  first.receive(start('millis'), millis.request(1, 'Hi'))
+  second.receive(millis.start(7, 'ses_1'))
+  third.receive(millis.start(null, 'ses_1'), millis.start(8, 'ses_1'))
+  await tick()
+  t.strictSame(second.frames, [toMillis.complete(7)])
+  t.strictSame(third.frames, [toMillis.complete(8, 'greeting 8')])
+})
+
+t.test('a Millis call that says late which it is is known to the others by that id', async t => {
+  for (const late of [false, true]) {
+    const { dial, cluster, told } = nodes(t, 'millis', says)
+    const first = await dial('a')
+    first.receive(millis.request(1, 'Hi'))
+    if (late) await tick()
+    first.receive(millis.start(0, 'ses_1'))
+    await tick()
+    t.strictSame([...cluster.entries.keys()], ['ses_1'])
+    t.equal(cluster.names('ses_1').includes('call'), true)
+    const second = await dial('b')
+    second.receive(millis.start(7, 'ses_1'))
+    await tick()
+    t.strictSame(first.closes.length, 1)
+    t.strictSame(told, ['a started', 'b resumed'])
+  }
+})
+
+t.test('a Millis call that goes on is ended with an id of the socket it is on', async t => {
+  const { dial } = nodes(t, 'millis', says)
+  const a = await dial('a')
+  a.receive(start('millis'))
+  await tick()
+  a.receive(millis.request(1, 'Hi'))
+  const b = await dial('b')
+  b.receive(millis.start(70, 'ses_1'))
+  await tick()
+  await b.call.end()
+  t.strictSame(b.frames, [toMillis.complete(70), toMillis.endCall(70)])
 })
 
 t.test('a greeting that was cut off before its first word is said by the next node', async t => {
@@ -297,6 +349,43 @@ t.test('a call that was being ended is ended by the next node, and one that was 
     const second = await dial('b')
     t.match(second.frames.slice(2), [{ response_type: 'agent_interrupt', content: '', ...frame }])
   }
+})
+
+t.test('a call that was being transferred before it was greeted is transferred', async t => {
+  const { dial } = nodes(t, 'retell', says, { hooks: { onCallStart: call => call.transfer('+15550100009') } })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  t.match(a.frames.at(-1), { transfer_number: '+15550100009' })
+  const b = await dial('b')
+  t.match(b.frames, [toRetell.config, toRetell.complete(0), { response_type: 'agent_interrupt', transfer_number: '+15550100009' }])
+})
+
+t.test('Millis dials the same node again: it is claimed anew, and what another node did meanwhile is known', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial, registries } = nodes(t, 'millis', booker(book))
+  const a = await dial('a')
+  a.receive(start('millis'))
+  await a.completed(0)
+  a.hangUp(1006)
+  // The message that it is elsewhere is lost.
+  cluster.entries.get('ses_1')!.owner = undefined
+  const b = await dial('b')
+  b.receive(millis.start(5, 'ses_1'))
+  await b.completed(5)
+  b.receive(ask('millis', 6, 'Hello?', 'Book it'))
+  await tick()
+  runs[0]!.settle('booked')
+  await b.completed(6)
+  cluster.kill('b')
+  const again = await dial('a')
+  again.receive(millis.start(9, 'ses_1'))
+  t.equal(registries.get('a')!.get('ses_1'), a.call)
+  await tick()
+  t.equal(cluster.entries.get('ses_1')!.node, 'a')
+  again.receive(ask('millis', 10, 'Hello?', 'Book it', 'booked', 'Book it'))
+  await tick()
+  t.match(await heard(again, 10), /^booked/)
+  t.equal(runs.length, 1)
 })
 
 // Tools
@@ -635,12 +724,50 @@ t.test('what was done while nobody answered is not forgotten, though by the reco
   t.equal(runs.length, 1)
 })
 
+t.test('a Millis call that was asked for something at once, or was greeted once more, waits for what another node may have done', async t => {
+  for (const isGreeted of [false, true]) {
+    const { runs, book } = heldTool()
+    const { cluster, dial } = nodes(t, 'millis', booker(book))
+    const a = await dial('a')
+    a.receive(start('millis'))
+    await a.completed(0)
+    a.receive(ask('millis', 1, 'Hello?', 'Book it'))
+    await tick()
+    runs[0]!.settle('booked')
+    await a.completed(1)
+    cluster.silence()
+    const b = await dial('b')
+    b.receive(millis.start(7, 'ses_1'))
+    if (isGreeted) await b.completed(7)
+    b.receive(ask('millis', 8, 'Hello?', 'Book it', 'booked', 'Book it'))
+    await tick()
+    t.equal(runs.length, 1, String(isGreeted))
+    cluster.answer()
+    await tick()
+    t.equal(runs.length, 1)
+    runs[1]?.settle('x')
+    t.match(await heard(b, 8), /^booked/)
+  }
+})
+
 t.test('a call that begins with words of ours is resumed', async t => {
   const { cluster, dial, told } = nodes(t, 'retell', says)
   cluster.silence()
   const b = await dial('b')
   b.receive(retell.update('Hello?', 'greeting 0'))
   t.strictSame(told, ['b resumed'])
+})
+
+t.test('a call of which it turns out in time that it was greeted is not greeted', async t => {
+  const { cluster, dial, told } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  cluster.silence()
+  const b = await dial('b')
+  cluster.answer()
+  b.receive(start('retell'))
+  t.strictSame(b.frames, [toRetell.config, toRetell.complete(0)])
+  t.strictSame(told, ['a started', 'b resumed'])
 })
 
 // What is written
