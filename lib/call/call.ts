@@ -697,12 +697,15 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     // Whatever asked with its id.
     if (older !== undefined && older.id === this.#protocol.begin?.id && older.floor.characters === 0) this.#payBegin(turn)
     this.#farewell.cancel()
+    const wasLeaving = this.#leaving !== undefined
     this.#leaving = undefined
     this.#owesGreeting = false
     this.#turn = turn
     this.#lastId = turn.id
     this.#speaker.give(turn.floor)
     older?.abort('superseded')
+    // Another node would leave it.
+    if (wasLeaving) this.#handover?.changed()
     if (turnStartChannel.hasSubscribers) turnStartChannel.publish({ turn } satisfies TurnStartMessage)
     this.#judge(this.#usage.asked())
     if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)

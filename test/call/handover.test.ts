@@ -360,6 +360,22 @@ t.test('a call that was being transferred before it was greeted is transferred',
   t.match(b.frames, [toRetell.config, toRetell.complete(0), { response_type: 'agent_interrupt', transfer_number: '+15550100009' }])
 })
 
+t.test('a transfer that the caller spoke over is not carried out by the next node', async t => {
+  const { dial } = nodes(t, 'retell', async function * (turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    if (turn.id === 1) return yield transferCall('+15550100009', { say: 'One moment.' })
+    await new Promise(resolve => turn.signal.addEventListener('abort', resolve))
+  })
+  const first = await dial('a')
+  first.receive(start('retell'))
+  first.receive(retell.request(1, 'Transfer me'))
+  await first.completed(1)
+  first.receive(retell.request(2, 'Transfer me', 'One moment.', 'No, wait!'))
+  await tick()
+  const second = await dial('b')
+  t.strictSame(second.frames, [toRetell.config, toRetell.complete(0)])
+})
+
 t.test('Millis dials the same node again: it is claimed anew, and what another node did meanwhile is known', async t => {
   const { runs, book } = heldTool()
   const { cluster, dial, registries } = nodes(t, 'millis', booker(book))
