@@ -263,6 +263,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   inherit ({ figures, facts, state, spoken }: Legacy): void {
     if (figures === undefined) return
+    const { leaving } = figures
+    const hadTurns = this.#usage.turns > 0
     this.#isForeign = true
     this.#isGreeted ||= figures.isGreeted
     this.#facts ??= facts
@@ -276,7 +278,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#reconnects += figures.reconnects + 1
     this.#malformed += figures.malformedFrames
     this.#lastId ??= figures.lastId
-    this.#leaving ??= figures.leaving
+    if (leaving === undefined || this.#leaving !== undefined || hadTurns) return
+    if (!this.hasBegun || this.#awaited !== undefined) this.#leaving = leaving
+    else this.#leaveAgain(leaving)
   }
 
   returned (id: string, content: string): void {

@@ -786,6 +786,43 @@ t.test('a call of which it turns out in time that it was greeted is not greeted'
   t.strictSame(told, ['a started', 'b resumed'])
 })
 
+t.test('a transfer that turns up late is carried out, unless the caller has spoken since', async t => {
+  for (const hasSpoken of [false, true]) {
+    const { cluster, dial } = nodes(t, 'retell', turn => turn.reason === 'greeting' ? 'Hello?' : turn.id === 1 ? [transferCall('+15550100009', { say: 'One moment.' })] : 'Yes?')
+    const a = await dial('a')
+    a.receive(start('retell'))
+    a.receive(retell.request(1, 'Transfer me'))
+    await a.completed(1)
+    cluster.silence()
+    const b = await dial('b')
+    b.receive(retell.details({ call_status: 'ongoing' }))
+    if (hasSpoken) b.receive(retell.request(2, 'Hello?', 'Transfer me', 'One moment.', 'No'))
+    const before = b.frames.length
+    cluster.answer()
+    await tick()
+    if (!hasSpoken) t.match(b.frames.slice(before), [{ response_type: 'agent_interrupt', transfer_number: '+15550100009' }])
+    else {
+      t.strictSame(b.frames.slice(before), [])
+      await b.call.end()
+      t.match(b.frames.slice(before), [{ end_call: true }])
+    }
+  }
+})
+
+t.test('a transfer that turns up while the provider is away is carried out when it is back', async t => {
+  const { cluster, dial } = nodes(t, 'retell', turn => turn.reason === 'greeting' ? 'Hello?' : [transferCall('+15550100009')])
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Transfer me'))
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  b.hangUp(1006)
+  cluster.answer()
+  const again = await dial('b')
+  t.match(again.frames.slice(2), [{ response_type: 'agent_interrupt', transfer_number: '+15550100009' }])
+})
+
 // What is written
 
 t.test('what cannot be read is left out, and complained of by name', async t => {
