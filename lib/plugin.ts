@@ -17,7 +17,7 @@ import { createTurnstile, entranceOf } from './admission/turnstile.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
-import { answer, type CallHost, type LiveCall } from './call/call.js'
+import { answer, decline, type CallHost, type LiveCall } from './call/call.js'
 import { Connection } from './call/connection.js'
 import { drain, within } from './call/drain.js'
 import { HookRunner } from './call/hooks.js'
@@ -136,7 +136,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       isClosing
     }
     const ceilings = new Ceilings(limits)
-    const claims = cluster && new Claims(cluster)
+    const claims = cluster && new Claims(cluster, (key, claim) => decline(calls, key, claim))
     if (cluster !== undefined) {
       calls.cluster = cluster.calls
       share = (callId, ttlMs) => cluster.admit(callId, ttlMs)

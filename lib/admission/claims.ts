@@ -5,14 +5,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Provider } from '../agent.js'
-import type { Claim, Cluster } from '../cluster/cluster.js'
+import type { CallKey, Claim, Cluster } from '../cluster/cluster.js'
 import { ClusterError } from '../errors.js'
 import { upgradingSocket } from '../websocket.js'
 import { readDialledUrl } from './guard.js'
 
 /** What the other nodes said of an upgrade. */
 export interface Asked {
-  /** The call that it belongs to, where the URL says which it is. It is left again, unless somebody takes it. */
+  /** The call that it belongs to, where the URL says which it is. It is declined, unless somebody takes it. */
   readonly claim: Claim | undefined
   /** Is there place for another call on all nodes together? */
   readonly mayTake: boolean
@@ -34,11 +34,14 @@ export function goesOn (claim: Claim | undefined): boolean {
 /** Asks the other nodes for the calls of one registration. */
 export class Claims {
   readonly #cluster: Cluster
+  readonly #decline: (key: CallKey, claim: Claim) => void
   /** Upgrades for which they are being asked. */
   pending = 0
 
-  constructor (cluster: Cluster) {
+  /** @param decline told of a claim for which nobody came */
+  constructor (cluster: Cluster, decline: (key: CallKey, claim: Claim) => void) {
     this.#cluster = cluster
+    this.#decline = decline
   }
 
   /** Makes the `onRequest` hook of one route. It refuses nobody but who is gone by then. */
@@ -52,7 +55,7 @@ export class Claims {
   }
 
   // Neither of them rejects.
-  async #ask ({ raw }: FastifyRequest, key: { provider: Provider, id: string } | undefined): Promise<Error | undefined> {
+  async #ask ({ raw }: FastifyRequest, key: CallKey | undefined): Promise<Error | undefined> {
     const answers = Promise.all([this.#cluster.mayTake(), key && this.#cluster.claim(key)])
     // Others that ask meanwhile are to count it, and it is not to count itself.
     this.pending++
@@ -62,7 +65,7 @@ export class Claims {
     const entry: Asked = { claim, mayTake, isTaken: false }
     asked.set(raw, entry)
     const leave = (): void => {
-      if (!entry.isTaken) claim?.lease.leave()
+      if (!entry.isTaken && key !== undefined) this.#decline(key, claim!)
     }
     const socket = upgradingSocket(raw)
     if (!socket.destroyed) {

@@ -5,7 +5,7 @@ import { endCall, isAction, transferCall } from '../agent.js'
 import type {
   AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason, Utterance
 } from '../agent.js'
-import type { Claim, Cluster } from '../cluster/cluster.js'
+import type { CallKey, Claim, Cluster } from '../cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import { setHandover } from '../handover.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
@@ -75,6 +75,14 @@ export function answer (host: CallHost, id: string | undefined, connection: Conn
   if (known?.isOutdated(claim) === false) return known.resume(connection, undefined, claim)
   known?.moved()
   new LiveCall(host, id, connection, log, claim).open()
+}
+
+/** Nobody came with whom the call could go on, for which it was claimed: it is left, or stays where it is on this node. */
+export function decline (calls: CallRegistry<LiveCall>, { provider, id }: CallKey, claim: Claim): void {
+  const known = calls.find(provider, id)
+  if (known?.isOutdated(claim) === false) return known.renew(claim)
+  known?.moved()
+  claim.lease.leave()
 }
 
 /**
@@ -337,10 +345,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   #handedOver (code: number): void {
+    const introduced = this.hasBegun
     const figures = this.#stop(code)
     this.#within(() => {
       this.log.info(figures, 'call handed over')
-      this.#tell({ ...figures, handedOver: true })
+      if (introduced) this.#tell({ ...figures, handedOver: true })
     })
   }
 
@@ -348,7 +357,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const introduced = this.hasBegun
     const figures = this.#stop(code)
     if (introduced) this.#host.over(this.#id)
-    this.#handover?.end()
+    if (introduced) this.#handover?.end()
+    else this.#handover?.forgo()
     this.#within(() => {
       this.log.info(figures, 'call ended')
       if (introduced) this.#record(figures)

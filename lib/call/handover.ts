@@ -144,6 +144,11 @@ export class CallHandover implements Handover, LeaseOwner {
     this.#lease.leave()
   }
 
+  /** The call never began here: what is known of it stays as it was. */
+  forgo (): void {
+    this.#lease.leave()
+  }
+
   snapshot (): Fields {
     if (!this.#hasBegun) return { ...this.#fields, ...this.#others }
     this.#saved.clear()

@@ -74,6 +74,13 @@ local function reported(record)
   return reply
 end
 
+local function isBlank(record)
+  for _, name in ipairs(redis.call('HKEYS', record)) do
+    if name:sub(1, 2) == 'f:' then return false end
+  end
+  return true
+end
+
 -- KEYS: record. ARGV: token, epoch, sequence, ttl, leaves, reports known, channels, provider, id, number of saved fields, saved fields, reported fields.
 -- 1: it is held, 0: another node has it, -1: the record is lost, or older than what is known here.
 function entries.write(record, token, epoch, sequence, ttl, leaves, known, channels, provider, id, saves, ...)
@@ -85,6 +92,11 @@ function entries.write(record, token, epoch, sequence, ttl, leaves, known, chann
     if tonumber(sequence) > tonumber(held[4] or '0') then
       for i = 1, #fields, 2 do redis.call('HSET', record, 'f:' .. fields[i], fields[i + 1]) end
       redis.call('HSET', record, 'sequence', sequence)
+      -- Of a call that never began there is nothing to keep, and refused ones may be many.
+      if leaves == '1' and isBlank(record) then
+        redis.call('DEL', record)
+        return { 1 }
+      end
       if leaves == '1' then redis.call('HSET', record, 'left', '1') end
     end
     redis.call('PEXPIRE', record, ttl)

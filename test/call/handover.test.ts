@@ -7,8 +7,9 @@ import { Type } from '@sinclair/typebox'
 import { endCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/agent.js'
 import { runTool } from '../../lib/agents/run-tool.js'
 import { tool } from '../../lib/agents/tool.js'
-import type { LiveCall } from '../../lib/call/call.js'
+import { decline, type LiveCall } from '../../lib/call/call.js'
 import { CallRegistry } from '../../lib/call/registry.js'
+import { callChannel } from '../../lib/telemetry/channels.js'
 import type { CallSummary } from '../../lib/telemetry/report.js'
 import { deferred } from '../helpers/app.js'
 import { openCall, tick, toMillis, toRetell, type CallOptions, type Line } from '../helpers/call.js'
@@ -402,6 +403,25 @@ t.test('Millis dials the same node again: it is claimed anew, and what another n
   await tick()
   t.match(await heard(again, 10), /^booked/)
   t.equal(runs.length, 1)
+})
+
+t.test('a call that is dialled in vain goes on where it is, if it is there', async t => {
+  const key = { provider: 'retell', id: 'call_1' } as const
+  const { cluster, dial, registries } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  a.receive(start('retell'))
+  const calls = registries.get('a')!
+  decline(calls, key, await cluster.node('a').claim(key))
+  a.receive(retell.request(1, 'Hi'))
+  t.equal(cluster.read('call_1', 'call').turns, 2)
+  // The message that it is elsewhere is lost.
+  cluster.entries.get('call_1')!.owner = undefined
+  await dial('b')
+  decline(calls, key, await cluster.node('a').claim(key))
+  t.strictSame(a.closes, ['terminate'])
+  t.equal(calls.size, 0)
+  decline(calls, key, await cluster.node('a').claim(key))
+  t.equal(cluster.entries.get('call_1')?.owner, undefined)
 })
 
 // Tools
@@ -821,6 +841,22 @@ t.test('a transfer that turns up while the provider is away is carried out when 
   cluster.answer()
   const again = await dial('b')
   t.match(again.frames.slice(2), [{ response_type: 'agent_interrupt', transfer_number: '+15550100009' }])
+})
+
+t.test('of a call that never began nothing is kept, nor told, and who else had it keeps what it was', async t => {
+  const ends: unknown[] = []
+  const listen = (message: unknown): void => { ends.push(message) }
+  callChannel.subscribe(listen)
+  t.teardown(() => callChannel.unsubscribe(listen))
+  const { cluster, dial } = nodes(t, 'retell', says)
+  const a = await dial('a')
+  await dial('a')
+  t.equal(Object.keys(cluster.entries.get('call_1')!.fields).length, 0)
+  const b = await dial('b')
+  t.strictSame(a.calls.size, 0)
+  b.hangUp(1006)
+  t.equal(cluster.entries.size, 0)
+  t.strictSame(ends, [])
 })
 
 // What is written

@@ -193,23 +193,54 @@ t.test('where Redis is not there calls are taken all the same, but for those tha
   await until(async () => await a.app.calls.cluster.size() >= 2)
 })
 
-t.test('who hangs up while the others are asked leaves nothing behind', { skip: noRedis }, async t => {
-  const redis = await startRedis(t)
-  const { app } = await node(t, redis, { limits: { maxUnstartedCalls: 1 } })
-  const url = `ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/llm-websocket`
+/** Dials a call, and hangs up while the others are asked for it. */
+async function hangUpAtOnce (app: FastifyInstance, redis: RedisServer, callId: string): Promise<void> {
   redis.pause()
-  const gone = new WebSocket(`${url}/call_1`)
+  const gone = new WebSocket(`ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/llm-websocket/${callId}`)
   gone.on('error', () => {})
   const [socket] = await once(app.server, 'connection')
   await once(app.server, 'upgrade')
   gone.terminate()
   await once(socket, 'close')
   redis.resume()
-  await until(async () => (await redis.client.keys('*call_1*')).length > 0)
-  const caller = await dialUrl(t, `${url}/call_2`)
-  await caller.next()
+}
+
+t.test('who hangs up while the others are asked leaves nothing behind, nor does who is refused', { skip: noRedis }, async t => {
+  const redis = await startRedis(t)
+  const { app } = await node(t, redis, { limits: { maxUnstartedCalls: 1 } })
+  await hangUpAtOnce(app, redis, 'call_1')
+  await dialRetell(t, app, 'call_2')
   t.equal(app.calls.size, 1)
-  await t.rejects(dialUrl(t, `${url}/call_3`), /503/)
+  await t.rejects(dialRetell(t, app, 'call_3'), /503/)
+  await until(async () => (await redis.client.keys('*:retell')).length < 2)
+  t.strictSame(await redis.client.keys('*:retell'), ['voice-agent:{call_2}:retell'])
+})
+
+t.test('a call that is dialled in vain goes on where it is, and is kept', { skip: noRedis }, async t => {
+  const redis = await startRedis(t)
+  const [a, b] = [await node(t, redis), await node(t, redis)]
+  const first = await dialRetell(t, a.app)
+  first.send(retell.details())
+  await first.response(0)
+  await hangUpAtOnce(a.app, redis, 'call_1')
+  await until(async () => (await redis.client.hget('voice-agent:{call_1}:retell', 'previous')) !== '')
+  first.send(retell.request(1, 'Hi'))
+  await first.response(1)
+  await kept(redis, 'call_1', 'said:1')
+  await dialRetell(t, b.app)
+  t.equal((await first.closed).code, 1006)
+})
+
+t.test('a call that breaks off before it begins is still expected', { skip: noRedis }, async t => {
+  const redis = await startRedis(t)
+  const options = { admittedCallsOnly: true }
+  const [a, b] = [await node(t, redis, options), await node(t, redis, options)]
+  await a.app.admitCall('call_1')
+  const first = await dialRetell(t, b.app)
+  first.socket.terminate()
+  await until(() => b.app.calls.size === 0)
+  await dialRetell(t, b.app)
+  t.equal(b.app.calls.size, 1)
 })
 
 t.test('what asks for no upgrade is not asked about', { skip: noRedis }, async t => {
