@@ -359,6 +359,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
+// A busy machine takes its time.
+t.setTimeout(120_000)
+
 const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] })
 t.teardown(() => clock.uninstall())
 
@@ -387,7 +390,7 @@ for (const provider of ['retell', 'millis'] as const) {
       booked += world.runs.filter(({ name, outcome }) => name === 'book' && outcome === 'done').length
       superseded += scenario.steps.filter(({ do: what }) => what === 'ask').length
       assert.deepEqual([...new Set(world.faults)], [])
-    }), { numRuns: 1_000 })
-    t.ok(booked > 500 && superseded > 500, 'and enough did happen')
+    }), { numRuns: 600 })
+    t.ok(booked > 300 && superseded > 300, 'and enough did happen')
   })
 }
