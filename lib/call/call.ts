@@ -171,6 +171,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get spoken (): readonly Spoken[] { return this.#book.spoken }
   get hasBegun (): boolean { return this.#phase !== 'opening' && this.#phase !== 'claiming' }
   get facts (): CallFacts | undefined { return this.#facts }
+  get unfinished (): Spoken | undefined { return this.#turn === undefined || this.#turn.floor.tools.length === 0 ? undefined : this.#turn.floor }
   get isForeign (): boolean { return this.#isForeign }
   get node (): string { return this.#host.cluster!.calls.node }
 

@@ -17,6 +17,8 @@ export interface HandedOver {
   readonly state: Readonly<Record<string, unknown>>
   /** All turns that are over and said or did something, in order. */
   readonly spoken: readonly Spoken[]
+  /** What the live turn said and did so far, where it called a tool. */
+  readonly unfinished: Spoken | undefined
   /** Is it clear that another node had the call before this one? */
   readonly isForeign: boolean
   /** The node that it is on. */
@@ -153,7 +155,9 @@ export class CallHandover implements Handover, LeaseOwner {
     if (!this.#hasBegun) return { ...this.#fields, ...this.#others }
     this.#saved.clear()
     this.#facts = undefined
-    return Object.assign({}, this.#fields, this.#others, this.#news(), ...this.#call.spoken.map((spoken, index) => saidField(index, spoken)))
+    const { spoken, unfinished } = this.#call
+    const all = unfinished === undefined ? spoken : [...spoken, unfinished]
+    return Object.assign({}, this.#fields, this.#others, this.#news(), ...all.map((spoken, index) => saidField(index, spoken)))
   }
 
   fenced (): void {

@@ -859,6 +859,26 @@ t.test('of a call that never began nothing is kept, nor told, and who else had i
   t.strictSame(ends, [])
 })
 
+t.test('a tool that runs while the claim is answered stands in the messages of the next node', async t => {
+  const { runs, book } = heldTool()
+  const messages: ChatMessage[][] = []
+  const { cluster, dial } = nodes(t, 'retell', booker(book, messages))
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  a.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+  cluster.answer()
+  await tick()
+  cluster.kill('a')
+  const b = await dial('b')
+  b.receive(retell.request(2, 'Hello?', 'Book it', '', 'Well?'))
+  await b.completed(2)
+  t.match(messages.at(-1)!.filter(({ role }) => role === 'tool'), [{ content: /whether it took effect is not known/ }])
+})
+
 // What is written
 
 t.test('what cannot be read is left out, and complained of by name', async t => {
