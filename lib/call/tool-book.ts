@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { ToolCallAction, ToolResultAction } from '../agent.js'
 import type { Spoken, ToolRecord } from './spoken.js'
 
@@ -15,9 +16,13 @@ export class ToolBook {
 
   /** What was said and done on other nodes comes before all that is in here. */
   inherit (spoken: readonly Spoken[]): void {
-    this.spoken.unshift(...spoken)
     this.#records ??= new Map()
-    for (const { tools } of spoken) for (const tool of tools) this.#records.set(tool.id, tool)
+    const known = this.#records
+    // Some models number their calls: what was called here by now may have the id of another.
+    const named = (tool: ToolRecord): ToolRecord => known.has(tool.id) ? { ...tool, id: randomUUID() } : tool
+    const turns = spoken.map(turn => ({ ...turn, tools: turn.tools.map(named) }))
+    this.spoken.unshift(...turns)
+    for (const { tools } of turns) for (const tool of tools) known.set(tool.id, tool)
   }
 
   /** A turn is over. */

@@ -879,6 +879,37 @@ t.test('a tool that runs while the claim is answered stands in the messages of t
   t.match(messages.at(-1)!.filter(({ role }) => role === 'tool'), [{ content: /whether it took effect is not known/ }])
 })
 
+t.test('a tool that was called while nobody answered is told from another node\'s of the same id', async t => {
+  const messages: ChatMessage[][] = []
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', async function * (turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    messages.push(turn.messages)
+    if (turn.id === 3) return yield 'Well.'
+    const { content } = await runTool(turn, tool({ name: turn.id === 1 ? 'first' : 'second', description: 'x', parameters: none, sideEffects: turn.id === 1, execute: book.execute }), {}, 'same')
+    yield content
+  })
+  const a = await dial('a')
+  a.receive(start('retell'))
+  a.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  runs[0]!.settle('booked first')
+  await a.completed(1)
+  cluster.silence()
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  b.receive(retell.request(2, 'Hello?', 'Book it', 'booked first', 'Look'))
+  await tick()
+  t.equal(runs.length, 2)
+  cluster.answer()
+  await tick()
+  runs[1]!.settle('looked second')
+  await b.completed(2)
+  b.receive(retell.request(3, 'Hello?', 'Book it', 'booked first', 'Look', 'looked second', 'Well?'))
+  await tick()
+  t.match(messages.at(-1)!.filter(({ role }) => role === 'tool'), [{ content: 'booked first' }, { content: 'looked second' }])
+})
+
 // What is written
 
 t.test('what cannot be read is left out, and complained of by name', async t => {
