@@ -190,6 +190,8 @@ export class RedisLease implements Lease {
     // By then the record is gone by itself.
     if (performance.now() - this.#releasedAt > this.#holder.recordTtlMs) return true
     if (this.#phase === 'ended') return await this.#finish()
+    // Nobody came for it: to claim it now would take it from who has it.
+    if (this.#phase === 'left' && this.#epoch === 0 && !this.#hasNews) return true
     if (this.#epoch === 0 && this.#phase !== 'fenced' && !await this.#claim(true)) return false
     return await this.#write()
   }
