@@ -255,7 +255,8 @@ class World {
   async tick (): Promise<void> {
     const done = this.runs.filter(({ outcome }) => outcome === 'done')
     await tick()
-    for (const run of done) run.isKnown = true
+    // A node that died meanwhile has told nobody.
+    for (const run of done) run.isKnown ||= !this.#cluster.isDead(run.node)
   }
 
   // Reads what was written since.
