@@ -8,7 +8,8 @@ import { booked, FAILED, slotIn, UNKNOWN } from './talk.js'
 export function modelOf (gapMs: number): (request: ModelRequest) => Script {
   return ({ body: { messages } }) => {
     const last = messages.at(-1)
-    if (last?.role === 'tool') return spoken(wordsOn(String(last.content)), gapMs)
+    // One without a result is called again: that is for others to prevent.
+    if (last?.role === 'tool' && !String(last.content).includes('no result was recorded')) return spoken(wordsOn(String(last.content)), gapMs)
     // Behind an answer that broke off stands what nobody said.
     const text = String(messages.findLast(({ role, content }) => role === 'user' && !String(content).startsWith('('))?.content)
     const slot = slotIn(text)

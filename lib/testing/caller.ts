@@ -80,7 +80,7 @@ export interface CallerEvents {
   finding: [Finding]
   /** The connection broke, or was given up, in mid-call. */
   disconnected: []
-  /** It was dialled again, and the new connection stands. */
+  /** It was dialled again, the new connection stands, and what was asked for is asked for again. */
   redialled: []
 }
 
@@ -131,7 +131,6 @@ export abstract class Caller {
   readonly #attempts: number
   readonly #redialMs: number
   readonly #startedAt: number
-  #wasConnected = false
   #asked = 0
   #read = 0
   /** For each ping that is not answered yet: told whether it was. */
@@ -269,6 +268,7 @@ export abstract class Caller {
       this.stop()
       if (this.#redialMs > 0) await this.#pass(this.#redialMs)
       if (this.#ending === undefined) await dial()
+      if (this.#socket?.readyState === WebSocket.OPEN) this.events.emit('redialled')
     })
     // A line that breaks again at once is dialled again, too.
     for (let last; last !== this.#redialling;) await (last = this.#redialling)
@@ -303,14 +303,13 @@ export abstract class Caller {
 
   /** Opens the first connection, as `open` does, and tries that as often as it is to be tried. */
   protected async connectFirst (open: () => Promise<void>): Promise<void> {
-    for (let left = this.#attempts; ;) {
+    for (let left = this.#attempts; left > 1; left--) {
       try {
         return await open()
-      } catch (error) {
-        if (--left <= 0) throw error
-      }
+      } catch {}
       await this.#pass(ATTEMPTS_APART_MS)
     }
+    await open()
   }
 
   #pass (ms: number): Promise<void> {
@@ -325,11 +324,7 @@ export abstract class Caller {
       const waiting: Array<(isAnswered: boolean) => void> = this.#whenAnswered = []
       let isOpen = false
       this.#socket = socket
-      socket.on('open', () => {
-        isOpen = true
-        if (this.#wasConnected) this.events.emit('redialled')
-        this.#wasConnected = true
-      })
+      socket.on('open', () => { isOpen = true })
       socket.on('pong', () => { waiting.shift()?.(true) })
       socket.on('message', (data, binary) => { if (socket === this.#socket) this.#receive(data as Buffer, binary) })
       socket.on('close', code => {
