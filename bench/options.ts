@@ -25,11 +25,12 @@ const names = new Set(scenarios.map(({ name, group = name }) => group))
 export const USAGE = `npm run bench -- [options]
 
   --runs N        runs of each scenario on each server; medians are shown (3)
-  --seconds S     length of each measured stretch (6), of the soak at least 20
+  --seconds S     length of each measured stretch (6), of the soak and of chaos at least 20
   --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
                   (all but scale, soak, hostile, instrumented, chaos and what begins with telemetry or clustered)
   --calls N       calls of the idle scenario (5000), of the soak (500) and of chaos (200) at any one time
   --seed N        of what chaos draws by lot; one of its own unless given
+  --logs DIR      write the logs of chaos' nodes into this folder
   --quick         smoke run of less than a minute: everything is checked, no figure means anything
   --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)
   --profile DIR   write CPU profiles of the measured stretches into this folder, and where the time went; one run
@@ -50,6 +51,7 @@ export function parseOptions (args: readonly string[]): Options | undefined {
       only: { type: 'string' },
       calls: { type: 'string' },
       seed: { type: 'string' },
+      logs: { type: 'string' },
       quick: { type: 'boolean', default: false },
       subject: { type: 'string', default: 'plugin' },
       profile: { type: 'string' },
@@ -67,7 +69,8 @@ export function parseOptions (args: readonly string[]): Options | undefined {
       quick,
       seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 86_400),
       calls: values.calls === undefined ? undefined : number('calls', values.calls, 10, 10_000),
-      seed: values.seed === undefined ? Math.floor(Math.random() * MOST_SEED) : number('seed', values.seed, 0, MOST_SEED)
+      seed: values.seed === undefined ? Math.floor(Math.random() * MOST_SEED) : number('seed', values.seed, 0, MOST_SEED),
+      logs: values.logs
     },
     scenarios: chosen(values.only, quick, subject),
     subject,

@@ -2,6 +2,7 @@
  * Calls of both providers on several nodes behind a balancer, of which one after the other dies, is replaced or freezes,
  * as does the Redis that they share. Does any caller notice?
  */
+import { mkdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster, noCluster, type ClusterOptions } from '../cluster/cluster.js'
 import { converse } from '../cluster/conversation.js'
@@ -105,7 +106,10 @@ function scenario (name: string, redis: ClusterOptions['redis']): Drill {
     once: true,
     async perform (stage) {
       if (noCluster !== false) throw new Error(noCluster)
-      const cluster = await Cluster.start({ nodes: NODES, redis, gapMs: GAP_MS, env: { DRAIN_TIMEOUT_MS: String(DRAIN_MS), ...(process.env['NODE_LOGS'] && { NODE_LOGS: process.env['NODE_LOGS'] }) } })
+      const { logs } = stage.size
+      if (logs !== undefined) mkdirSync(logs, { recursive: true })
+      const env = { DRAIN_TIMEOUT_MS: String(DRAIN_MS), ...(logs !== undefined && { NODE_LOGS: logs }) }
+      const cluster = await Cluster.start({ nodes: NODES, redis, gapMs: GAP_MS, env })
       try {
         return await shake(cluster, stage)
       } finally {

@@ -15,6 +15,8 @@ export interface Size {
   readonly calls: number | undefined
   /** What is drawn by lot is drawn the same with the same seed. */
   readonly seed: number
+  /** Folder for the logs of nodes, if any are to be written. */
+  readonly logs: string | undefined
 }
 
 /** What a scenario is given in any case. */
