@@ -210,7 +210,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#connect(this.#connection)
     const begin = this.#protocol.begin
     // What the provider told another node it need not tell again.
-    if (this.#isForeign) return this.#begin(begin === undefined ? undefined : this.#greeting(begin.id))
+    if (this.#isForeign) return this.#begin(begin && this.#greeting(begin.id))
     if (begin !== undefined) this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
   }
 

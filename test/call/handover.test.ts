@@ -786,6 +786,22 @@ t.test('a Millis call that was asked for something at once, or was greeted once 
   }
 })
 
+t.test('words that are just being said are nobody else\'s', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', async function * (turn) {
+    yield 'Hello?'
+    if (turn.reason === 'greeting') await new Promise(resolve => turn.signal.addEventListener('abort', resolve))
+    else await runTool(turn, book, {})
+  })
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.wrote(frame => frame['content'] === 'Hello?')
+  a.receive(retell.request(1, 'Hello', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+})
+
 t.test('a call that begins with words of ours is resumed', async t => {
   const { cluster, dial, told } = nodes(t, 'retell', says)
   cluster.silence()
