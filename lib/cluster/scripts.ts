@@ -83,10 +83,12 @@ end
 
 -- KEYS: record. ARGV: token, epoch, sequence, ttl, leaves, reports known, channels, provider, id, number of saved fields, saved fields, reported fields.
 -- 1: it is held, 0: another node has it, -1: the record is lost, or older than what is known here.
-function entries.write(record, token, epoch, sequence, ttl, leaves, known, channels, provider, id, saves, ...)
+function entries.write(record, token, epoch, sequence, ttl, leaves, known, channels, provider, id, saves)
   local held = redis.call('HMGET', record, 'node', 'token', 'epoch', 'sequence', 'reports', 'left')
   if not held[2] then return { -1 } end
-  local fields = { ... }
+  -- A call of two hours has more of them than Lua passes on.
+  local fields = {}
+  for i = 12, #ARGV do fields[#fields + 1] = ARGV[i] end
   if held[2] == token then
     -- What a connection that was lost still had on its way must not undo what came after.
     if tonumber(sequence) > tonumber(held[4] or '0') then
@@ -196,7 +198,7 @@ end
 local all = {}
 for i = 1, #KEYS do all[i] = KEYS[i] end
 for i = 2, #ARGV do all[#all + 1] = ARGV[i] end
-return entries[ARGV[1]](unpack(all))
+return entries[ARGV[1]](unpack(all, 1, math.min(#all, 1000)))
 `
 
 const SHA = createHash('sha1').update(SCRIPT).digest('hex')

@@ -173,6 +173,17 @@ t.test('of a call that is over nothing is kept, of one that is left all of it', 
   t.equal(await redis.client.hget('voice-agent:{call_2}:millis', 'left'), null)
 })
 
+t.test('a call of many hours is written at once', { skip }, async t => {
+  const redis = await startRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const owner = await a.take(KEY)
+  owner.save(Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`said:${i}`, 'x'])))
+  await until(async () => await redis.client.hget('voice-agent:{call_1}:retell', 'f:said:9999') === 'x' || a.lines.length > 0)
+  t.strictSame(a.logs, [])
+  const b = await startNode(t, { redis: redis.url, node: 'b' })
+  t.equal(Object.keys((await b.take(KEY)).claim.fields).length, 10_000)
+})
+
 t.test('an id may hold anything', { skip }, async t => {
   const redis = await startRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]

@@ -33,7 +33,11 @@ t.test('whatever three nodes do with a call, one has it at the most, and its wor
         case 'claim':
         {
           const claim = newest[node] = ++count
-          pending.push(nodes[node]!.take(key).then(owner => { owners.push({ owner, node, claim, isOver: false, saved: undefined }) }))
+          pending.push(nodes[node]!.take(key).then(owner => {
+            owners.push({ owner, node, claim, isOver: false, saved: undefined })
+            // Of a call that never began nothing is kept.
+            owner.save({ began: 'yes' })
+          }))
           break
         }
         case 'save':
