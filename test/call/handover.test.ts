@@ -941,6 +941,19 @@ t.test('what cannot be read is left out, and complained of by name', async t => 
   t.equal(b.call.completedTurns, 1)
 })
 
+t.test('a run that cannot be read is as good as none', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', booker(book))
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  Object.assign(cluster.entries.get('call_1')!.fields, { 'run:x': '[', 'run:y': '{"key":1}' })
+  const b = await dial('b')
+  b.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
+})
+
 t.test('an action that no node knows does not end the call', async t => {
   const { cluster, dial } = nodes(t, 'retell', says)
   const a = await dial('a')
