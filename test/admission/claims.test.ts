@@ -1,0 +1,43 @@
+import type { IncomingMessage } from 'node:http'
+import { Duplex } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import t from 'tap'
+import { askedOf, Claims } from '../../lib/admission/claims.js'
+import type { CallKey, Claim, Cluster } from '../../lib/cluster/cluster.js'
+
+const claim = { status: 'new', previousNode: undefined, fields: {}, isAdmitted: false } as unknown as Claim
+const cluster = { claim: async () => claim, mayTake: async () => true } as unknown as Cluster
+
+/** An upgrade for a call, and what the hook makes of it once the other nodes were asked. */
+async function upgrade (isGone: boolean) {
+  const declined: CallKey[] = []
+  const claims = new Claims(cluster, key => { declined.push(key) })
+  const socket = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
+  const request = { ws: true, raw: { socket } as unknown as IncomingMessage, params: { call_id: 'call_1' }, url: '/llm-websocket/call_1' } as unknown as FastifyRequest
+  const error = await new Promise<Error | undefined>(resolve => {
+    const hook = claims.hook('retell', true, false) as (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
+    hook(request, {} as FastifyReply, resolve)
+    if (isGone) socket.destroy()
+  })
+  return { claims, socket, request, error, declined }
+}
+
+t.test('who is gone when the other nodes have answered is let in no further, and the call is declined', async t => {
+  const { claims, error, declined } = await upgrade(true)
+  t.match(error, { code: 'VOICE_AGENT_ERR_CLUSTER' })
+  t.strictSame(declined, [{ provider: 'retell', id: 'call_1' }])
+  t.equal(claims.pending, 0)
+})
+
+t.test('who is there is let on, and declined only when the socket closes before somebody took it', async t => {
+  for (const isTaken of [false, true]) {
+    const { socket, request, error, declined } = await upgrade(false)
+    t.equal(error, undefined)
+    t.match(askedOf(request), { claim, mayTake: true, isTaken: false })
+    askedOf(request)!.isTaken = isTaken
+    const closed = new Promise(resolve => socket.once('close', resolve))
+    socket.destroy()
+    await closed
+    t.equal(declined.length, isTaken ? 0 : 1)
+  }
+})
