@@ -75,7 +75,7 @@ export class Ledger {
   /**
    * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
    * under way is waited for, unless it was cancelled and is about to fail. Never rejects. Whether it begins is decided
-   * before this returns.
+   * before this returns, unless it is not known yet what another node did.
    * @param id of the call that asks
    * @param isAwaited is anybody still there to be told, when it has come to its end?
    */

@@ -86,19 +86,25 @@ t.test('on a Redis Cluster a server may die and leave the other calls as they ar
   for (const id of ids) t.equal(await client.hget(`voice-agent:{${id}}:retell`, 'f:said'), 'Hello')
 })
 
-t.test('a cluster that is closed keeps no process alive', { skip }, async t => {
-  const redis = await startRedis(t)
-  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
+/** A process that takes a call, saves something of it, and then does this. */
+function runNodeThatSaves (t: Test, url: string, code: string) {
+  return runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
     import { RedisCluster } from './lib/cluster/redis.js'
-    const cluster = new RedisCluster({ redis: '${redis.url}' })
+    const cluster = new RedisCluster({ redis: '${url}' })
     const log = { info () {}, warn () {}, debug () {} }
     await cluster.start({ log, load: 0, command: async () => {}, failed () {} })
     const { lease } = await cluster.claim({ provider: 'retell', id: 'call_1' })
     lease.own({ snapshot: () => ({}), fenced () {}, answered () {}, reported () {} })
     lease.save({ said: 'Hello' })
+${code}`])
+}
+
+t.test('a cluster that is closed keeps no process alive', { skip }, async t => {
+  const redis = await startRedis(t)
+  const program = runNodeThatSaves(t, redis.url, `
     await cluster.close()
     console.log('closed')
-  `])
+  `)
   await program.says(/closed/)
   t.equal(await program.exit, 0)
   t.equal(await redis.client.hget('voice-agent:{call_1}:retell', 'f:said'), 'Hello')
@@ -117,18 +123,11 @@ t.test('closing waits for a Redis that hangs, but not for long', { skip }, async
 
 t.test('what was flushed is with Redis, though the process dies of it', { skip }, async t => {
   const redis = await startRedis(t)
-  const program = runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
-    import { RedisCluster } from './lib/cluster/redis.js'
-    const cluster = new RedisCluster({ redis: '${redis.url}' })
-    const log = { info () {}, warn () {}, debug () {} }
-    await cluster.start({ log, load: 0, command: async () => {}, failed () {} })
-    const { lease } = await cluster.claim({ provider: 'retell', id: 'call_1' })
-    lease.own({ snapshot: () => ({}), fenced () {}, answered () {}, reported () {} })
-    lease.save({ said: 'Hello' })
+  const program = runNodeThatSaves(t, redis.url, `
     lease.flush()
     process.kill(process.pid, 'SIGKILL')
     while (true);
-  `])
+  `)
   t.equal(await program.exit, 'SIGKILL')
   await until(async () => await redis.client.hget('voice-agent:{call_1}:retell', 'f:said') === 'Hello')
 })
