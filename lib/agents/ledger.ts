@@ -97,6 +97,7 @@ export class Ledger {
       const isNew = known === undefined || !this.#stands(known, turn)
       // After a wait nobody may be there to be told.
       if (isNew && turn.signal.aborted) return failed('cancelled')
+      if (isNew && tool.sideEffects && !tool.idempotent && this.#handover?.isIncomplete === true) return lost()
       const isSameTurn = known?.askedBy === turn.signal
       const isOld = known?.outcome !== undefined && known.turns !== turn.call.completedTurns
       const run = isNew ? this.#begin(tool, args, turn, id, key, written) : known

@@ -22,7 +22,7 @@ import { Usage, type CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
 import type { CallFigures, Legacy } from './snapshot.js'
 import { Floor, type Speaker } from './speaker.js'
-import { wasSaid, type Spoken } from './spoken.js'
+import { wereSaid, type Spoken } from './spoken.js'
 import { ToolBook } from './tool-book.js'
 import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 
@@ -120,6 +120,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #isForeign = false
   /** Was it asked anything before it was known whether another node had it? */
   #wasAsked = false
+  /** Was anything that was said answered here? */
+  #hasAnswered = false
   /** Was the caller greeted, be it on another node? */
   #isGreeted = false
   /** It was told to go to another node. */
@@ -173,6 +175,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get facts (): CallFacts | undefined { return this.#facts }
   get unfinished (): Spoken | undefined { return this.#turn === undefined || this.#turn.floor.tools.length === 0 ? undefined : this.#turn.floor }
   get isForeign (): boolean { return this.#isForeign }
+  get hasAnswered (): boolean { return this.#hasAnswered }
   get node (): string { return this.#host.cluster!.calls.node }
 
   get figures (): CallFigures {
@@ -585,10 +588,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   // Words of ours that nobody said here: another node did. Judged by the first request, as turns that were cut off may be
   // told in one later on.
   #recognise ({ transcript }: LiveTurn): void {
-    if (this.#handover?.isUnknown !== true || this.#wasAsked) return
+    if (this.#handover?.wasUnknown !== true || this.#wasAsked) return
     this.#wasAsked = true
     const turns = this.#turn === undefined ? this.spoken : [...this.spoken, this.#turn.floor]
-    this.#isForeign ||= transcript.some(({ role, content }) => role === 'agent' && !wasSaid(content, turns))
+    this.#isForeign ||= !wereSaid(transcript.filter(({ role }) => role === 'agent').map(({ content }) => content), turns)
   }
 
   #isExpected (id: string): boolean {
@@ -772,7 +775,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (this.#turn === turn) this.#turn = undefined
     const index = this.#book.spoken.length
     this.#book.add(turn.floor)
-    if (report.outcome === 'completed') this.#completedTurns++
+    if (report.outcome === 'completed') {
+      this.#completedTurns++
+      if (turn.reason === 'response') this.#hasAnswered = true
+    }
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
     this.#isGreeted ||= report.characters > 0

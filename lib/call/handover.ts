@@ -9,6 +9,8 @@ import type { CallFacts } from '../protocols/protocol.js'
 import { readLegacy, resultField, resultsOf, saidField, type CallFigures, type Legacy } from './snapshot.js'
 import type { Spoken } from './spoken.js'
 
+const INCOMPLETE = 'incomplete'
+
 /** Whose handover it is: a live call. */
 export interface HandedOver {
   readonly log: FastifyBaseLogger
@@ -21,6 +23,8 @@ export interface HandedOver {
   readonly unfinished: Spoken | undefined
   /** Is it clear that another node had the call before this one? */
   readonly isForeign: boolean
+  /** Was anything that was said answered on this node? */
+  readonly hasAnswered: boolean
   /** The node that it is on. */
   readonly node: string
   /** Another node has the call: nothing more is said of it here. */
@@ -46,6 +50,8 @@ export class CallHandover implements Handover, LeaseOwner {
   readonly #listeners: Array<(fields: Fields) => void> = []
   /** Was any of its claims answered? Then what another node left is known. */
   #isKnown: boolean
+  /** Was nobody there to be asked when this node took it? Then the former node may have had nobody to tell either. */
+  readonly #wasUnknown: boolean
   /** Has the call begun? Of one that did not nothing is kept. */
   #hasBegun = false
   readonly #answered: Promise<void>
@@ -56,6 +62,7 @@ export class CallHandover implements Handover, LeaseOwner {
     this.#claim = claim
     this.#fields = claim.fields
     this.#isKnown = claim.status !== 'unanswered'
+    this.#wasUnknown = !this.#isKnown
     this.#answered = new Promise(resolve => { this.#answer = resolve })
     claim.lease.own(this)
   }
@@ -69,8 +76,18 @@ export class CallHandover implements Handover, LeaseOwner {
     return !this.#isKnown
   }
 
+  /** Was that not known when this node took the call? */
+  get wasUnknown (): boolean {
+    return this.#wasUnknown
+  }
+
   get uncertain (): Promise<void> | undefined {
     return this.isUnknown && this.#call.isForeign ? this.#answered : undefined
+  }
+
+  get isIncomplete (): boolean {
+    const { isForeign, hasAnswered } = this.#call
+    return isForeign && !hasAnswered && (this.#wasUnknown || this.#fields[INCOMPLETE] === 'true')
   }
 
   get #lease (): Lease {
@@ -191,7 +208,14 @@ export class CallHandover implements Handover, LeaseOwner {
     const { figures, facts, state } = this.#call
     const isNew = facts !== undefined && facts !== this.#facts
     this.#facts = facts
-    return { ...this.#changedText('call', figures), ...this.#changedText('state', state), ...(isNew && this.#changedText('facts', facts)) }
+    // Of most calls there is no need to say that it is not.
+    const isMarked = this.isIncomplete || this.#fields[INCOMPLETE] !== undefined || this.#saved.has(INCOMPLETE)
+    return {
+      ...this.#changedText('call', figures),
+      ...this.#changedText('state', state),
+      ...(isNew && this.#changedText('facts', facts)),
+      ...(isMarked && this.#changedText(INCOMPLETE, this.isIncomplete))
+    }
   }
 
   #changedText (name: string, value: unknown): Fields {

@@ -172,9 +172,16 @@ function inLetters ({ text, inPassing, tools, place }: Spoken, index: number): L
   return { letters: lettersOf(text), index, after: place?.utterances ?? 0, marks: marks.sort((a, b) => a.at - b.at) }
 }
 
-/** Was this said in these turns, one after the other, be it in part? */
-export function wasSaid (utterance: string, turns: readonly Spoken[]): boolean {
-  return lettersOf(turns.map(({ text }) => text).join('')).includes(lettersOf(utterance))
+/** Were these said in these turns, one after the other, be it in part? What was said once accounts for one of them. */
+export function wereSaid (utterances: readonly string[], turns: readonly Spoken[]): boolean {
+  const said = lettersOf(turns.map(({ text }) => text).join(''))
+  let from = 0
+  return utterances.every(utterance => {
+    const letters = lettersOf(utterance)
+    const at = said.indexOf(letters, from)
+    from = at + letters.length
+    return at !== -1
+  })
 }
 
 function lettersOf (text: string): string {

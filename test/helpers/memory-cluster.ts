@@ -85,7 +85,9 @@ export class MemoryCluster {
         }
         if (!this.#isSilent) return ask()
         this.#unheard.push(() => { ask() })
-        this.#waiting.push(() => lease.owner?.answered(ask()))
+        this.#waiting.push(() => {
+          if (!this.#dead.has(name)) lease.owner?.answered(ask())
+        })
         return { status: 'unanswered', previousNode: undefined, fields: {}, isAdmitted: false, lease }
       }
     }
