@@ -68,19 +68,19 @@ export async function compare (options: Options, progress: (text: string) => voi
 /** @returns for each run what each server did, the subject first */
 async function runAll (scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void): Promise<Run[][]> {
   const runs: Run[][] = []
+  const names = [scenario.subject ?? options.subject, ...scenario.baselines ?? []]
+  const size = { ...options.size, servers: options.together ? names.length : 1 }
   const count = scenario.once === true ? 1 : options.runs
   for (let run = 1; run <= count; run++) {
     progress(`${scenario.name}, run ${run} of ${count}\n`)
-    const subject = scenario.subject ?? options.subject
-    const names = [subject, ...scenario.baselines ?? []]
     const on = (name: ServerName, index: number): Promise<Run> => {
       // A server may be compared with itself.
-      const file = [scenario.name, name, ...(index > 0 && name === subject ? ['again'] : []), ...(count > 1 ? [run] : [])].join('-')
+      const file = [scenario.name, name, ...(index > 0 && name === names[0] ? ['again'] : []), ...(count > 1 ? [run] : [])].join('-')
       const profile = options.profile === undefined ? undefined : join(options.profile, file)
-      return runOn(name, scenario, options, model, progress, profile)
+      return runOn(name, scenario, { ...options, size }, model, progress, profile)
     }
     // A smoke run saves time and compares nothing.
-    if (options.size.quick) runs.push(await Promise.all(names.map(on)))
+    if (size.quick || options.together) runs.push(await Promise.all(names.map(on)))
     else runs.push(await inTurn(names, on))
   }
   return runs
@@ -115,8 +115,8 @@ function rowsOf ({ name, baselines = [] }: Scenario | Drill, subject: ServerName
 
 async function runOn (name: ServerName, scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void, profile: string | undefined): Promise<Run> {
   if ('perform' in scenario) return { figures: await scenario.perform({ size: options.size, progress }), profiles: [] }
-  // In a smoke run all servers share machine and model, and their times cannot be told apart.
-  const foreignCpu = options.size.quick ? undefined : await watchForeignCpu(model)
+  // Where all servers share machine and model, their times cannot be told apart.
+  const foreignCpu = options.size.quick || options.together ? undefined : await watchForeignCpu(model)
   const server = await startServer(name, model, scenario.model, { env: scenario.env, profile })
   try {
     const figures = await scenario.run({ server, model, size: options.size, progress })

@@ -16,6 +16,8 @@ export interface Options {
   /** Folder for CPU profiles, if any are to be taken. */
   readonly profile: string | undefined
   readonly json: boolean
+  /** Do all servers of a scenario run at once, and share its calls? */
+  readonly together: boolean
 }
 
 const MOST_SEED = 999_999
@@ -31,6 +33,8 @@ export const USAGE = `npm run bench -- [options]
   --calls N       calls of the idle scenario (5000), of the soak (500) and of chaos (200) at any one time
   --seed N        of what chaos draws by lot; one of its own unless given
   --logs DIR      write the logs of chaos' nodes into this folder
+  --together      all servers of a scenario at once, which share its calls: CPU compares well on a machine whose speed changes,
+                  delays do not, as all wait for the same cores
   --quick         smoke run of less than a minute: everything is checked, no figure means anything
   --subject NAME  what is compared: ${SERVERS.join(', ')}; a baseline shows what noise alone does to the ratios (plugin)
   --profile DIR   write CPU profiles of the measured stretches into this folder, and where the time went; one run
@@ -52,6 +56,7 @@ export function parseOptions (args: readonly string[]): Options | undefined {
       calls: { type: 'string' },
       seed: { type: 'string' },
       logs: { type: 'string' },
+      together: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       subject: { type: 'string', default: 'plugin' },
       profile: { type: 'string' },
@@ -60,13 +65,14 @@ export function parseOptions (args: readonly string[]): Options | undefined {
     }
   })
   if (values.help) return undefined
-  const { quick, profile } = values
+  const { quick, profile, together } = values
   const subject = SERVERS.find(name => name === values.subject)
   if (subject === undefined) throw new Error(`--subject is one of ${SERVERS.join(', ')}`)
   return {
     runs: number('runs', values.runs ?? (quick || profile !== undefined ? '1' : '3'), 1, 99),
     size: {
       quick,
+      servers: 1,
       seconds: number('seconds', values.seconds ?? (quick ? '0.5' : '6'), 0.1, 86_400),
       calls: values.calls === undefined ? undefined : number('calls', values.calls, 10, 10_000),
       seed: values.seed === undefined ? Math.floor(Math.random() * MOST_SEED) : number('seed', values.seed, 0, MOST_SEED),
@@ -75,7 +81,8 @@ export function parseOptions (args: readonly string[]): Options | undefined {
     scenarios: chosen(values.only, quick, subject),
     subject,
     profile,
-    json: values.json
+    json: values.json,
+    together
   }
 }
 

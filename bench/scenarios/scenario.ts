@@ -9,6 +9,8 @@ import type { Model, Server, ServerName } from '../processes.js'
 export interface Size {
   /** A smoke run: shows that everything works, not how fast. */
   readonly quick: boolean
+  /** How many servers have the calls among them. */
+  readonly servers: number
   /** Length of each measured stretch. */
   readonly seconds: number
   /** Calls of the idle scenario, of the soak and of chaos, where it was said. */
@@ -88,9 +90,9 @@ export function slowWarmUpMs (size: Size): number {
   return warmUpMs(size) * 5
 }
 
-/** A tenth of the calls is enough to show that everything works. */
-export function calls (size: Size, full: number): number {
-  return size.quick ? Math.ceil(full / 10) : full
+/** One server's part of the calls. A tenth of them is enough to show that everything works. */
+export function calls ({ quick, servers }: Size, full: number): number {
+  return Math.ceil(full / servers / (quick ? 10 : 1))
 }
 
 /** One turn, listened to until its end. */
