@@ -49,7 +49,7 @@ export class Floor implements Spoken {
 
 /**
  * The only writer to a socket. A word leaves only if its turn still has the floor. The first one leaves at once; of the
- * others those that are ready at the same moment leave in one frame, before the event loop goes on.
+ * others those that are ready when the event loop has dealt with all that it read leave in one frame.
  */
 export class Speaker {
   readonly #outlet: Outlet
@@ -176,8 +176,8 @@ export class Speaker {
   #schedule (): void {
     if (this.#due) return
     this.#due = true
-    // Behind the promises that are settled by now, of which the next word may be one, and ahead of everything else.
-    if (due.push(this) === 1) process.nextTick(flushDue)
+    // What else the loop has read goes first: a caller who waits for a first word waits in silence, this one does not.
+    if (due.push(this) === 1) setImmediate(flushDue)
   }
 }
 
@@ -206,7 +206,7 @@ function answered (floor: Floor, text: string): void {
   if (hasSentence(floor.text.slice(-text.length - before))) floor.firstSentenceAt = performance.now()
 }
 
-// One tick serves all speakers that have words ready.
+// One callback serves all speakers that have words ready.
 const due: Speaker[] = []
 
 function flushDue (): void {

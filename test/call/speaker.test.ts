@@ -26,6 +26,29 @@ t.test('the first word leaves at once', async t => {
   t.ok(floor.firstSaidAt! <= performance.now())
 })
 
+t.test('the words after it leave in one frame when all that the event loop has read is dealt with, such as what gives others their first word', async t => {
+  const { speaker, floor, frames } = createSpeaker()
+  const other = createSpeaker()
+  for (const word of ['Hello', ' to']) speaker.say(floor, word)
+  await new Promise<void>(resolve => process.nextTick(resolve))
+  speaker.say(floor, ' you')
+  other.speaker.say(other.floor, 'Hello')
+  t.strictSame(frames, [toRetell.speech(1, 'Hello')])
+  t.strictSame(other.frames, [toRetell.speech(1, 'Hello')])
+  await tick()
+  t.strictSame(frames, [toRetell.speech(1, 'Hello'), toRetell.speech(1, ' to you')])
+})
+
+t.test('words of a turn that is superseded before then never leave', async t => {
+  const { speaker, floor, frames } = createSpeaker()
+  for (const word of ['Hello', ' to']) speaker.say(floor, word)
+  await new Promise<void>(resolve => process.nextTick(resolve))
+  speaker.give(new Floor(2))
+  await tick()
+  t.strictSame(frames, [toRetell.speech(1, 'Hello')])
+  t.equal(floor.text, 'Hello')
+})
+
 t.test('words of one tick leave in one frame', async t => {
   const { speaker, floor, frames } = createSpeaker()
   for (const word of ['Hello', ' to', ' you', ' all']) speaker.say(floor, word)
