@@ -4,8 +4,8 @@
  * JSON line with its port. `GET /stats` tells what it saw.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { announce } from '../test/helpers/announce.js'
 import { askedIn, type Fault, firstToken, laterToken, parsePacing, type Pacing, tokensBefore } from './model-reply.js'
-import { announce } from './servers/announce.js'
 import { answerProbes } from './servers/probe.js'
 
 /** What the model saw since it started. */

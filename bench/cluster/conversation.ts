@@ -3,8 +3,8 @@
  * everything that a caller would notice of a move is put on record.
  */
 import { DialError, MillisCaller, NoReplyError, RetellCaller } from 'fastify-voice-agent/testing'
+import { APOLOGY, booked, bookingOf, question, readAnswer, UNKNOWN } from '../../test/helpers/real-cluster/talk.js'
 import { pause } from '../population.js'
-import { APOLOGY, booked, bookingOf, question, readAnswer, UNKNOWN } from './talk.js'
 import type { Fault, Verdict, Wish } from './verdict.js'
 
 /** What all calls of a run have in common. */

@@ -1,7 +1,7 @@
 /**
  * What became of the calls of one run.
  */
-import type { Office } from './office.js'
+import type { Office } from '../../test/helpers/real-cluster/office.js'
 
 /** What a call must not meet. */
 export const FAULTS = [

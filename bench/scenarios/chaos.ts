@@ -4,9 +4,9 @@
  */
 import { mkdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Cluster, noCluster, type ClusterOptions } from '../cluster/cluster.js'
+import { Cluster, noCluster, type ClusterOptions } from '../../test/helpers/real-cluster/cluster.js'
+import type { Node } from '../../test/helpers/real-cluster/node.js'
 import { converse } from '../cluster/conversation.js'
-import type { Node } from '../cluster/node.js'
 import { FAULTS, Verdict, type Fault, type Violation, type Wait } from '../cluster/verdict.js'
 import { between, lots, shuffled } from '../lot.js'
 import { Population } from '../population.js'

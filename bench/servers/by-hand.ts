@@ -4,7 +4,7 @@
  * schemas, no deadlines, no admission.
  */
 import { type WebSocket, WebSocketServer } from 'ws'
-import { announce } from './announce.js'
+import { announce } from '../../test/helpers/announce.js'
 import { answerProbes } from './probe.js'
 
 /** What the model is told. */

@@ -7,7 +7,7 @@ import { destination } from 'pino'
 import voiceAgentPlugin from 'fastify-voice-agent'
 import { deskTools } from '../../example-app/desk.js'
 import { Diary } from '../../example-app/diary.js'
-import { announce } from './announce.js'
+import { announce } from '../../test/helpers/announce.js'
 import { answerProbes } from './probe.js'
 
 const app = Fastify({ logger: { level: 'info', stream: destination('/dev/null') } })

@@ -5,7 +5,7 @@
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
 import { destination } from 'pino'
-import { announce } from './announce.js'
+import { announce } from '../../test/helpers/announce.js'
 import { serveMillis, serveRetell } from './by-hand.js'
 import { answerProbes } from './probe.js'
 

@@ -4,11 +4,11 @@
  */
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { Cluster, noCluster, type ClusterOptions } from '../../bench/cluster/cluster.js'
-import type { Node } from '../../bench/cluster/node.js'
-import { gate } from '../../bench/cluster/office.js'
-import { booked, bookingOf, question, readAnswer, UNKNOWN, type Heard } from '../../bench/cluster/talk.js'
 import { hold, MillisCaller, RetellCaller, type Clock, type Reply } from '../../lib/testing/index.js'
+import { Cluster, noCluster, type ClusterOptions } from '../helpers/real-cluster/cluster.js'
+import type { Node } from '../helpers/real-cluster/node.js'
+import { gate } from '../helpers/real-cluster/office.js'
+import { booked, bookingOf, question, readAnswer, UNKNOWN, type Heard } from '../helpers/real-cluster/talk.js'
 import { until } from '../helpers/redis.js'
 
 // Processes start and end in nearly all of them.

@@ -1,14 +1,14 @@
 /**
- * One node of a cluster, of which `cluster/` starts several: the plugin with an agent that counts its answers in the call's
+ * One node of a cluster, of which `Cluster` starts several: the plugin with an agent that counts its answers in the call's
  * state, and asks the built-in OpenAI agent for the words, which books by a tool. Logs at info like a real service. On
  * SIGTERM it drains.
  */
 import Fastify from 'fastify'
 import { destination } from 'pino'
 import voiceAgentPlugin, { openAIAgent, tool, Type, type Turn } from 'fastify-voice-agent'
-import type { ClusterCalls } from '../../lib/cluster/cluster.js'
-import { booked, opening } from '../cluster/talk.js'
-import { announce } from './announce.js'
+import type { ClusterCalls } from '../../../lib/cluster/cluster.js'
+import { booked, opening } from './talk.js'
+import { announce } from '../announce.js'
 
 const { HOST = '127.0.0.1', PORT = '0', NODE_NAME = 'node', OFFICE_URL = '', MODEL_URL = '', NODE_LOGS = '' } = process.env
 

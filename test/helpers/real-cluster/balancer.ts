@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { freePort } from '../../test/helpers/redis.js'
+import { freePort } from '../redis.js'
 import { Program } from './program.js'
 
 /** Where a node listens. */

@@ -3,7 +3,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { startScriptedModel, type ScriptedModel } from 'fastify-voice-agent/testing'
-import { noRedis, startRedis, type RedisServer } from '../../test/helpers/redis.js'
+import { noRedis, startRedis, type RedisServer } from '../redis.js'
 import { Balancer, type BalancerOptions } from './balancer.js'
 import { modelOf } from './model.js'
 import { Node } from './node.js'

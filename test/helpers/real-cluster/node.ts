@@ -10,7 +10,7 @@ const START_TIMEOUT_MS = 20_000
 
 // Compiled, or as it is written.
 const isSource = import.meta.url.endsWith('.ts')
-const FILE = fileURLToPath(new URL(`../servers/cluster-node.${isSource ? 'ts' : 'js'}`, import.meta.url))
+const FILE = fileURLToPath(new URL(`./node-server.${isSource ? 'ts' : 'js'}`, import.meta.url))
 
 const running = new Set<ChildProcess>()
 
