@@ -212,9 +212,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#host.calls.add(this)
     this.#connect(this.#connection)
     const begin = this.#protocol.begin
+    if (begin === undefined) return
     // What the provider told another node it need not tell again.
-    if (this.#isForeign) return this.#begin(begin && this.#greeting(begin.id))
-    if (begin !== undefined) this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
+    if (this.#isForeign) this.#begin(this.#greeting(begin.id))
+    else this.#beginTimer = setTimeout(() => this.#begin(this.#greeting(begin.id)), begin.waitMs)
   }
 
   /**
