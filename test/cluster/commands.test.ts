@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { CallKey, ClusterCall, Command } from '../../lib/cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../../lib/errors.js'
@@ -178,4 +180,25 @@ t.test('whoever waits when the node closes is told', { skip }, async t => {
   await until(() => a.commands.length > 0)
   await b.cluster.close()
   await rejection
+})
+
+t.test('what arrives when the node has closed is not done', { skip }, async t => {
+  const redis = await startRedis(t)
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  const listener = client.duplicate()
+  client.duplicate = () => listener
+  const a = await startNode(t, { redis: client, node: 'a' })
+  a.onCommand = async () => {}
+  // It comes before the node closes, which has no time to read it.
+  listener.stream.pause()
+  const request = { type: 'request', ...KEY, nonce: '1', from: 'b', until: Date.now() + 60_000, command: { method: 'end', args: [] } }
+  t.equal(await redis.client.publish('voice-agent:to:a', JSON.stringify(request)), 1)
+  await a.cluster.close()
+  let messages = 0
+  listener.on('message', () => { messages++ })
+  listener.stream.resume()
+  await once(listener, 'end')
+  t.equal(messages, 1)
+  t.strictSame(a.commands, [])
 })

@@ -74,6 +74,7 @@ t.test('a Retell call goes on on the app that is dialled next, and each app is a
   t.strictSame((await a.app.calls.cluster.nodes()).map(({ id }) => id[0]).sort(), ['a', 'b'])
   second.socket.close(1000)
   await until(async () => await a.app.calls.cluster.get('call_1') === undefined)
+  await t.rejects(remote!.interject('Are you there?'), { code: 'VOICE_AGENT_ERR_CALL_ENDED' })
   t.strictSame(started, ['a started', 'b resumed', 'b ended'])
   t.strictSame(await redis.client.keys('*call_1*'), [])
 })
