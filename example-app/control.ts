@@ -15,7 +15,7 @@ export async function control (app: FastifyInstance): Promise<void> {
   // In a scope of their own, so that the document is of these routes alone.
   await app.register(swagger, {
     openapi: { openapi: '3.1.0', info: { title: 'Live calls', version: '1' }, components: { securitySchemes } },
-    refResolver: { buildLocalReference: ({ title, $id }) => String(title ?? $id) }
+    refResolver: { buildLocalReference: ({ $id }) => String($id) }
   })
   await app.register(voiceAgentControl)
 

@@ -30,7 +30,7 @@ t.test('live calls, and the document that says how to ask for them, are for whoe
     const { body } = await get('/control/openapi.json', token)
     t.match(body, { openapi: '3.1.0', info: { title: 'Live calls' } })
     t.strictSame(Object.keys(body.paths).filter(path => !path.startsWith('/control/')), [], 'other routes of the app are not in it')
-    t.strictSame(Object.keys(body.components.schemas), ['Call', 'Error'])
+    t.strictSame(Object.keys(body.components.schemas), ['VoiceAgentCall', 'VoiceAgentError'])
     t.notOk('/control/openapi.json' in body.paths)
   }
   for (const url of ['/control/calls', '/control/openapi.json']) {
