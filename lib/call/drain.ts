@@ -1,3 +1,4 @@
+import { within } from '../patience.js'
 import type { CallRegistry } from './registry.js'
 import type { LiveCall } from './call.js'
 
@@ -15,11 +16,4 @@ export async function drain (calls: CallRegistry<LiveCall>, timeoutMs: number): 
   for (const call of [...calls]) call.leave()
   await within(Math.min(timeoutMs, LAST_TURN_MS), calls.empty())
   for (const call of [...calls]) call.drop()
-}
-
-/** Waits for something, for so many ms at the most. */
-export async function within (ms: number, over: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([over, new Promise<void>(resolve => { timer = setTimeout(resolve, ms) })])
-  clearTimeout(timer)
 }

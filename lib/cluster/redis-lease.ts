@@ -1,8 +1,8 @@
 /**
  * One node's hold of one call, as Redis knows it and as it should.
  */
+import { whenLate } from '../patience.js'
 import type { CallKey, Claim, Fields, Lease, LeaseOwner } from './cluster.js'
-import { whenLate } from './patience.js'
 import type { Entry } from './scripts.js'
 
 /** What leases need of the node they belong to. */

@@ -3,6 +3,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { within } from '../patience.js'
 import type { CallKey, Claim, Cluster, ClusterHost } from './cluster.js'
 import { Keys } from './keys.js'
 import { Mailbox } from './mailbox.js'
@@ -104,7 +105,7 @@ export class RedisCluster implements Cluster {
         probe: async () => { this.#timed(performance.now(), await this.#announce(client)) },
         recover: isNew => this.#leases.recover(isNew)
       }),
-      within(this.#timings.commandTimeoutMs, undefined, mailbox.start())
+      within(this.#timings.commandTimeoutMs, mailbox.start())
     ])
   }
 
@@ -117,7 +118,7 @@ export class RedisCluster implements Cluster {
     const { load } = this.#host!
     const answer = this.#link.ask('ceiling', client =>
       evaluate(client, 'room', this.#keys.fleet, [this.#node, load, this.#maxCalls, this.#timings.expiryMs]))
-    return await within(this.#timings.claimTimeoutMs, true, answer.then(room => room === 1, () => true))
+    return await within(this.#timings.claimTimeoutMs, answer.then(room => room === 1, () => true), true)
   }
 
   async admit (callId: string, ttlMs: number): Promise<boolean> {
@@ -129,7 +130,7 @@ export class RedisCluster implements Cluster {
     this.#isClosed = true
     clearInterval(this.#heartbeat)
     this.#commands.close()
-    await within(this.#timings.closeTimeoutMs, undefined, Promise.all([
+    await within(this.#timings.closeTimeoutMs, Promise.all([
       this.#leases.close(),
       this.#link.ask('heartbeat', client => evaluate(client, 'depart', this.#keys.fleet, [this.#node])).catch(() => {})
     ]))
@@ -180,15 +181,4 @@ export class RedisCluster implements Cluster {
 
 function defaultNode (): string {
   return `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
-}
-
-/** What comes of it, unless that takes longer. */
-async function within<T> (ms: number, otherwise: T, work: Promise<T | unknown>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<T>(resolve => { timer = setTimeout(() => resolve(otherwise), ms) })
-  try {
-    return await Promise.race([work as Promise<T>, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
