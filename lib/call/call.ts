@@ -5,7 +5,7 @@ import { endCall, isAction, transferCall } from '../agent.js'
 import type {
   AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason, Utterance
 } from '../agent.js'
-import type { CallKey, Claim, Cluster } from '../cluster/cluster.js'
+import type { Claim, Cluster } from '../cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
 import { setHandover } from '../handover.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
@@ -63,26 +63,6 @@ export interface CallHost extends TurnSettings {
   bindLog (log: FastifyBaseLogger, bindings: object): FastifyBaseLogger
   /** Is the server closing? Then no call waits for its provider. */
   isClosing (): boolean
-}
-
-/**
- * Takes a provider's new connection: it carries on the call that it belongs to, or begins one.
- * @param id of the call, where the URL says it
- * @param claim what the other nodes know of it, where there are any and the URL says which it is
- */
-export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim): void {
-  const known = id === undefined ? undefined : host.calls.find(connection.protocol.provider, id)
-  if (known?.isOutdated(claim) === false) return known.resume(connection, undefined, claim)
-  known?.moved()
-  new LiveCall(host, id, connection, log, claim).open()
-}
-
-/** Nobody came with whom the call could go on, for which it was claimed: it is left, or stays where it is on this node. */
-export function decline (calls: CallRegistry<LiveCall>, { provider, id }: CallKey, claim: Claim): void {
-  const known = calls.find(provider, id)
-  if (known?.isOutdated(claim) === false) return known.renew(claim)
-  known?.moved()
-  claim.lease.leave()
 }
 
 /**
@@ -222,11 +202,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
    * The provider dialled again, whether or not the older connection is known to be broken: the newer one wins. Nobody is
    * greeted twice; what was being said is lost, and is answered when the provider asks again.
    * @param greeting the turn id to greet with, where it came with the connection
-   * @param claim what the other nodes know of the call
    */
-  resume (connection: Connection, greeting = connection.protocol.begin?.id, claim?: Claim): void {
+  resume (connection: Connection, greeting = connection.protocol.begin?.id): void {
     const older = this.#connection
-    if (claim !== undefined) this.renew(claim)
     this.#stopAwaiting()
     this.#suspend()
     this.#lastId = greeting
@@ -264,14 +242,16 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (claim.status === 'resumed') this.inherit(handover.legacy())
   }
 
-  /** This node claimed it anew. */
-  renew (claim: Claim): void {
-    this.#handover?.renew(claim)
-  }
-
-  /** Did another node go on with it meanwhile, by what a claim says, so that what is known here is out of date? */
-  isOutdated (claim: Claim | undefined): boolean {
-    return claim?.status === 'resumed' && claim.previousNode !== this.#host.cluster?.calls.node && this.#handover?.isUnknown !== true
+  /**
+   * The provider dials again, for which this node may have claimed the call anew. Where another node went on with it
+   * meanwhile, what is known here is out of date: it is over here.
+   * @returns whether it goes on here
+   */
+  claimed (claim: Claim | undefined): boolean {
+    const isOutdated = claim?.status === 'resumed' && claim.previousNode !== this.node && this.#handover?.isUnknown !== true
+    if (isOutdated) this.moved()
+    else if (claim !== undefined) this.#handover?.renew(claim)
+    return !isOutdated
   }
 
   inherit ({ figures, facts, state, spoken }: Legacy): void {
@@ -652,10 +632,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #claim (): void {
     const id = this.#id
     // Never rejects.
-    void this.#host.cluster!.claim({ provider: this.provider, id }).then(claim => this.#claimed(id, claim)) // eslint-disable-line no-void
+    void this.#host.cluster!.claim({ provider: this.provider, id }).then(claim => this.#answered(id, claim)) // eslint-disable-line no-void
   }
 
-  #claimed (id: string, claim: Claim): void {
+  #answered (id: string, claim: Claim): void {
     if (id !== this.#id || this.#phase === 'ended') return claim.lease.leave()
     if (this.#phase !== 'claiming') return this.#handover!.replace(claim)
     this.#phase = 'opening'
