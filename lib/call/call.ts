@@ -18,11 +18,12 @@ import type { CallHooks, HookRunner } from './hooks.js'
 import { Farewell } from './farewell.js'
 import { CallHandover, type HandedOver } from './handover.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
-import { Usage, type CallLimits } from './limits.js'
+import type { CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
 import type { CallFigures, Legacy } from './snapshot.js'
 import { Floor, type Speaker } from './speaker.js'
 import { wereSaid, type Spoken } from './spoken.js'
+import { Tally } from './tally.js'
 import { ToolBook } from './tool-book.js'
 import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 
@@ -71,14 +72,12 @@ export interface CallHost extends TurnSettings {
  */
 export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   readonly provider: Provider
-  /** When its first socket opened, in ms since 1970. */
-  startedAt = Date.now()
   readonly state: Record<string, unknown> = {}
   telemetry: CallTelemetry | undefined
 
   readonly #host: CallHost
   readonly #farewell = new Farewell()
-  readonly #usage: Usage
+  readonly #tally: Tally
   readonly #baseLog: FastifyBaseLogger
   #connection: Connection
   /** In which its first socket opened. */
@@ -121,10 +120,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #reached: CallCeiling | undefined
   #goodbyeTimer: NodeJS.Timeout | undefined
   #goodbye: LeavingAction | undefined
-  #completedTurns = 0
-  #controls = 0
-  #malformed = 0
-  #reconnects = 0
   #lacked: Set<Feature> | undefined
   /** What had been heard by the last that is known of it. */
   #heard: () => readonly Utterance[] = NOTHING_HEARD.utterances
@@ -137,7 +132,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.provider = connection.protocol.provider
     this.#connection = connection
     this.#baseLog = log
-    this.#usage = new Usage(host.limits)
+    this.#tally = new Tally(host.limits)
     if (claim !== undefined) this.#take(claim)
   }
 
@@ -148,7 +143,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get metadata (): Readonly<Record<string, unknown>> { return (this.#known.metadata ??= {}) }
   get variables (): Readonly<Record<string, string>> { return (this.#known.variables ??= {}) }
   get details (): unknown { return this.#facts?.details }
-  get completedTurns (): number { return this.#completedTurns }
+  get startedAt (): number { return this.#tally.startedAt }
+  get completedTurns (): number { return this.#tally.completedTurns }
   get settings (): TurnSettings { return this.#host }
   get spoken (): readonly Spoken[] { return this.#book.spoken }
   get hasBegun (): boolean { return this.#phase !== 'opening' && this.#phase !== 'claiming' }
@@ -160,16 +156,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   get figures (): CallFigures {
     return {
-      startedAt: this.startedAt,
+      ...this.#tally.figures,
       isGreeted: this.#isGreeted,
       ...(this.#lastId !== undefined && { lastId: this.#lastId }),
-      turns: this.#usage.turns,
-      completedTurns: this.#completedTurns,
-      controls: this.#controls,
-      reconnects: this.#reconnects,
-      malformedFrames: this.#malformed,
-      bytes: this.#usage.bytes,
-      tokens: this.#usage.tokens,
       leaving: this.#leaving
     }
   }
@@ -208,10 +197,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#stopAwaiting()
     this.#suspend()
     this.#lastId = greeting
-    this.#reconnects++
+    this.#tally.redialled()
     this.#connect(connection)
     older.drop()
-    this.log.info({ reconnects: this.#reconnects }, 'call resumed')
+    this.log.info({ reconnects: this.#tally.reconnects }, 'call resumed')
     if (this.#phase === 'opening') return
     if (this.#phase === 'claiming') return this.#waitAgain(greeting)
     const leaving = this.#leaving
@@ -257,19 +246,14 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   inherit ({ figures, facts, state, spoken }: Legacy): void {
     if (figures === undefined) return
     const { leaving } = figures
-    const hadTurns = this.#usage.turns > 0
+    const hadTurns = this.#tally.turns > 0
     this.#isForeign = true
     this.#isGreeted ||= figures.isGreeted
     this.#facts ??= facts
     // What was set here is newer.
     Object.assign(this.state, { ...state, ...this.state })
     this.#book.inherit(spoken)
-    this.#usage.inherit(figures)
-    this.startedAt = Math.min(this.startedAt, figures.startedAt)
-    this.#completedTurns += figures.completedTurns
-    this.#controls += figures.controls
-    this.#reconnects += figures.reconnects + 1
-    this.#malformed += figures.malformedFrames
+    this.#tally.inherit(figures)
     this.#lastId ??= figures.lastId
     if (leaving === undefined || this.#leaving !== undefined || hadTurns) return
     if (!this.hasBegun || this.#awaited !== undefined) this.#leaving = leaving
@@ -360,14 +344,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#farewell.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
-    return {
-      code,
-      durationMs: Math.round(this.#usage.durationMs),
-      turns: this.#usage.turns,
-      reconnects: this.#reconnects,
-      malformedFrames: this.#malformed,
-      ...(this.#reached !== undefined && { limit: this.#reached })
-    }
+    return { code, ...this.#tally.result, ...(this.#reached !== undefined && { limit: this.#reached }) }
   }
 
   #tell (result: CallResult): CallRecord {
@@ -404,7 +381,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     // The provider drops what was still on its way, be it the end of the call.
     this.#leaving = undefined
     this.#said(text)
-    this.#speaker.send(interjection.call(this.#protocol, ++this.#controls, text, options.interruptible !== true))
+    this.#speaker.send(interjection.call(this.#protocol, this.#tally.controlled(), text, options.interruptible !== true))
   }
 
   async end (options: EndCallOptions = {}): Promise<void> {
@@ -451,7 +428,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   countTokens (tokens: number): void {
     if (!Number.isFinite(tokens) || tokens < 0) throw new ActionError('countTokens: tokens is a number, 0 or more')
-    this.#judge(this.#usage.spent(tokens))
+    this.#judge(this.#tally.spent(tokens))
   }
 
   waitUntil (work: Promise<unknown>): void {
@@ -471,13 +448,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   received (bytes: number): boolean {
-    const isFlood = this.#judge(this.#usage.received(bytes))
+    const isFlood = this.#judge(this.#tally.received(bytes))
     if (isFlood) this.#connection.deafen()
     return !isFlood
   }
 
   pulse (): void {
-    this.#judge(this.#usage.pulse())
+    this.#judge(this.#tally.pulse())
   }
 
   // Ends the call where a ceiling is reached, once. Returns whether one is.
@@ -559,7 +536,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#isNamed = true
     if (this.hasBegun) {
       // An earlier introduction had no id to greet with.
-      if (event.greeting !== undefined && this.#usage.turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
+      if (event.greeting !== undefined && this.#tally.turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
       return
     }
     const greeting = event.resumed ? undefined : event.greeting ?? this.#protocol.begin?.id
@@ -657,12 +634,12 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const isSilent = first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)
     if (isSilent && first.id !== this.#protocol.begin?.id) this.#skip(first.id)
     this.#phase = 'gated'
-    this.telemetry = this.#host.telemetry.startCall(this, this.#usage.since, this.#context)
+    this.telemetry = this.#host.telemetry.startCall(this, this.#tally.since, this.#context)
     this.#within(() => this.#run(isSilent ? undefined : first, inherits ? this.#leaving : undefined))
   }
 
   #run (first: LiveTurn | undefined, leaving: LeavingAction | undefined): void {
-    if (this.#isForeign) this.log.info({ reconnects: this.#reconnects }, 'call taken over')
+    if (this.#isForeign) this.log.info({ reconnects: this.#tally.reconnects }, 'call taken over')
     else this.log.info('call started')
     if (callStartChannel.hasSubscribers) callStartChannel.publish({ call: this } satisfies CallStartMessage)
     this.#payBegin(first)
@@ -706,7 +683,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     // Another node would leave it.
     if (wasLeaving) this.#handover?.changed()
     if (turnStartChannel.hasSubscribers) turnStartChannel.publish({ turn } satisfies TurnStartMessage)
-    this.#judge(this.#usage.asked())
+    this.#judge(this.#tally.asked())
     if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)
     if (this.#phase === 'open') turn.start()
   }
@@ -741,7 +718,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   #ignored (why: string, malformed: boolean, bytes: number): void {
-    if (malformed && ++this.#malformed === 1) return this.log.warn({ why, bytes }, 'malformed frame ignored')
+    if (malformed && this.#tally.malformed() === 1) return this.log.warn({ why, bytes }, 'malformed frame ignored')
     this.log.debug({ why, bytes }, 'frame ignored')
   }
 
@@ -757,7 +734,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const index = this.#book.spoken.length
     this.#book.add(turn.floor)
     if (report.outcome === 'completed') {
-      this.#completedTurns++
+      this.#tally.completed()
       if (turn.reason === 'response') this.#hasAnswered = true
     }
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
@@ -808,7 +785,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   #control (action: LeavingAction): void {
-    const frames = this.#protocol.control(++this.#controls, this.#lastId, action)
+    const frames = this.#protocol.control(this.#tally.controlled(), this.#lastId, action)
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
     this.#said(action.say)
