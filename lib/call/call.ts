@@ -30,9 +30,6 @@ import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000
 
-// The frame that ends a call is not proven for Millis, so that it may not be understood.
-const HANG_UP_TIMEOUT_MS = 10_000
-
 // Long enough for a goodbye; then the call is over, whether or not the provider agrees.
 const GOODBYE_TIMEOUT_MS = 20_000
 
@@ -113,8 +110,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #lastId: TurnId | undefined
   /** The greeting was cut off by a broken connection before its first word. */
   #owesGreeting = false
-  /** We ended the call, or transferred it, and it has not gone on since. */
-  #leaving: LeavingAction | undefined
   #dropsAfterTurn = false
   /** The ceiling that was reached: from then on a goodbye is all that is said. */
   #reached: CallCeiling | undefined
@@ -175,6 +170,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   get #protocol (): Protocol { return this.#connection.protocol }
   get #speaker (): Speaker { return this.#connection.speaker }
+  get #leaving (): LeavingAction | undefined { return this.#farewell.action }
 
   /** The provider's first connection stands: sends its opening frames and waits for the call to introduce itself. */
   open (): void {
@@ -256,7 +252,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#tally.inherit(figures)
     this.#lastId ??= figures.lastId
     if (leaving === undefined || this.#leaving !== undefined || hadTurns) return
-    if (!this.hasBegun || this.#awaited !== undefined) this.#leaving = leaving
+    if (!this.hasBegun || this.#awaited !== undefined) this.#farewell.plan(leaving)
     else this.#leaveAgain(leaving)
   }
 
@@ -379,7 +375,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (this.#phase === 'opening') this.#begin()
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
-    this.#leaving = undefined
+    this.#farewell.revoke()
     this.#said(text)
     this.#speaker.send(interjection.call(this.#protocol, this.#tally.controlled(), text, options.interruptible !== true))
   }
@@ -477,7 +473,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #sayGoodbyeAt (limit: CallCeiling): void {
     if (this.#leaving?.action === 'transfer-call') return
     this.#goodbyeTimer ??= setTimeout(() => this.#connection.hangUp(), GOODBYE_TIMEOUT_MS)
-    if (this.#awaited !== undefined) this.#leaving = endCall()
+    if (this.#awaited !== undefined) this.#farewell.plan(endCall())
     else if (this.#leaving === undefined) this.#leave(this.#goodbye ??= endCall({ say: this.#host.limits.goodbye(this, limit) }))
   }
 
@@ -672,9 +668,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const older = this.#turn
     // Whatever asked with its id.
     if (older !== undefined && older.id === this.#protocol.begin?.id && older.floor.characters === 0) this.#payBegin(turn)
-    this.#farewell.cancel()
-    const wasLeaving = this.#leaving !== undefined
-    this.#leaving = undefined
+    const wasLeaving = this.#farewell.revoke()
     this.#owesGreeting = false
     this.#turn = turn
     this.#lastId = turn.id
@@ -738,7 +732,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       if (turn.reason === 'response') this.#hasAnswered = true
     }
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
-    if (action !== undefined && action.action !== 'press-digits') this.#sayGoodbye(turn.id, report.characters, afterPlayback, action)
+    if (action !== undefined && action.action !== 'press-digits') this.#farewell.begin(action, this.#connection, turn.id, report.characters, afterPlayback)
     this.#isGreeted ||= report.characters > 0
     // The caller has heard of it by now, or is about to.
     this.#handover?.changed(index, this.#book.spoken[index])
@@ -748,18 +742,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
     if (this.#dropsAfterTurn && this.#turn === undefined && this.#leaving === undefined) this.drop()
-  }
-
-  // The words have left. What must wait until they were played follows, and an end by ourselves where the provider knows
-  // of none.
-  #sayGoodbye (id: TurnId | undefined, characters: number, afterPlayback: readonly string[], action: LeavingAction): void {
-    this.#leaving = action
-    const leave = (): void => {
-      for (const frame of afterPlayback) this.#speaker.send(frame)
-      if (action.action === 'end-call' && !this.#protocol.hangsUp) this.#farewell.after(HANG_UP_TIMEOUT_MS, () => this.#connection.hangUp())
-    }
-    if (id === undefined || afterPlayback.length === 0) leave()
-    else this.#farewell.afterPlayback(id, characters, leave)
   }
 
   // Hooks run after the frame that caused them was dealt with, so that none can act on a call between two states.
@@ -787,7 +769,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #control (action: LeavingAction): void {
     const frames = this.#protocol.control(this.#tally.controlled(), this.#lastId, action)
     for (const frame of frames.now) this.#speaker.send(frame)
-    this.#sayGoodbye(this.#lastId, action.say.length, frames.afterPlayback, action)
+    this.#farewell.begin(action, this.#connection, this.#lastId, action.say.length, frames.afterPlayback)
     this.#said(action.say)
   }
 

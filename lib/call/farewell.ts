@@ -1,26 +1,48 @@
+import type { LeavingAction, TurnId } from '../protocols/protocol.js'
+import type { Connection } from './connection.js'
+
 // Speech takes some 65 ms a character; the rest is for a slow voice and the way there and back.
 const MARGIN_MS = 3_000
 const MS_PER_CHARACTER = 100
 
-/** What is still to be done in a call that we ended. One thing at a time; cancelled when the call goes on after all. */
-export class Farewell {
-  #waiting: { readonly id: string | number | undefined, readonly act: () => void, readonly timer: NodeJS.Timeout } | undefined
+// The frame that ends a call is not proven for Millis, so that it may not be understood.
+const HANG_UP_TIMEOUT_MS = 10_000
 
-  /**
-   * Acts once the audio of turn `id` was played, or as many characters must have been: the event that says so may never
-   * come. Replaces what waited before.
-   */
-  afterPlayback (id: string | number, characters: number, act: () => void): void {
-    this.#wait(MARGIN_MS + MS_PER_CHARACTER * characters, act, id)
+/** How a call is left that we ended or transferred, and what of that is still to be done: one thing at a time. */
+export class Farewell {
+  #action: LeavingAction | undefined
+  #waiting: { readonly id: TurnId | undefined, readonly act: () => void, readonly timer: NodeJS.Timeout } | undefined
+
+  /** By which the call is being left; undefined where it is not, or has gone on since. */
+  get action (): LeavingAction | undefined {
+    return this.#action
   }
 
-  /** Acts after so many ms. Replaces what waited before. */
-  after (ms: number, act: () => void): void {
-    this.#wait(ms, act)
+  /** It is to be left in this way once its provider is there. */
+  plan (action: LeavingAction): void {
+    this.#action = action
+  }
+
+  /**
+   * The last words have left. What must wait until they were played follows then, or when they must have been: the event
+   * that says so may never come. An end by ourselves follows where the provider knows of none.
+   * @param connection over which they left; what waits is to be cancelled before another takes its place
+   * @param id of the turn that they belong to
+   * @param characters how many they are
+   * @param afterPlayback frames
+   */
+  begin (action: LeavingAction, connection: Connection, id: TurnId | undefined, characters: number, afterPlayback: readonly string[]): void {
+    this.#action = action
+    const leave = (): void => {
+      for (const frame of afterPlayback) connection.speaker.send(frame)
+      if (action.action === 'end-call' && !connection.protocol.hangsUp) this.#wait(HANG_UP_TIMEOUT_MS, () => connection.hangUp())
+    }
+    if (id === undefined || afterPlayback.length === 0) leave()
+    else this.#wait(MARGIN_MS + MS_PER_CHARACTER * characters, leave, id)
   }
 
   /** The provider played the audio of this turn to its end. */
-  played (id: string | number): void {
+  played (id: TurnId): void {
     if (this.#waiting?.id === id) this.#act()
   }
 
@@ -35,7 +57,16 @@ export class Farewell {
     this.#waiting = undefined
   }
 
-  #wait (ms: number, act: () => void, id?: string | number): void {
+  /** The call goes on after all. @returns whether it was being left */
+  revoke (): boolean {
+    const wasLeaving = this.#action !== undefined
+    this.cancel()
+    this.#action = undefined
+    return wasLeaving
+  }
+
+  // Replaces what waited before.
+  #wait (ms: number, act: () => void, id?: TurnId): void {
     this.cancel()
     this.#waiting = { id, act, timer: setTimeout(() => this.#act(), ms) }
   }
