@@ -15,6 +15,7 @@ import { toLogLine, type CallRecord, type CallSummary, type TurnReport } from '.
 import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, Telemetry } from '../telemetry/telemetry.js'
 import type { CallHooks, HookRunner } from './hooks.js'
+import { Dismissal } from './dismissal.js'
 import { Farewell } from './farewell.js'
 import { CallHandover, type HandedOver } from './handover.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
@@ -29,9 +30,6 @@ import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000
-
-// Long enough for a goodbye; then the call is over, whether or not the provider agrees.
-const GOODBYE_TIMEOUT_MS = 20_000
 
 /** What is known of a call when it is over. */
 type CallResult = Omit<CallRecord, 'callId' | 'provider' | 'startedAt'>
@@ -111,10 +109,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   /** The greeting was cut off by a broken connection before its first word. */
   #owesGreeting = false
   #dropsAfterTurn = false
-  /** The ceiling that was reached: from then on a goodbye is all that is said. */
-  #reached: CallCeiling | undefined
-  #goodbyeTimer: NodeJS.Timeout | undefined
-  #goodbye: LeavingAction | undefined
+  /** Set once a ceiling was reached. */
+  #dismissal: Dismissal | undefined
   #lacked: Set<Feature> | undefined
   /** What had been heard by the last that is known of it. */
   #heard: () => readonly Utterance[] = NOTHING_HEARD.utterances
@@ -336,11 +332,11 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     clearTimeout(this.#beginTimer)
     clearTimeout(this.#gateTimer)
     this.#stopAwaiting()
-    clearTimeout(this.#goodbyeTimer)
+    this.#dismissal?.end()
     this.#farewell.cancel()
     this.#turn?.abort('hang-up')
     this.#host.calls.remove(this)
-    return { code, ...this.#tally.result, ...(this.#reached !== undefined && { limit: this.#reached }) }
+    return { code, ...this.#tally.result, ...(this.#dismissal !== undefined && { limit: this.#dismissal.limit }) }
   }
 
   #tell (result: CallResult): CallRecord {
@@ -456,7 +452,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   // Ends the call where a ceiling is reached, once. Returns whether one is.
   #judge (reached: CallCeiling | undefined): boolean {
     if (reached === undefined) return false
-    if (this.#reached === undefined && this.#phase !== 'ended') this.#within(() => this.#reach(reached))
+    if (this.#dismissal === undefined && this.#phase !== 'ended') this.#within(() => this.#reach(reached))
     return true
   }
 
@@ -464,17 +460,17 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#host.refused(limit)
     // Nobody is there to whom anything could be said.
     if (!this.hasBegun) return this.#connection.reject(`the call exceeds ${limit}`)
-    this.#reached = limit
+    this.#dismissal = new Dismissal(limit)
     this.log.warn({ limit }, 'the call is ended, as it reached a ceiling')
-    this.#sayGoodbyeAt(limit)
+    this.#dismiss(this.#dismissal)
   }
 
   // Again to who talks on. A call that is being left anyway, or whose provider is away, needs no more words.
-  #sayGoodbyeAt (limit: CallCeiling): void {
+  #dismiss (dismissal: Dismissal): void {
     if (this.#leaving?.action === 'transfer-call') return
-    this.#goodbyeTimer ??= setTimeout(() => this.#connection.hangUp(), GOODBYE_TIMEOUT_MS)
+    dismissal.begin(() => this.#connection.hangUp())
     if (this.#awaited !== undefined) this.#farewell.plan(endCall())
-    else if (this.#leaving === undefined) this.#leave(this.#goodbye ??= endCall({ say: this.#host.limits.goodbye(this, limit) }))
+    else if (this.#leaving === undefined) this.#leave(dismissal.goodbye(() => this.#host.limits.goodbye(this, dismissal.limit)))
   }
 
   #stopAwaiting (): void {
@@ -678,7 +674,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (wasLeaving) this.#handover?.changed()
     if (turnStartChannel.hasSubscribers) turnStartChannel.publish({ turn } satisfies TurnStartMessage)
     this.#judge(this.#tally.asked())
-    if (this.#reached !== undefined) this.#sayGoodbyeAt(this.#reached)
+    if (this.#dismissal !== undefined) this.#dismiss(this.#dismissal)
     if (this.#phase === 'open') turn.start()
   }
 
