@@ -3,7 +3,7 @@ import { context } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, isAction, transferCall } from '../agent.js'
 import type {
-  AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason, Utterance
+  AgentConfig, EndCallOptions, InterjectOptions, Provider, TerminalAction, ToolAction, TransferCallOptions, Turn, TurnReason
 } from '../agent.js'
 import type { Claim, Cluster } from '../cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../errors.js'
@@ -11,7 +11,7 @@ import { setHandover } from '../handover.js'
 import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../protocols/protocol.js'
 import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import type { CallCeiling, Refusal } from '../telemetry/refusals.js'
-import { toLogLine, type CallRecord, type CallSummary, type TurnReport } from '../telemetry/report.js'
+import { toLogLine, type CallRecord, type TurnReport } from '../telemetry/report.js'
 import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, Telemetry } from '../telemetry/telemetry.js'
 import type { CallHooks, HookRunner } from './hooks.js'
@@ -19,6 +19,7 @@ import { Dismissal } from './dismissal.js'
 import { Farewell } from './farewell.js'
 import { CallHandover, type HandedOver } from './handover.js'
 import type { CallEvent, Connection, ConnectionOwner } from './connection.js'
+import { LastHeard } from './last-heard.js'
 import type { CallLimits } from './limits.js'
 import type { CallRegistry } from './registry.js'
 import type { CallFigures, Legacy } from './snapshot.js'
@@ -112,8 +113,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   /** Set once a ceiling was reached. */
   #dismissal: Dismissal | undefined
   #lacked: Set<Feature> | undefined
-  /** What had been heard by the last that is known of it. */
-  #heard: () => readonly Utterance[] = NOTHING_HEARD.utterances
+  /** Kept where somebody is told of it when the call is over. */
+  readonly #heard: LastHeard | undefined
   readonly #book = new ToolBook()
 
   constructor (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim) {
@@ -124,6 +125,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#connection = connection
     this.#baseLog = log
     this.#tally = new Tally(host.limits)
+    if (host.hooks.has('onCallEnd')) this.#heard = new LastHeard()
     if (claim !== undefined) this.#take(claim)
   }
 
@@ -348,20 +350,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   #record (result: CallResult): void {
     const record = this.#tell(result)
-    if (!this.#keepsTranscript) return
-    const transcript = this.#heard
-    const summary: CallSummary = { ...record, get transcript () { return transcript() } }
-    this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
+    const summary = this.#heard?.summary(record)
+    if (summary !== undefined) this.#later('onCallEnd', hooks => hooks.onCallEnd?.(this, summary))
   }
 
   // What the app does for the call belongs to it, whoever has it done.
   #within (work: () => void): void {
     within(this.telemetry, work)
-  }
-
-  // Is anybody told what was said, when it is over? Otherwise nothing is kept for that.
-  get #keepsTranscript (): boolean {
-    return this.#host.hooks.has('onCallEnd')
   }
 
   async interject (text: string, options: InterjectOptions = {}): Promise<void> {
@@ -703,7 +698,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       this.#begin()
     }
     const { transcript } = update
-    if (transcript !== undefined && this.#keepsTranscript) this.#heard = () => transcript
+    if (transcript !== undefined) this.#heard?.updated(transcript)
     if (listens && this.hasBegun) this.#within(() => this.#later('onTranscript', hooks => hooks.onTranscript?.(this, update)))
   }
 
@@ -733,7 +728,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     // The caller has heard of it by now, or is about to.
     this.#handover?.changed(index, this.#book.spoken[index])
     this.#handover?.flush()
-    if (this.#keepsTranscript) this.#heard = () => withWords(turn.transcript, turn.floor.text)
+    this.#heard?.turnEnded(turn)
     this.log.info(toLogLine(report), 'turn ended')
     if (turnChannel.hasSubscribers) turnChannel.publish({ turn, report } satisfies TurnMessage)
     this.#later('onTurnEnd', hooks => hooks.onTurnEnd?.(turn, report))
@@ -784,9 +779,4 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#lacked.add(feature)
     this.log.warn({ err: new UnsupportedError(feature, this.provider) }, 'action ignored')
   }
-}
-
-// What it said in its last turn the provider had no occasion to report.
-function withWords (transcript: readonly Utterance[], words: string): readonly Utterance[] {
-  return words === '' ? transcript : [...transcript, { role: 'agent', content: words }]
 }
