@@ -69,7 +69,8 @@ export async function compare (options: Options, progress: (text: string) => voi
 async function runAll (scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void): Promise<Run[][]> {
   const runs: Run[][] = []
   const names = [scenario.subject ?? options.subject, ...scenario.baselines ?? []]
-  const size = { ...options.size, servers: options.together ? names.length : 1 }
+  const isTogether = options.size.quick || (options.together && scenario.apart !== true)
+  const size = { ...options.size, servers: options.together && isTogether ? names.length : 1 }
   const count = scenario.once === true ? 1 : options.runs
   for (let run = 1; run <= count; run++) {
     progress(`${scenario.name}, run ${run} of ${count}\n`)
@@ -80,7 +81,7 @@ async function runAll (scenario: Scenario | Drill, options: Options, model: Mode
       return runOn(name, scenario, { ...options, size }, model, progress, profile)
     }
     // A smoke run saves time and compares nothing.
-    if (size.quick || options.together) runs.push(await Promise.all(names.map(on)))
+    if (isTogether) runs.push(await Promise.all(names.map(on)))
     else runs.push(await inTurn(names, on))
   }
   return runs
@@ -116,7 +117,7 @@ function rowsOf ({ name, baselines = [] }: Scenario | Drill, subject: ServerName
 async function runOn (name: ServerName, scenario: Scenario | Drill, options: Options, model: Model, progress: (text: string) => void, profile: string | undefined): Promise<Run> {
   if ('perform' in scenario) return { figures: await scenario.perform({ size: options.size, progress }), profiles: [] }
   // Where all servers share machine and model, their times cannot be told apart.
-  const foreignCpu = options.size.quick || options.together ? undefined : await watchForeignCpu(model)
+  const foreignCpu = options.size.quick || options.size.servers > 1 ? undefined : await watchForeignCpu(model)
   const server = await startServer(name, model, scenario.model, { env: scenario.env, profile })
   try {
     const figures = await scenario.run({ server, model, size: options.size, progress })

@@ -12,10 +12,7 @@ export interface Handover {
    * waits. Undefined where all is known. Never rejects.
    */
   readonly uncertain: Promise<void> | undefined
-  /**
-   * An earlier node may have done what it could not write any more. So it is until something was answered here: by then
-   * who asks has been told of it.
-   */
+  /** An earlier node may have done what it could not write any more. */
   readonly isIncomplete: boolean
   /** Leaves something behind, before whatever comes next. */
   save (fields: Readonly<Record<string, string>>): void

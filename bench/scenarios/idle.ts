@@ -14,6 +14,7 @@ const KEEPALIVE_ROUND_MS = 2000
 export const idle: Scenario = {
   name: 'idle',
   model: 'bunch-50',
+  apart: true,
   baselines: ['baseline', 'route'],
   async run (bench) {
     const { server, size } = bench

@@ -18,6 +18,7 @@ const TOKENS = 20
 export const reconnects: Scenario = {
   name: 'reconnects',
   model: `paced-200-20-${TOKENS}`,
+  apart: true,
   baselines: ['baseline', 'undici'],
   slow: true,
   once: true,

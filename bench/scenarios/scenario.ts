@@ -73,6 +73,8 @@ interface ScenarioFacts {
   readonly once?: boolean
   /** Runs only when it is named. */
   readonly named?: boolean
+  /** Counts memory, or what happens at the model: its servers run one after the other in any case. */
+  readonly apart?: boolean
   /** Compared with nothing: runs on the plugin only, and only when it is named. */
   readonly alone?: boolean
 }

@@ -16,6 +16,7 @@ const TOKENS = 20
 export const supersede: Scenario = {
   name: 'supersede',
   model: `paced-${FIRST_MS}-10-${TOKENS}`,
+  apart: true,
   baselines: ['baseline'],
   async run ({ server, model, size }) {
     const tally = new Tally()

@@ -12,8 +12,8 @@ const KeptRunSchema = Type.Object({
   ends: Type.Number({ minimum: 0 }),
   /** How many turns of the call had been completed by then. */
   turns: Type.Number({ minimum: 0 }),
-  /** It is under way, be it that its node is gone; it failed, and may run again; or it succeeded. */
-  state: Type.Union([Type.Literal('running'), Type.Literal('failed'), Type.Literal('done')]),
+  /** It is under way, be it that its node is gone; it failed, and may run again; it succeeded; or nobody knows whether there was one. */
+  state: Type.Union([Type.Literal('running'), Type.Literal('failed'), Type.Literal('done'), Type.Literal('doubted')]),
   /** What the model was told, where it succeeded. */
   content: Type.Optional(Type.String()),
   /** The action that it returned. */

@@ -60,6 +60,8 @@ export class Ledger {
   readonly #ends = new Map<string, number>()
   /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
   #effects = 0
+  /** Runs of which nobody knows whether a node that is gone began them, and the turn in which the model was told so; null on another node. */
+  readonly #doubted = new Map<string, Turn['id'] | null>()
   /** Runs of other nodes that nobody has asked for here. */
   readonly #left = new Map<string, KeptRun>()
   readonly #handover: Handover | undefined
@@ -97,7 +99,7 @@ export class Ledger {
       const isNew = known === undefined || !this.#stands(known, turn)
       // After a wait nobody may be there to be told.
       if (isNew && turn.signal.aborted) return failed('cancelled')
-      if (isNew && tool.sideEffects && !tool.idempotent && this.#handover?.isIncomplete === true) return lost()
+      if (isNew && this.#isDoubtful(key, tool, turn)) return lost()
       const isSameTurn = known?.askedBy === turn.signal
       const isOld = known?.outcome !== undefined && known.turns !== turn.call.completedTurns
       const run = isNew ? this.#begin(tool, args, turn, id, key, written) : known
@@ -119,6 +121,10 @@ export class Ledger {
       const known = this.#runs.get(key)
       if (known !== undefined && !known.isForeign) continue
       this.#ends.set(key, Math.max(ends, this.#ends.get(key) ?? 0))
+      if (kept.state === 'doubted') {
+        this.#doubted.set(key, null)
+        continue
+      }
       this.#runs.delete(key)
       this.#left.set(key, kept)
     }
@@ -144,6 +150,16 @@ export class Ledger {
     }
     this.#runs.set(key, run)
     return run
+  }
+
+  /** May a node that could tell nobody have run it? Who was told so, and asks for it in a later turn, means it. */
+  #isDoubtful (key: string, tool: Tool, { id, call }: Turn): boolean {
+    if (!tool.sideEffects || tool.idempotent || this.#handover?.isIncomplete !== true) return false
+    const toldIn = this.#doubted.get(key)
+    if (toldIn !== undefined) return toldIn === id
+    this.#doubted.set(key, id)
+    this.#handover.save(runField({ key, ends: this.#ends.get(key) ?? 0, turns: call.completedTurns, state: 'doubted' }))
+    return true
   }
 
   /** Does a run, or its result, stand for a new one? */

@@ -95,8 +95,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #isForeign = false
   /** Was it asked anything before it was known whether another node had it? */
   #wasAsked = false
-  /** Was anything that was said answered here? */
-  #hasAnswered = false
   /** Was the caller greeted, be it on another node? */
   #isGreeted = false
   /** It was told to go to another node. */
@@ -144,7 +142,6 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   get facts (): CallFacts | undefined { return this.#facts }
   get unfinished (): Spoken | undefined { return this.#turn === undefined || this.#turn.floor.tools.length === 0 ? undefined : this.#turn.floor }
   get isForeign (): boolean { return this.#isForeign }
-  get hasAnswered (): boolean { return this.#hasAnswered }
   get node (): string { return this.#host.cluster!.calls.node }
 
   get figures (): CallFigures {
@@ -234,6 +231,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     const isOutdated = claim?.status === 'resumed' && claim.previousNode !== this.node && this.#handover?.isUnknown !== true
     if (isOutdated) this.moved()
     else if (claim !== undefined) this.#handover?.renew(claim)
+    // It may have been elsewhere, which its words will show.
+    if (claim?.status === 'unanswered') this.#wasAsked = false
     return !isOutdated
   }
 
@@ -518,7 +517,8 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       known.drop()
     }
     this.#facts = event.facts
-    this.#isForeign ||= event.resumed && this.#handover?.isUnknown === true
+    // A call that is on here was dialled again here.
+    this.#isForeign ||= event.resumed && !this.hasBegun && this.#handover?.wasUnknown === true
     if (event.id !== undefined && event.id !== this.#id) this.#rename(event.id)
     this.#isNamed = true
     if (this.hasBegun) {
@@ -694,7 +694,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (update === undefined) return this.#ignored('broken update', true, bytes)
     // Words of ours on a call that we have not greeted: it began on another socket, so it must not be greeted again.
     if (opening && update.transcript?.some(({ role }) => role === 'agent') === true) {
-      this.#isForeign ||= this.#handover?.isUnknown === true
+      this.#isForeign ||= this.#handover?.wasUnknown === true
       this.#begin()
     }
     const { transcript } = update
@@ -718,10 +718,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (this.#turn === turn) this.#turn = undefined
     const index = this.#book.spoken.length
     this.#book.add(turn.floor)
-    if (report.outcome === 'completed') {
-      this.#tally.completed()
-      if (turn.reason === 'response') this.#hasAnswered = true
-    }
+    if (report.outcome === 'completed') this.#tally.completed()
     if (report.outcome === 'disconnected') this.#owesGreeting = turn.reason === 'greeting' && report.characters === 0
     if (action !== undefined && action.action !== 'press-digits') this.#farewell.begin(action, this.#connection, turn.id, report.characters, afterPlayback)
     this.#isGreeted ||= report.characters > 0

@@ -23,8 +23,6 @@ export interface HandedOver {
   readonly unfinished: Spoken | undefined
   /** Is it clear that another node had the call before this one? */
   readonly isForeign: boolean
-  /** Was anything that was said answered on this node? */
-  readonly hasAnswered: boolean
   /** The node that it is on. */
   readonly node: string
   /** Another node has the call: nothing more is said of it here. */
@@ -51,7 +49,7 @@ export class CallHandover implements Handover, LeaseOwner {
   /** Was any of its claims answered? Then what another node left is known. */
   #isKnown: boolean
   /** Was nobody there to be asked when this node took it? Then the former node may have had nobody to tell either. */
-  readonly #wasUnknown: boolean
+  #wasUnknown: boolean
   /** Has the call begun? Of one that did not nothing is kept. */
   #hasBegun = false
   readonly #answered: Promise<void>
@@ -86,8 +84,7 @@ export class CallHandover implements Handover, LeaseOwner {
   }
 
   get isIncomplete (): boolean {
-    const { isForeign, hasAnswered } = this.#call
-    return isForeign && !hasAnswered && (this.#wasUnknown || this.#fields[INCOMPLETE] === 'true')
+    return this.#call.isForeign && (this.#wasUnknown || this.#fields[INCOMPLETE] === 'true')
   }
 
   get #lease (): Lease {
@@ -109,7 +106,10 @@ export class CallHandover implements Handover, LeaseOwner {
   renew (claim: Claim): void {
     this.#claim = claim
     claim.lease.own(this)
-    if (claim.status === 'unanswered') return
+    if (claim.status === 'unanswered') {
+      this.#wasUnknown = true
+      return
+    }
     this.#learn(claim)
     claim.lease.save(this.snapshot())
   }
@@ -183,6 +183,7 @@ export class CallHandover implements Handover, LeaseOwner {
 
   answered (claim: Claim): void {
     this.#claim = claim
+    this.#wasUnknown = claim.isBelated === true
     this.#learn(claim)
   }
 
@@ -208,13 +209,11 @@ export class CallHandover implements Handover, LeaseOwner {
     const { figures, facts, state } = this.#call
     const isNew = facts !== undefined && facts !== this.#facts
     this.#facts = facts
-    // Of most calls there is no need to say that it is not.
-    const isMarked = this.isIncomplete || this.#fields[INCOMPLETE] !== undefined || this.#saved.has(INCOMPLETE)
     return {
       ...this.#changedText('call', figures),
       ...this.#changedText('state', state),
       ...(isNew && this.#changedText('facts', facts)),
-      ...(isMarked && this.#changedText(INCOMPLETE, this.isIncomplete))
+      ...(this.isIncomplete && this.#changedText(INCOMPLETE, true))
     }
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { TerminalAction } from '../agent.js'
 import { hasSentence } from '../sentence.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'

@@ -118,6 +118,8 @@ export interface Claim {
   readonly fields: Fields
   /** Is its id one that {@link Cluster.admit} was told of, on whatever node? */
   readonly isAdmitted: boolean
+  /** Was the cluster away when it was asked, rather than slow? */
+  readonly isBelated?: boolean
   readonly lease: Lease
 }
 

@@ -241,7 +241,7 @@ export class RedisLease implements Lease {
       const reply = await this.#holder.evaluate('claim', 'claim', [this.#holder.record(this.key), this.#holder.admitted(this.key)],
         [node, this.#token, this.#holder.redisTime(this.#claimedAt), isLate ? 1 : 0, promptMs, recordTtlMs, this.#startedAt, channels, provider, id]) as ClaimReply
       this.#isClaiming = false
-      this.#claimed(reply)
+      this.#claimed(reply, isLate)
       return true
     } catch {
       this.#isClaiming = false
@@ -251,7 +251,7 @@ export class RedisLease implements Lease {
     }
   }
 
-  #claimed ([isHeld, epoch, previous, startedAt, isAdmitted, reports, ...fields]: ClaimReply): void {
+  #claimed ([isHeld, epoch, previous, startedAt, isAdmitted, reports, ...fields]: ClaimReply, isBelated: boolean): void {
     if (isHeld === 0 || Number(epoch) < this.#fencedBy) this.fence()
     else this.#epoch = Number(epoch)
     if (this.#phase === 'live') {
@@ -266,6 +266,7 @@ export class RedisLease implements Lease {
       previousNode: previous === '' ? undefined : previous,
       fields: fieldsOf(fields),
       isAdmitted: isAdmitted === 1,
+      isBelated,
       lease: this
     }
     // A claim that is made again because its record was lost is no news.

@@ -620,7 +620,7 @@ t.test('a late answer brings what another node left: what was set here is newer'
   t.strictSame({ ...b.call.state }, { last: 5, name: 'Ada' })
   t.match(b.call.figures, { completedTurns: 3, turns: 3, isGreeted: true })
   await tick()
-  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'said:0', 'said:1', 'said:2', 'state'])
+  t.strictSame(cluster.names('call_1'), ['call', 'facts', 'incomplete', 'said:0', 'said:1', 'said:2', 'state'])
   t.equal(cluster.read('call_1', 'said:2').text, 'response 5')
   t.strictSame(a.closes, ['terminate'])
   t.strictSame(told, ['a started', 'b resumed'])
@@ -671,7 +671,7 @@ t.test('on Millis, which does not say that it dials again, words of ours show it
   }
 })
 
-t.test('what a node may have done that could tell nobody any more is not done in the first answer of the next one', async t => {
+t.test('what a node may have done that could tell nobody any more is not done by the next one before the model was told', async t => {
   for (const provider of ['retell', 'millis'] as const) {
     for (const isIdempotent of [false, true]) {
       const { runs, book } = heldTool({ idempotent: isIdempotent })
@@ -727,6 +727,114 @@ t.test('that is known to the node after it, too', async t => {
   d.receive(retell.request(4, 'Hello?', 'Book it', 'Well, ', 'Book it', 'I do not know.', 'Book it all the same'))
   await tick()
   t.equal(runs.length, 2)
+})
+
+/** An agent that books where the last that was heard says so, and else is heard to listen. */
+function willing (book: ReturnType<typeof heldTool>['book'], greeting = 'Hello?') {
+  const books = booker(book)
+  return (turn: Turn) => turn.reason === 'greeting' ? greeting : /book/i.test(turn.transcript.at(-1)!.content) ? books(turn) : 'Yes?'
+}
+
+t.test('so it is until the model was told, whatever is said before', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', willing(book))
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  a.receive(retell.request(1, 'Hello?', 'Book it'))
+  await tick()
+  cluster.kill('a')
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  cluster.answer()
+  b.receive(retell.request(2, 'Hello?', 'Book it', '', 'Are you there?'))
+  t.equal(await heard(b, 2), 'Yes?')
+  b.receive(retell.request(3, 'Hello?', 'Book it', '', 'Are you there?', 'Yes?', 'So did you book it?'))
+  t.match(await heard(b, 3), /not known/)
+  t.equal(runs.length, 1)
+})
+
+t.test('a call that comes back to a node while nobody answers was elsewhere if it has words that were not said here', async t => {
+  for (const hasAnswered of [true, false]) {
+    const { runs, book } = heldTool()
+    const { cluster, dial } = nodes(t, 'retell', willing(book))
+    const a = await dial('a')
+    a.receive(start('retell'))
+    await a.completed(0)
+    if (hasAnswered) {
+      a.receive(retell.request(1, 'Hello?', 'Hi'))
+      await a.completed(1)
+    }
+    const earlier = hasAnswered ? ['Hello?', 'Hi', 'Yes?'] : ['Hello?']
+    a.hangUp(1006)
+    // The message that it is elsewhere is lost.
+    cluster.entries.get('call_1')!.owner = undefined
+    const b = await dial('b')
+    b.receive(retell.request(2, ...earlier, 'Book it'))
+    await tick()
+    runs[0]!.settle('booked')
+    await b.completed(2)
+    cluster.kill('b')
+    cluster.silence()
+    const again = await dial('a')
+    again.receive(retell.details({ call_status: 'ongoing' }))
+    again.receive(retell.request(4, ...earlier, 'Book it', 'booked', 'Did you book it?'))
+    t.match(await heard(again, 4), /not known/)
+    t.equal(runs.length, 1)
+  }
+})
+
+t.test('a call that Retell says goes on was elsewhere, though nobody has said a word and the others answer by then', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'retell', willing(book, ''))
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  a.receive(retell.request(1, '', 'Book it'))
+  await tick()
+  cluster.kill('a')
+  const b = await dial('b')
+  cluster.answer()
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  b.receive(retell.request(2, '', 'Book it'))
+  t.match(await heard(b, 2), /not known/)
+  t.equal(runs.length, 1)
+})
+
+t.test('a call that was never elsewhere books, though Retell dials it again while nobody answers', async t => {
+  for (const isAnswered of [false, true]) {
+    const { runs, book } = heldTool()
+    const { cluster, dial, told } = nodes(t, 'retell', willing(book))
+    cluster.silence()
+    const a = await dial('a')
+    a.receive(start('retell'))
+    await a.completed(0)
+    a.hangUp(1006)
+    const again = await dial('a')
+    again.receive(retell.details({ call_status: 'ongoing' }))
+    if (isAnswered) cluster.answer()
+    await tick()
+    again.receive(retell.request(2, 'Hello?', 'Book it'))
+    await tick()
+    t.equal(runs.length, 1)
+    t.strictSame(told, ['a started'])
+  }
+})
+
+t.test('a new call books where the others are slow, whatever Millis itself has said in it', async t => {
+  const { runs, book } = heldTool()
+  const { cluster, dial } = nodes(t, 'millis', willing(book))
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('millis'))
+  await a.completed(0)
+  cluster.answer(false)
+  await tick()
+  a.receive(millis.request(1, 'Hello?', '', 'Are you still there?', 'Book it'))
+  await tick()
+  t.equal(runs.length, 1)
 })
 
 t.test('a caller who was greeted twice in the same words was elsewhere, too', async t => {

@@ -15,7 +15,7 @@ export class MemoryCluster {
   readonly admitted = new Set<string>()
   readonly #dead = new Set<string>()
   #isSilent = false
-  #waiting: Array<() => void> = []
+  #waiting: Array<(isBelated: boolean) => void> = []
   #unheard: Array<() => void> = []
 
   /** The node is gone: nothing of it is heard any more, nor does it hear anything. */
@@ -33,10 +33,10 @@ export class MemoryCluster {
     this.#isSilent = true
   }
 
-  /** Answers all claims that went unanswered, in order. */
-  answer (): void {
+  /** Answers all claims that went unanswered, in order. @param wasAway whether it could not be asked, rather than took long */
+  answer (wasAway = true): void {
     this.#isSilent = false
-    for (const answer of this.#waiting.splice(0)) answer()
+    for (const answer of this.#waiting.splice(0)) answer(wasAway)
   }
 
   /** Carries out all claims that went unanswered, in order, without a word. */
@@ -85,8 +85,8 @@ export class MemoryCluster {
         }
         if (!this.#isSilent) return ask()
         this.#unheard.push(() => { ask() })
-        this.#waiting.push(() => {
-          if (!this.#dead.has(name)) lease.owner?.answered(ask())
+        this.#waiting.push(isBelated => {
+          if (!this.#dead.has(name)) lease.owner?.answered({ ...ask(), isBelated })
         })
         return { status: 'unanswered', previousNode: undefined, fields: {}, isAdmitted: false, lease }
       }
