@@ -241,7 +241,8 @@ export class RedisLease implements Lease {
       const reply = await this.#holder.evaluate('claim', 'claim', [this.#holder.record(this.key), this.#holder.admitted(this.key)],
         [node, this.#token, this.#holder.redisTime(this.#claimedAt), isLate ? 1 : 0, promptMs, recordTtlMs, this.#startedAt, channels, provider, id]) as ClaimReply
       this.#isClaiming = false
-      this.#claimed(reply, isLate)
+      // One that was on its way when Redis was lost is answered when it is back.
+      this.#claimed(reply, isLate || !this.#holder.isOpen)
       return true
     } catch {
       this.#isClaiming = false
@@ -266,7 +267,7 @@ export class RedisLease implements Lease {
       previousNode: previous === '' ? undefined : previous,
       fields: fieldsOf(fields),
       isAdmitted: isAdmitted === 1,
-      isBelated,
+      ...(isBelated && { isBelated }),
       lease: this
     }
     // A claim that is made again because its record was lost is no news.

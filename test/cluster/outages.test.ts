@@ -40,7 +40,7 @@ t.test('a Redis that hangs keeps nobody waiting, and is told everything when it 
   t.equal(await a.cluster.admit('call_5', 1_000), false)
   redis.resume()
   await a.says(BACK)
-  t.strictSame([owner.told, owner.claim.status], [['answered new'], 'new'])
+  t.strictSame([owner.told, owner.claim.status, owner.claim.isBelated], [['answered new'], 'new', true])
   t.strictSame(a.lines, [LOST, BACK])
   t.equal(await redis.client.hget(RECORD, 'f:said'), 'Hello')
   t.equal(await redis.client.hget('voice-agent:{call_2}:millis', 'f:said'), 'Hi there')
@@ -62,6 +62,7 @@ t.test('a claim that is answered late is told what was saved', { skip }, async t
   redis.resume()
   await until(async () => await redis.client.hget(RECORD, 'f:said') === 'by b')
   t.strictSame([second.told, second.claim.fields, second.claim.previousNode], [['answered resumed'], { said: 'by a', tool: 'done' }, 'a'])
+  t.equal(second.claim.isBelated, undefined)
   // It took no longer than a command may.
   t.strictSame([a.lines, b.lines], [[], []])
 })
