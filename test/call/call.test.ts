@@ -474,6 +474,14 @@ t.test('the other hooks', async t => {
     ])
   })
 
+  t.test('of a call in which nothing was said nothing was heard', async t => {
+    const ended = deferred<CallSummary>()
+    const line = openCall(t, 'millis', () => 'Hello', { hooks: { onCallEnd: (_call, summary) => ended.resolve(summary) } })
+    line.receive(millis.start(null))
+    line.hangUp(1000)
+    t.match(await ended.promise, { turns: 0, transcript: [] })
+  })
+
   t.test('are not told of the end of a call that never began', async t => {
     const told: string[] = []
     for (const provider of ['retell', 'millis'] as const) {

@@ -12,6 +12,8 @@ export function useClock (t: Test) {
     async pass (ms: number): Promise<void> {
       clock.tick(ms)
       await tick()
+      // Words that it woke leave at the end of a turn of the event loop.
+      await tick()
     },
     /** How many timers are left. */
     left: () => clock.countTimers()
