@@ -6,13 +6,13 @@ import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 
 const KeptRunSchema = Type.Object({
-  /** Tool and arguments. */
+  /** Tool and arguments; the tool alone where it is doubted. */
   key: Type.String(),
   /** How often it has come to an end that is known. */
   ends: Type.Number({ minimum: 0 }),
   /** How many turns of the call had been completed by then. */
   turns: Type.Number({ minimum: 0 }),
-  /** It is under way, be it that its node is gone; it failed, and may run again; it succeeded; or nobody knows whether there was one. */
+  /** It is under way, be it that its node is gone; it failed, and may run again; it succeeded; or the model was told that nobody knows of it. */
   state: Type.Union([Type.Literal('running'), Type.Literal('failed'), Type.Literal('done'), Type.Literal('doubted')]),
   /** What the model was told, where it succeeded. */
   content: Type.Optional(Type.String()),

@@ -60,7 +60,7 @@ export class Ledger {
   readonly #ends = new Map<string, number>()
   /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
   #effects = 0
-  /** Runs of which nobody knows whether a node that is gone began them, and the turn in which the model was told so; null on another node. */
+  /** Tools of which nobody knows whether a node that is gone ran them, and the turn in which the model was told so; null on another node. */
   readonly #doubted = new Map<string, Turn['id'] | null>()
   /** Runs of other nodes that nobody has asked for here. */
   readonly #left = new Map<string, KeptRun>()
@@ -99,7 +99,7 @@ export class Ledger {
       const isNew = known === undefined || !this.#stands(known, turn)
       // After a wait nobody may be there to be told.
       if (isNew && turn.signal.aborted) return failed('cancelled')
-      if (isNew && this.#isDoubtful(key, tool, turn)) return lost()
+      if (isNew && this.#isDoubtful(tool, turn)) return lost()
       const isSameTurn = known?.askedBy === turn.signal
       const isOld = known?.outcome !== undefined && known.turns !== turn.call.completedTurns
       const run = isNew ? this.#begin(tool, args, turn, id, key, written) : known
@@ -120,11 +120,11 @@ export class Ledger {
       const { key, ends } = kept
       const known = this.#runs.get(key)
       if (known !== undefined && !known.isForeign) continue
-      this.#ends.set(key, Math.max(ends, this.#ends.get(key) ?? 0))
       if (kept.state === 'doubted') {
         this.#doubted.set(key, null)
         continue
       }
+      this.#ends.set(key, Math.max(ends, this.#ends.get(key) ?? 0))
       this.#runs.delete(key)
       this.#left.set(key, kept)
     }
@@ -152,13 +152,13 @@ export class Ledger {
     return run
   }
 
-  /** May a node that could tell nobody have run it? Who was told so, and asks for it in a later turn, means it. */
-  #isDoubtful (key: string, tool: Tool, { id, call }: Turn): boolean {
-    if (!tool.sideEffects || tool.idempotent || this.#handover?.isIncomplete !== true) return false
-    const toldIn = this.#doubted.get(key)
+  /** May a node that could tell nobody have run it? Who was told so, and asks for the tool in a later turn, means it. */
+  #isDoubtful ({ name, sideEffects, idempotent }: Tool, { id, call }: Turn): boolean {
+    if (!sideEffects || idempotent || this.#handover?.isIncomplete !== true) return false
+    const toldIn = this.#doubted.get(name)
     if (toldIn !== undefined) return toldIn === id
-    this.#doubted.set(key, id)
-    this.#handover.save(runField({ key, ends: this.#ends.get(key) ?? 0, turns: call.completedTurns, state: 'doubted' }))
+    this.#doubted.set(name, id)
+    this.#handover.save(runField({ key: name, ends: 0, turns: call.completedTurns, state: 'doubted' }))
     return true
   }
 

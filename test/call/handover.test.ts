@@ -755,6 +755,36 @@ t.test('so it is until the model was told, whatever is said before', async t => 
   t.equal(runs.length, 1)
 })
 
+t.test('what is asked for after that is done at once', async t => {
+  const booked: string[] = []
+  const book = tool({
+    name: 'book',
+    description: 'Books.',
+    parameters: Type.Object({ day: Type.String() }),
+    execute: ({ day }) => `booked ${booked.push(day)}`
+  })
+  const { cluster, dial } = nodes(t, 'retell', async function * (turn) {
+    if (turn.reason === 'greeting') return yield 'Hello?'
+    for (const day of turn.transcript.at(-1)!.content.split(' and ')) yield (await runTool(turn, book, { day })).content
+  })
+  cluster.silence()
+  const a = await dial('a')
+  a.receive(start('retell'))
+  await a.completed(0)
+  a.receive(retell.request(1, 'Hello?', 'Monday and Tuesday'))
+  await a.completed(1)
+  cluster.kill('a')
+  const b = await dial('b')
+  b.receive(retell.details({ call_status: 'ongoing' }))
+  cluster.answer()
+  b.receive(retell.request(2, 'Hello?', 'Monday and Tuesday', '', 'Monday and Tuesday'))
+  await b.completed(2)
+  t.strictSame(booked, ['Monday', 'Tuesday'])
+  b.receive(retell.request(3, 'Hello?', 'Monday and Tuesday', '', 'Monday and Tuesday', 'I do not know.', 'Friday'))
+  await b.completed(3)
+  t.strictSame(booked, ['Monday', 'Tuesday', 'Friday'])
+})
+
 t.test('a call that comes back to a node while nobody answers was elsewhere if it has words that were not said here', async t => {
   for (const hasAnswered of [true, false]) {
     const { runs, book } = heldTool()
