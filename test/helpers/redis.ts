@@ -109,7 +109,23 @@ export async function startRedisCluster (t: Test): Promise<RedisServer[]> {
   const { status, stdout } = spawnSync('redis-cli', ['--cluster', 'create', ...servers.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`redis-cli: ${stdout}`)
   for (const { client } of servers) await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
+  for (const { client } of servers) await hears(client, servers)
   return servers
+}
+
+/** Resolves once what is published anywhere reaches this one: the links for that are made later. */
+async function hears (client: Redis, servers: readonly RedisServer[]): Promise<void> {
+  const heard = new Set<string>()
+  const listener = client.duplicate()
+  listener.on('message', (_channel, from) => heard.add(from))
+  await listener.subscribe('links')
+  for (const { client, port } of servers) {
+    await until(async () => {
+      await client.publish('links', String(port))
+      return heard.has(String(port))
+    })
+  }
+  listener.disconnect()
 }
 
 /** Resolves once a condition holds of which no event tells. Rejects after ten seconds. */
