@@ -626,6 +626,16 @@ t.test('a late answer brings what another node left: what was set here is newer'
   t.strictSame(told, ['a started', 'b resumed'])
 })
 
+/** Nodes of which one takes a call while nobody answers it; its caller is greeted. */
+async function greetedInSilence (t: Test, provider: Provider, agent: (turn: Turn) => Reply) {
+  const all = nodes(t, provider, agent)
+  all.cluster.silence()
+  const a = await all.dial('a')
+  a.receive(start(provider))
+  await a.completed(0)
+  return { a, ...all }
+}
+
 t.test('a tool with side effects waits for what another node may have done, and a look-up does not', async t => {
   for (const sideEffects of [true, false]) {
     const { runs, book } = heldTool({ sideEffects })
@@ -675,11 +685,7 @@ t.test('what a node may have done that could tell nobody any more is not done by
   for (const provider of ['retell', 'millis'] as const) {
     for (const isIdempotent of [false, true]) {
       const { runs, book } = heldTool({ idempotent: isIdempotent })
-      const { cluster, dial } = nodes(t, provider, booker(book))
-      cluster.silence()
-      const a = await dial('a')
-      a.receive(start(provider))
-      await a.completed(0)
+      const { a, cluster, dial } = await greetedInSilence(t, provider, booker(book))
       a.receive(ask(provider, 1, 'Hello?', 'Book it'))
       await tick()
       t.equal(runs.length, 1)
@@ -705,11 +711,7 @@ t.test('what a node may have done that could tell nobody any more is not done by
 t.test('that is known to the node after it, too', async t => {
   const { runs, book } = heldTool()
   const books = booker(book)
-  const { cluster, dial } = nodes(t, 'retell', turn => turn.id === 2 ? new Promise<string>(() => {}) : books(turn))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
+  const { a, cluster, dial } = await greetedInSilence(t, 'retell', turn => turn.id === 2 ? new Promise<string>(() => {}) : books(turn))
   a.receive(retell.request(1, 'Hello?', 'Book it'))
   await tick()
   cluster.kill('a')
@@ -737,11 +739,7 @@ function willing (book: ReturnType<typeof heldTool>['book'], greeting = 'Hello?'
 
 t.test('so it is until the model was told, whatever is said before', async t => {
   const { runs, book } = heldTool()
-  const { cluster, dial } = nodes(t, 'retell', willing(book))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
+  const { a, cluster, dial } = await greetedInSilence(t, 'retell', willing(book))
   a.receive(retell.request(1, 'Hello?', 'Book it'))
   await tick()
   cluster.kill('a')
@@ -763,14 +761,10 @@ t.test('what is asked for after that is done at once', async t => {
     parameters: Type.Object({ day: Type.String() }),
     execute: ({ day }) => `booked ${booked.push(day)}`
   })
-  const { cluster, dial } = nodes(t, 'retell', async function * (turn) {
+  const { a, cluster, dial } = await greetedInSilence(t, 'retell', async function * (turn) {
     if (turn.reason === 'greeting') return yield 'Hello?'
     for (const day of turn.transcript.at(-1)!.content.split(' and ')) yield (await runTool(turn, book, { day })).content
   })
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
   a.receive(retell.request(1, 'Hello?', 'Monday and Tuesday'))
   await a.completed(1)
   cluster.kill('a')
@@ -817,11 +811,7 @@ t.test('a call that comes back to a node while nobody answers was elsewhere if i
 
 t.test('a call that Retell says goes on was elsewhere, though nobody has said a word and the others answer by then', async t => {
   const { runs, book } = heldTool()
-  const { cluster, dial } = nodes(t, 'retell', willing(book, ''))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
+  const { a, cluster, dial } = await greetedInSilence(t, 'retell', willing(book, ''))
   a.receive(retell.request(1, '', 'Book it'))
   await tick()
   cluster.kill('a')
@@ -836,11 +826,7 @@ t.test('a call that Retell says goes on was elsewhere, though nobody has said a 
 t.test('a call that was never elsewhere books, though Retell dials it again while nobody answers', async t => {
   for (const isAnswered of [false, true]) {
     const { runs, book } = heldTool()
-    const { cluster, dial, told } = nodes(t, 'retell', willing(book))
-    cluster.silence()
-    const a = await dial('a')
-    a.receive(start('retell'))
-    await a.completed(0)
+    const { a, cluster, dial, told } = await greetedInSilence(t, 'retell', willing(book))
     a.hangUp(1006)
     const again = await dial('a')
     again.receive(retell.details({ call_status: 'ongoing' }))
@@ -855,11 +841,7 @@ t.test('a call that was never elsewhere books, though Retell dials it again whil
 
 t.test('a new call books where the others are slow, whatever Millis itself has said in it', async t => {
   const { runs, book } = heldTool()
-  const { cluster, dial } = nodes(t, 'millis', willing(book))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('millis'))
-  await a.completed(0)
+  const { a, cluster } = await greetedInSilence(t, 'millis', willing(book))
   cluster.answer(false)
   await tick()
   a.receive(millis.request(1, 'Hello?', '', 'Are you still there?', 'Book it'))
@@ -869,11 +851,7 @@ t.test('a new call books where the others are slow, whatever Millis itself has s
 
 t.test('a caller who was greeted twice in the same words was elsewhere, too', async t => {
   const { runs, book } = heldTool()
-  const { cluster, dial } = nodes(t, 'millis', booker(book))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('millis'))
-  await a.completed(0)
+  const { a, cluster, dial } = await greetedInSilence(t, 'millis', booker(book))
   a.receive(ask('millis', 1, 'Hello?', 'Book it'))
   await tick()
   t.equal(runs.length, 1)
@@ -903,11 +881,7 @@ t.test('a tool that waited for the others for too long is not run behind the mod
 
 t.test('a new call books at once, though nobody answers', async t => {
   const { runs, book } = heldTool()
-  const { cluster, dial } = nodes(t, 'retell', booker(book))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
+  const { a } = await greetedInSilence(t, 'retell', booker(book))
   a.receive(retell.request(1, 'Hello?', 'Book it'))
   await tick()
   t.equal(runs.length, 1)
@@ -1095,11 +1069,7 @@ t.test('of a call that never began nothing is kept, nor told, and who else had i
 t.test('a tool that runs while the claim is answered stands in the messages of the next node', async t => {
   const { runs, book } = heldTool()
   const messages: ChatMessage[][] = []
-  const { cluster, dial } = nodes(t, 'retell', booker(book, messages))
-  cluster.silence()
-  const a = await dial('a')
-  a.receive(start('retell'))
-  await a.completed(0)
+  const { a, cluster, dial } = await greetedInSilence(t, 'retell', booker(book, messages))
   a.receive(retell.request(1, 'Hello?', 'Book it'))
   await tick()
   t.equal(runs.length, 1)
