@@ -118,12 +118,12 @@ export class Ledger {
   #inherit (fields: Readonly<Record<string, string>>): void {
     for (const kept of runsOf(fields)) {
       const { key, ends } = kept
-      const known = this.#runs.get(key)
-      if (known !== undefined && !known.isForeign) continue
       if (kept.state === 'doubted') {
         this.#doubted.set(key, null)
         continue
       }
+      const known = this.#runs.get(key)
+      if (known !== undefined && !known.isForeign) continue
       this.#ends.set(key, Math.max(ends, this.#ends.get(key) ?? 0))
       this.#runs.delete(key)
       this.#left.set(key, kept)
