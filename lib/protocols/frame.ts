@@ -13,16 +13,24 @@ export function isObject (value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Reads a frame as a JSON object, or says in words that may be logged why it is none. Never throws. */
-export function parseFrame (data: Buffer, binary: boolean): JsonObject | string {
+/**
+ * Reads a frame as a JSON object, or says in words that may be logged why it is none. Never throws.
+ * @param abridge leaves out what nobody will read; where what is left is no JSON, the whole is read
+ */
+export function parseFrame (data: Buffer, binary: boolean, abridge?: (text: string) => string): JsonObject | string {
   if (binary) return 'binary frame'
-  let frame: unknown
-  try {
-    frame = JSON.parse(data.toString())
-  } catch {
-    return 'not JSON'
-  }
+  const text = data.toString()
+  const frame = (abridge && parse(abridge(text))) ?? parse(text)
+  if (frame === undefined) return 'not JSON'
   return isObject(frame) ? frame : 'not a JSON object'
+}
+
+function parse (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** A frame that breaks the protocol. */

@@ -7,6 +7,7 @@ import { directionOf, ignored, isObject, malformed, nonEmpty, parseFrame, string
 import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions } from '../protocol.js'
 import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
 import { retellTranscript, retellUtterances } from './transcript.js'
+import { withoutWordTimings } from './word-timings.js'
 
 /** The id of the begin message. Until a response with it comes the agent says nothing. */
 const BEGIN_ID = 0
@@ -45,8 +46,9 @@ export class RetellProtocol implements Protocol {
   }
 
   decode (data: Buffer, binary: boolean): ProviderEvent {
-    if (!binary && isUpdate(data)) return { type: 'update', read: () => readUpdate(data) }
-    const frame = parseFrame(data, binary)
+    const told = binary ? undefined : toldKind(data)
+    if (told === 'update_only') return { type: 'update', read: () => readUpdate(data) }
+    const frame = parseFrame(data, binary, told === undefined ? undefined : withoutWordTimings)
     if (typeof frame === 'string') return malformed(frame)
     const kind = frame['interaction_type']
     switch (kind) {
@@ -185,18 +187,19 @@ function dashes (ms: number): string {
 }
 
 /**
- * Is it an `update_only`? Told from the first or the last bytes, without parsing, because updates repeat the whole call,
- * up to 1 MiB each, many times a turn. A key that stands right behind the first brace, or right before the last, is a
+ * Which of the frames it is that repeat the whole call, up to 1 MiB each, and most of them many times a turn. Told from the
+ * first or the last bytes, without parsing. A key that stands right behind the first brace, or right before the last, is a
  * member of the outermost object and in no string, since quotes in strings are escaped.
  */
-function isUpdate (data: Buffer): boolean {
-  return UPDATE_HEAD.test(data.toString('latin1', 0, 64)) || UPDATE_TAIL.test(data.toString('latin1', Math.max(0, data.length - 64)))
+function toldKind (data: Buffer): string | undefined {
+  const told = KIND_AT_HEAD.exec(data.toString('latin1', 0, 64)) ?? KIND_AT_TAIL.exec(data.toString('latin1', Math.max(0, data.length - 64)))
+  return told?.[1]
 }
-const UPDATE_HEAD = /^\s*\{\s*"interaction_type"\s*:\s*"update_only"\s*[,}]/
-const UPDATE_TAIL = /[,{]\s*"interaction_type"\s*:\s*"update_only"\s*\}\s*$/
+const KIND_AT_HEAD = /^\s*\{\s*"interaction_type"\s*:\s*"(update_only|response_required|reminder_required)"\s*[,}]/
+const KIND_AT_TAIL = /[,{]\s*"interaction_type"\s*:\s*"(update_only|response_required|reminder_required)"\s*\}\s*$/
 
 function readUpdate (data: Buffer): TranscriptUpdate | undefined {
-  const frame = parseFrame(data, false)
+  const frame = parseFrame(data, false, withoutWordTimings)
   return typeof frame === 'string' ? undefined : toUpdate(frame)
 }
 

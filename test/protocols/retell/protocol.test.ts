@@ -237,8 +237,10 @@ t.test('an update tells the transcript and who has the floor', async t => {
       words: [{ word: 'Hi,', start: 2.4, end: 2.6 }, { word: 'I', start: 2.6, end: 2.7 }, { word: 'need', start: 2.7, end: 2.9 }]
     }
   ]
-  t.strictSame(readUpdate(decode({ interaction_type: 'update_only', turntaking: 'user_turn', transcript })), { transcript, floor: 'user' })
-  t.strictSame(readUpdate(decode({ interaction_type: 'update_only', turntaking: 'agent_turn', transcript })), { transcript, floor: 'agent' })
+  // How long each word took is not read.
+  const untimed = transcript.map(entry => ({ ...entry, words: [] }))
+  t.strictSame(readUpdate(decode({ interaction_type: 'update_only', turntaking: 'user_turn', transcript })), { transcript: untimed, floor: 'user' })
+  t.strictSame(readUpdate(decode({ interaction_type: 'update_only', turntaking: 'agent_turn', transcript })), { transcript: untimed, floor: 'agent' })
 })
 
 t.test('A17: user_turn tells of the floor, and cancels nothing', async t => {
@@ -258,7 +260,7 @@ t.test('A18: an update needs nothing but a transcript, and minds nothing more', 
 t.test('A18: words may be wrong or huge, as nobody looks at them', async t => {
   for (const words of ['wrong', {}, [null], 'x'.repeat(1 << 20)]) {
     const transcript = [{ role: 'user', content: 'Hi', words }]
-    t.strictSame(readUpdate(decode({ interaction_type: 'update_only', transcript })), { transcript })
+    t.strictSame(readUpdate(decode({ interaction_type: 'update_only', transcript }))?.transcript?.map(({ role, content }) => ({ role, content })), [{ role: 'user', content: 'Hi' }])
   }
 })
 
