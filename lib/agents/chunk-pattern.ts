@@ -19,6 +19,8 @@ export class ChunkPattern {
   /** What is always the same. Between the parts are the words, and the padding. */
   #parts: readonly string[] = []
   #lessons = 0
+  /** What was told of, and is studied once another chunk comes: the first words of an answer do not wait for that. */
+  #lesson: { readonly data: string, readonly words: string } | undefined
 
   /** @param wordsOf reads the words of a parsed chunk */
   constructor (wordsOf: (chunk: unknown) => string) {
@@ -27,6 +29,7 @@ export class ChunkPattern {
 
   /** The words of a chunk; undefined where it has to be parsed. */
   read (data: string): string | undefined {
+    if (this.#lesson !== undefined) this.#study(this.#lesson)
     const [head, ...rest] = this.#parts
     if (head === undefined || !data.startsWith(head)) return undefined
     let words: string | undefined
@@ -44,6 +47,11 @@ export class ChunkPattern {
 
   /** To be told of a chunk that was parsed, and had these words as its content and nothing else of interest. */
   learn (data: string, words: string): void {
+    this.#lesson = { data, words }
+  }
+
+  #study ({ data, words }: { readonly data: string, readonly words: string }): void {
+    this.#lesson = undefined
     if (words === '' || words.includes('"') || ODD.test(words) || ++this.#lessons > MAX_LESSONS) return
     const at = data.indexOf(`${CONTENT}${words}"`) + CONTENT.length
     if (at < CONTENT.length) return

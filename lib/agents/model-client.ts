@@ -21,7 +21,10 @@ type Completion = OpenAI.ChatCompletionCreateParamsStreaming
 export class ModelClient {
   readonly #transport: Transport
   readonly #request: Promise<Pick<ModelRequest, 'path' | 'headers'>>
-  readonly #params: Omit<Completion, 'messages'>
+  /** The same, once it is made. */
+  #prepared: Pick<ModelRequest, 'path' | 'headers'> | undefined
+  /** A request's JSON up to what is its own: the tools are most of many a request, and are written once. */
+  readonly #head: string
   /** Whose interface is spoken, in the conventions' words, and where. */
   readonly server: { readonly provider: string, readonly address: string, readonly port: number }
 
@@ -31,13 +34,13 @@ export class ModelClient {
    */
   constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
     const client = connect(options)
-    this.#params = params
+    this.#head = JSON.stringify(params).slice(0, -1)
     const { origin, hostname, port, protocol } = new URL(client.baseURL)
     this.server = { provider: options.azure === undefined ? 'openai' : 'azure.ai.openai', address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
     this.#transport = openTransport(origin)
     this.#request = prepare(client, params)
-    // Whoever asks is told.
-    this.#request.catch(() => {})
+    // Whoever asks is told of a failure.
+    this.#request.then(request => { this.#prepared = request }, () => {})
   }
 
   /**
@@ -46,8 +49,8 @@ export class ModelClient {
    * @throws the `openai` package's errors; the reason of an aborted signal as it is
    */
   async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<Answer> {
-    const request = await this.#request
-    const body = JSON.stringify({ ...this.#params, ...params })
+    const request = this.#prepared ?? await this.#request
+    const body = `${this.#head},${JSON.stringify(params).slice(1)}`
     asking(body)
     const answer = await this.#transport.post({ ...request, body, signal }).catch(error => {
       throw signal.aborted ? error : connectionError(error)

@@ -77,7 +77,7 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
     leftOver.get(index)?.forEach(add)
     switch (entry.kind) {
       case 'speech':
-        if (entry.role === 'agent') pieces[index]!.forEach(add)
+        if (entry.role === 'agent') (pieces?.[index] ?? [entry.content]).forEach(add)
         else if (!UNSPOKEN_ROLES.has(entry.role)) say('user', entry.content)
         break
       case 'note':
@@ -105,8 +105,8 @@ export function toMessages (entries: readonly Entry[], reason: TurnReason, optio
 
 /** Where a turn that heard these entries stands in the conversation, as it will grow. */
 export function placeBehind (entries: readonly Entry[]): Place {
-  const more = entries.toReversed().findIndex(isHeard)
-  return { utterances: entries.filter(isHeard).length, more: more === -1 ? entries.length : more }
+  const last = entries.findLastIndex(isHeard)
+  return { utterances: entries.filter(isHeard).length, more: entries.length - 1 - last }
 }
 
 /** Not the agent's own words, which are reported as they are spoken and may be told in one piece or in several. */
@@ -114,9 +114,13 @@ function isHeard (entry: Entry): boolean {
   return entry.kind === 'speech' && entry.role !== 'agent' && !UNSPOKEN_ROLES.has(entry.role)
 }
 
-/** The agent's utterances with the tools that were called in them, and those that belong to none, by the index of the entry they come before. */
-function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][], alignment: Alignment, leftOver: Map<number, ToolRecord[]> } {
+/**
+ * The agent's utterances with the tools that were called in them, and those that belong to none, by the index of the entry
+ * they come before. Undefined where all utterances are as they are.
+ */
+function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces: Piece[][] | undefined, alignment: Alignment, leftOver: ReadonlyMap<number, ToolRecord[]> } {
   const alignment = new Alignment(spoken)
+  if (alignment.isPlain) return { pieces: undefined, alignment, leftOver: NONE }
   const reported = new Set(entries.map(entry => entry.kind === 'tool-call' ? entry.id : undefined))
   const turns: Array<number | undefined> = []
   let heard = 0
@@ -142,6 +146,8 @@ function place (entries: readonly Entry[], spoken: readonly Spoken[]): { pieces:
   }
   return { pieces, alignment, leftOver }
 }
+
+const NONE: ReadonlyMap<number, ToolRecord[]> = new Map()
 
 /** What each call returned, by its id. Where a provider reports two results, the first stands. */
 function firstResults (entries: readonly Entry[]): Map<string, string> {

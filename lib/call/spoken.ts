@@ -69,6 +69,8 @@ const LETTER_AND_MORE = /([\p{L}\p{N}])([^\p{L}\p{N}\s]*\s*)/gu
  * one; what is none of these, such as words of another server's, stays as it is.
  */
 export class Alignment {
+  /** Was nothing said in passing, and no tool called? Then every utterance is as it is. */
+  readonly isPlain: boolean
   readonly #said: readonly Letters[]
   readonly #placed = new Set<ToolRecord>()
   /** Of which turn the utterance that was read last had something. */
@@ -81,8 +83,8 @@ export class Alignment {
   #begun: { readonly turn: Letters, readonly letters: number, readonly heard: number } | undefined
 
   constructor (turns: readonly Spoken[]) {
-    const isPlain = turns.every(({ inPassing, tools }) => inPassing.length === 0 && tools.length === 0)
-    this.#said = isPlain ? [] : turns.map(inLetters)
+    this.isPlain = turns.every(({ inPassing, tools }) => inPassing.length === 0 && tools.length === 0)
+    this.#said = this.isPlain ? [] : turns.map(inLetters)
   }
 
   /** Was this tool's place in an utterance that was read? */
@@ -92,7 +94,7 @@ export class Alignment {
 
   /** An utterance without what was said in passing, and with the tools that were called in it or right behind it. */
   read (utterance: string, heard = Infinity): Piece[] {
-    if (this.#said.length === 0) return [utterance]
+    if (this.isPlain) return [utterance]
     this.#heard = heard
     this.lastRead = undefined
     const { letters, ends, isWordEnd } = read(utterance)
