@@ -73,7 +73,9 @@ export class ModelClient {
 async function prepare (client: OpenAI, params: Omit<Completion, 'messages'>): Promise<Pick<ModelRequest, 'path' | 'headers'>> {
   const { url, req } = await client.buildRequest({ method: 'post', path: '/chat/completions', body: params })
   const { pathname, search } = new URL(url)
-  return { path: pathname + search, headers: { ...Object.fromEntries(req.headers), 'accept-encoding': 'identity' } }
+  // What the client tells of itself, such as how often it has tried, is not true of us, and most of the headers.
+  const headers = Object.entries(Object.fromEntries(req.headers)).filter(([name]) => !name.startsWith('x-stainless-'))
+  return { path: pathname + search, headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' } }
 }
 
 function connectionError (cause: { code?: unknown }): APIConnectionError {

@@ -96,7 +96,9 @@ export class LiveTurn implements Turn {
   }
 
   get messages (): ChatMessage[] {
-    return (this.#messages ??= toMessages(this.#entries, this.reason, { ...this.#call.settings, spoken: this.#call.spoken }))
+    if (this.#messages !== undefined) return this.#messages
+    const { leadingAssistant, afterTool } = this.#call.settings
+    return (this.#messages = toMessages(this.#entries, this.reason, { leadingAssistant, afterTool, spoken: this.#call.spoken }))
   }
 
   get #entries (): readonly Entry[] {

@@ -12,7 +12,7 @@ const OWN_ACTIONS: ReadonlySet<string> = new Set(['end_call', 'transfer_call', '
 export function retellTranscript (frame: { transcript: unknown[], transcript_with_tool_calls?: unknown }): Transcript {
   return {
     utterances: () => retellUtterances(frame.transcript),
-    entries: () => (isFilled(frame.transcript_with_tool_calls) ? frame.transcript_with_tool_calls : frame.transcript).filter(isObject).flatMap(toEntry)
+    entries: () => toEntries(isFilled(frame.transcript_with_tool_calls) ? frame.transcript_with_tool_calls : frame.transcript)
   }
 }
 
@@ -26,20 +26,30 @@ function isFilled (entries: unknown): entries is unknown[] {
   return Array.isArray(entries) && entries.length > 0
 }
 
-function toEntry (entry: JsonObject): Entry | [] {
+// A caller waits meanwhile, and lists that are made only to be joined are most of the time that it takes.
+function toEntries (transcript: readonly unknown[]): Entry[] {
+  const entries: Entry[] = []
+  for (const told of transcript) {
+    const entry = isObject(told) ? toEntry(told) : undefined
+    if (entry !== undefined) entries.push(entry)
+  }
+  return entries
+}
+
+function toEntry (entry: JsonObject): Entry | undefined {
   const role = entry['role']
   const content = entry['content']
-  if (typeof role !== 'string') return []
+  if (typeof role !== 'string') return undefined
   switch (role) {
     case 'tool_call_invocation': {
       const id = nonEmpty(entry['tool_call_id'])
       const name = nonEmpty(entry['name'])
-      if (id === undefined || name === undefined || OWN_ACTIONS.has(name)) return []
+      if (id === undefined || name === undefined || OWN_ACTIONS.has(name)) return undefined
       return { kind: 'tool-call', id, name, arguments: typeof entry['arguments'] === 'string' ? entry['arguments'] : '{}' }
     }
     case 'tool_call_result': {
       const id = nonEmpty(entry['tool_call_id'])
-      if (id === undefined) return []
+      if (id === undefined) return undefined
       return {
         kind: 'tool-result',
         id,
@@ -49,13 +59,13 @@ function toEntry (entry: JsonObject): Entry | [] {
     }
     case 'dtmf': {
       const digit = nonEmpty(entry['digit'])
-      return digit === undefined ? [] : { kind: 'note', content: `(pressed ${digit})` }
+      return digit === undefined ? undefined : { kind: 'note', content: `(pressed ${digit})` }
     }
     case 'node_transition':
-      return []
+      return undefined
     case 'injected':
-      return typeof content === 'string' ? { kind: 'note', content } : []
+      return typeof content === 'string' ? { kind: 'note', content } : undefined
     default:
-      return typeof content === 'string' ? { kind: 'speech', role, content } : []
+      return typeof content === 'string' ? { kind: 'speech', role, content } : undefined
   }
 }
