@@ -2,22 +2,15 @@
  * `npm start`: listens on HOST and PORT, says which URLs to paste into the dashboards, and closes on SIGTERM and SIGINT.
  */
 import closeWithGrace from 'close-with-grace'
-import { LogController } from 'fastify'
 import playground from 'fastify-voice-agent/playground'
 import { createApp } from './app.js'
+import { logging } from './logging.js'
 import { startTelemetry } from './telemetry.js'
 
 const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
 
 const telemetry = startTelemetry()
-// One line each, and the call in front.
-const pretty = { target: 'pino-pretty', options: { singleLine: true, ignore: 'pid,hostname,reqId,callId,provider', messageFormat: '{if callId}{provider} {callId} {end}{msg}' } }
-
-const app = createApp({
-  logger: process.stdout.isTTY ? { transport: pretty } : true,
-  // A call says itself that it begins, and who is refused has a line of warning.
-  logController: new LogController({ disableRequestLogging: ({ headers }) => headers.upgrade !== undefined })
-})
+const app = createApp(logging())
 
 // A page on / to call the agent from. It serves this machine alone.
 const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`

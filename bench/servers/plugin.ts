@@ -1,16 +1,16 @@
 /**
  * The plugin with its built-in OpenAI agent and the example app's tools, configured through the environment, logging at
- * info like a real service, and with turn reports that somebody reads.
+ * info as that app does, and with turn reports that somebody reads.
  */
 import Fastify from 'fastify'
-import { destination } from 'pino'
 import voiceAgentPlugin from 'fastify-voice-agent'
 import { deskTools } from '../../example-app/desk.js'
 import { Diary } from '../../example-app/diary.js'
+import { logging } from '../../example-app/logging.js'
 import { announce } from '../../test/helpers/announce.js'
 import { answerProbes } from './probe.js'
 
-const app = Fastify({ logger: { level: 'info', stream: destination('/dev/null') } })
+const app = Fastify(logging('/dev/null'))
 // Counted, as for metrics; calls are logged by the plugin itself.
 const turns = new Map<string, number>()
 await app.register(voiceAgentPlugin, {

@@ -4,12 +4,14 @@
  */
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
-import { destination } from 'pino'
+import { logging } from '../../example-app/logging.js'
 import { announce } from '../../test/helpers/announce.js'
 import { serveMillis, serveRetell } from './by-hand.js'
 import { answerProbes } from './probe.js'
 
-const app = Fastify({ logger: { level: 'info', stream: destination('/dev/null') } })
+// With the one line that Fastify has for each request.
+const { logger } = logging('/dev/null')
+const app = Fastify({ logger: logger! })
 const saysNothing = async (): Promise<void> => {}
 await app.register(websocket)
 app.get('/llm-websocket/:call_id', { websocket: true }, socket => serveRetell(socket, saysNothing))
