@@ -52,17 +52,14 @@ t.test('in a terminal a call reads line by line: one at its start, one at its en
   ])
 })
 
-t.test('elsewhere it reads in JSON, to the last line before the end', async t => {
+t.test('elsewhere it reads in JSON, to the last line before the process ends', async t => {
   const app = start(t)
   const call = await ring(t, app, 'Retell')
   await hear(call, 'Monday')
-  await call.hangUp()
-  await app.says(/call ended/)
   app.kill('SIGTERM')
   t.equal(await app.exit, 0)
   const lines = app.output().split('\n').filter(line => line.startsWith('{')).map(line => JSON.parse(line) as { msg: string, callId?: string })
   t.strictSame(lines.filter(({ callId }) => callId !== undefined).map(({ msg }) => msg), ['call started', 'turn ended', 'turn ended', 'call ended'])
-  t.match(lines.at(-1), { signal: 'SIGTERM' })
 })
 
 for (const provider of ['Retell', 'Millis'] as const) {
