@@ -87,6 +87,8 @@ const NO_CEILINGS = Object.fromEntries(
   ['MAX_CALLS', 'MAX_CALLS_PER_ADDRESS', 'MAX_UNSTARTED_CALLS', 'MAX_UPGRADES_PER_SECOND', 'MAX_FRAMES_PER_SECOND'].map(name => [name, '1000000'])
 )
 
+const BY_HAND: ReadonlySet<ServerName> = new Set<ServerName>(['baseline', 'undici', 'undici-telemetry', 'route'])
+
 /** Starts a server whose agent asks `modelName` of `model`. */
 export async function startServer (name: ServerName, model: Model, modelName: string, { env, profile }: ServerOptions = {}): Promise<Server> {
   const undo: Array<() => Promise<void>> = []
@@ -103,6 +105,8 @@ export async function startServer (name: ServerName, model: Model, modelName: st
     RETELL_ALLOWLIST: '127.0.0.1,::1',
     MILLIS_ALLOWLIST: '127.0.0.1,::1',
     ...NO_CEILINGS,
+    // Who writes a server by hand has `ws` as it comes.
+    ...(BY_HAND.has(name) && { WS_NO_BUFFER_UTIL: '1' }),
     ...env
   })
   const profiles: string[] = []
