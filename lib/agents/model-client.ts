@@ -21,8 +21,6 @@ type Completion = OpenAI.ChatCompletionCreateParamsStreaming
 export class ModelClient {
   readonly #transport: Transport
   readonly #request: Promise<Pick<ModelRequest, 'path' | 'headers'>>
-  /** The same, once it is made. */
-  #prepared: Pick<ModelRequest, 'path' | 'headers'> | undefined
   /** A request's JSON up to what is its own: the tools are most of many a request, and are written once. */
   readonly #head: string
   /** Whose interface is spoken, in the conventions' words, and where. */
@@ -39,8 +37,8 @@ export class ModelClient {
     this.server = { provider: options.azure === undefined ? 'openai' : 'azure.ai.openai', address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
     this.#transport = openTransport(origin)
     this.#request = prepare(client, params)
-    // Whoever asks is told of a failure.
-    this.#request.then(request => { this.#prepared = request }, () => {})
+    // Whoever asks is told.
+    this.#request.catch(() => {})
   }
 
   /**
@@ -49,7 +47,7 @@ export class ModelClient {
    * @throws the `openai` package's errors; the reason of an aborted signal as it is
    */
   async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<Answer> {
-    const request = this.#prepared ?? await this.#request
+    const request = await this.#request
     const body = `${this.#head},${JSON.stringify(params).slice(1)}`
     asking(body)
     const answer = await this.#transport.post({ ...request, body, signal }).catch(error => {
