@@ -2,6 +2,7 @@
  * The connections to a model's server.
  */
 import { Client, type buildConnector } from 'undici'
+import { letOthersFirst } from '../loop-end.js'
 import { Exchange, type ResponseHead } from './exchange.js'
 import { SpareConnection } from './spare-connection.js'
 
@@ -51,6 +52,8 @@ export function openTransport (origin: string): Transport {
     const exchange = new Exchange(() => connections.release(connection))
     signal?.addEventListener('abort', () => exchange.abort(signal.reason), { once: true })
     connection.dispatch({ method: 'POST', path, headers, body }, exchange)
+    // undici looks first whether the server has hung up meanwhile. Whoever asks has not heard a word, others only wait for their next one.
+    letOthersFirst()
     return exchange
   }
 

@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers'
 import type { TerminalAction } from '../agent.js'
+import { atLoopEnd } from '../loop-end.js'
 import { hasSentence } from '../sentence.js'
 import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
 import type { Place, Spoken, ToolRecord } from './spoken.js'
@@ -178,7 +178,7 @@ export class Speaker {
     if (this.#due) return
     this.#due = true
     // What else the loop has read goes first: a caller who waits for a first word waits in silence, this one does not.
-    if (due.push(this) === 1) setImmediate(flushDue)
+    atLoopEnd(this)
   }
 }
 
@@ -205,11 +205,4 @@ function answered (floor: Floor, text: string): void {
   const before = floor.firstSaidAt === undefined ? 0 : 2
   floor.firstSaidAt ??= performance.now()
   if (hasSentence(floor.text.slice(-text.length - before))) floor.firstSentenceAt = performance.now()
-}
-
-// One callback serves all speakers that have words ready.
-const due: Speaker[] = []
-
-function flushDue (): void {
-  for (const speaker of due.splice(0)) speaker.flush()
 }
