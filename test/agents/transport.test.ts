@@ -6,6 +6,7 @@ import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openTransport } from '../../lib/agents/transport.js'
+import { atLoopEnd } from '../../lib/loop-end.js'
 import { CUT, hold, RESET, startScriptedModel, STALL } from '../../lib/testing/scripted-model.js'
 import { runNode } from '../helpers/process.js'
 
@@ -67,11 +68,29 @@ function serve (t: Test, listener: RequestListener) {
   return connectTo(t, createHttpServer(listener))
 }
 
+/** Told what undici sends, as it does, while the test runs. */
+function onSent (t: Test, sent: () => void): void {
+  subscribe('undici:client:sendHeaders', sent)
+  t.teardown(() => { unsubscribe('undici:client:sendHeaders', sent) })
+}
+
 async function failure (promise: Promise<unknown>): Promise<unknown> {
   return promise.then(() => undefined, (error: unknown) => error)
 }
 
 // A request and its answer
+
+t.test('over a connection that was used before it is sent ahead of the later words of others', async t => {
+  const { ask } = await setup(t)
+  await (await ask()).body.text()
+  const order: string[] = []
+  onSent(t, () => { order.push('request') })
+  atLoopEnd({ flush: () => { order.push('words') } })
+  const answer = ask()
+  t.strictSame(order, [])
+  await (await answer).body.text()
+  t.strictSame(order, ['request', 'words'])
+})
 
 t.test('a request is sent as it is, and its answer has status, headers and body', async t => {
   const seen: unknown[] = []
