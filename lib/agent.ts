@@ -13,7 +13,7 @@ export type Provider = 'retell' | 'millis'
 /** Why the provider asks for speech: the call begins, the caller spoke, or the caller has been silent for a while. */
 export type TurnReason = 'greeting' | 'response' | 'reminder'
 
-/** One entry of the transcript, as the provider heard it. Other members are left as they are, but for Retell's word timings: `words` is empty. */
+/** One entry of the transcript, as the provider heard it. Other members are left as they are, but for lists called `words`, Retell's timings, which may come empty. */
 export interface Utterance {
   /** `user` is the caller, `agent` is us; providers may report others. */
   readonly role: 'user' | 'agent' | (string & {})
