@@ -43,7 +43,7 @@ import { logSerializers } from './request-log.js'
 import type { Refusal } from './telemetry/refusals.js'
 import { Telemetry } from './telemetry/telemetry.js'
 import { registerWebhooks } from './webhooks/index.js'
-import { provideWebsocket, releaseUpgrade, upgradingSocket } from './websocket.js'
+import { joinHandshake, provideWebsocket, releaseUpgrade, terminateUpgraded, upgradingSocket } from './websocket.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -182,6 +182,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
             goesOn: callId => calls.find(route.provider, callId) !== undefined,
             waiting: () => waitingFor(route)
           })],
+          preHandler: joinHandshake,
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
           handler: (socket, request) => take(socket, request, route)
         })
@@ -197,10 +198,10 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
 
     function take (socket: WebSocket, request: FastifyRequest, route: Route): void {
       // It was admitted before the app began to close, and would keep it from closing.
-      if (closing.isClosing) return socket.terminate()
+      if (closing.isClosing) return terminateUpgraded(socket, request)
       const { seat, callId, isAgain, asked } = entranceOf(request)
       // It was let in as a call that has ended meanwhile: its provider may ask once more.
-      if (isAgain && calls.find(route.provider, callId!) === undefined) return socket.terminate()
+      if (isAgain && calls.find(route.provider, callId!) === undefined) return terminateUpgraded(socket, request)
       const connection = new Connection(new DirectSocket(socket, upgradingSocket(request.raw)), route.newProtocol(), seat)
       connections.set(socket, connection)
       pulse.add(connection)

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
@@ -70,6 +70,25 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
 function serve (app: FastifyInstance, gate: UpgradeGate, upgrades: EventEmitter): void {
   app.addHook('onReady', async () => gate.open(upgrades))
   app.addHook('preClose', async () => gate.close(upgrades))
+}
+
+/**
+ * The last hook ahead of a `{ websocket: true }` handler: the frames that this one sends at once leave together with the answer
+ * to the handshake, whose write is the dearest of a new call.
+ */
+export function joinHandshake ({ raw, ws }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  if (ws) {
+    const socket = upgradingSocket(raw)
+    socket.cork()
+    process.nextTick(() => socket.uncork())
+  }
+  done()
+}
+
+/** Breaks a connection off right behind the answer to its handshake. */
+export function terminateUpgraded (socket: WebSocket, { raw }: FastifyRequest): void {
+  upgradingSocket(raw).uncork()
+  socket.terminate()
 }
 
 /**

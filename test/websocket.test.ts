@@ -14,6 +14,7 @@ import { upgradingSocket } from '../lib/websocket.js'
 import { AT_ONCE, createApp } from './helpers/app.js'
 import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
+import { RawPeer, upgradeRequest } from './helpers/raw-peer.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 import { SECRET } from './helpers/webhooks.js'
 
@@ -362,6 +363,15 @@ t.test('a peer that answers pings stays, one that answers none is dropped', asyn
   await alive.settled()
   t.strictSame([...app.calls].map(({ id }) => id), ['ses_0'])
   t.match(logs.filter(({ level }) => level >= 40), [{ msg: 'connection dropped', why: 'the provider answers no pings', callId: 'ses_1' }])
+})
+
+t.test('the answer to a handshake and what is sent behind it leave in one piece', async t => {
+  const { app } = createApp(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const peer = new RawPeer(t, (app.server.address() as AddressInfo).port)
+  peer.write(upgradeRequest('/llm-websocket/call_1'))
+  const [first] = await once(peer.socket, 'data') as [Buffer]
+  t.match(String(first), /^HTTP\/1\.1 101 [^]*"response_type":"config"/)
 })
 
 t.test('calls are not compressed', async t => {
