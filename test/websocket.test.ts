@@ -367,6 +367,7 @@ t.test('a peer that answers pings stays, one that answers none is dropped', asyn
 
 t.test('the answer to a handshake and what is sent behind it leave in one piece', async t => {
   const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const peer = new RawPeer(t, (app.server.address() as AddressInfo).port)
   peer.write(upgradeRequest('/llm-websocket/call_1'))
