@@ -75,6 +75,7 @@ t.test('what a node that is silent had vanishes', { skip }, async t => {
   t.strictSame(await listed(b), ['b retell:call_2'])
   t.equal(await b.cluster.calls.get('call_1'), undefined)
   await until(async () => await redis.client.exists('voice-agent:{node:a}:calls') === 0)
+  await until(async () => await redis.client.hexists('voice-agent:{nodes}:load', 'a') === 0)
   t.strictSame(await redis.client.hkeys('voice-agent:{nodes}:load'), ['b'])
   // What was saved stays for whoever the provider dials.
   t.equal((await b.cluster.claim({ provider: 'retell', id: 'call_1' })).previousNode, 'a')
