@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers'
+import { clearImmediate, setImmediate } from 'node:timers'
 import t from 'tap'
 import { atLoopEnd, letOthersFirst } from '../lib/loop-end.js'
 
@@ -44,4 +44,37 @@ t.test('what comes up meanwhile is done in the next turn', async t => {
     atLoopEnd({ flush: () => { atLoopEnd({ flush: note('two') }) } })
     setImmediate(note('other'))
   }), ['now', 'other', 'two'])
+})
+
+t.test('who asks in every turn does not put others off for ever', async t => {
+  const since = performance.now()
+  await new Promise<void>((resolve, reject) => {
+    const ask = (): void => {
+      if (performance.now() - since > 5_000) return reject(new Error('never flushed'))
+      again = setImmediate(ask)
+      letOthersFirst()
+    }
+    let again = setImmediate(ask)
+    atLoopEnd({
+      flush () {
+        clearImmediate(again)
+        resolve()
+      }
+    })
+  })
+  t.pass()
+})
+
+t.test('what is left when one throws is done in the next turn', async t => {
+  const thrown = new Promise(resolve => { process.prependOnceListener('uncaughtException', resolve) })
+  // tap would take it for a failure of its own.
+  const others = process.listeners('uncaughtException').slice(1)
+  for (const listener of others) process.off('uncaughtException', listener)
+  t.teardown(() => { for (const listener of others) process.on('uncaughtException', listener) })
+  t.strictSame(await order(note => {
+    atLoopEnd({ flush: note('one') })
+    atLoopEnd({ flush () { throw new Error('no') } })
+    atLoopEnd({ flush: note('two') })
+  }), ['now', 'one', 'two'])
+  t.match(await thrown, { message: 'no' })
 })
