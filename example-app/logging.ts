@@ -3,14 +3,15 @@
  */
 import { openSync, writeSync } from 'node:fs'
 import { LogController, type FastifyServerOptions } from 'fastify'
-import { destination } from 'pino'
 
 // One line each, and the call in front.
 const PRETTY = { target: 'pino-pretty', options: { singleLine: true, ignore: 'pid,hostname,reqId,callId,provider', messageFormat: '{if callId}{provider} {callId} {end}{msg}' } }
 
-const STDOUT = 1
 const BUNCH_MS = 100
 const BUNCH_CHARACTERS = 4096
+
+// Of a reader that is slow.
+const MOST_BYTES = 8 * 1024 * 1024
 
 // Nobody reads a pipe that is still full by then.
 const LAST_WRITE_MS = 1_000
@@ -27,44 +28,61 @@ export function logging (file?: string): Pick<FastifyServerOptions, 'logger' | '
 
 /**
  * Lines of a tenth of a second leave together: written by itself, each wakes a thread and then the event loop, which costs
- * more than a tenth of a new call. A process that ends writes what is left first; one that is killed loses that. Pino's own
- * buffer (`minLength`) would keep a process from ending whose reader is gone.
+ * more than a tenth of a new call. They are written without a thread, as nobody could say at exit how far that has come. A
+ * reader that is slow holds up nobody all the same: `process.stdout` has made a pipe one that does not block. A process
+ * that ends writes what is left first; one that is killed loses that.
  */
 class Bunches {
   readonly #fd: number
-  readonly #destination: ReturnType<typeof destination>
   #lines = ''
+  /** What a full pipe has not taken. */
+  #left = Buffer.alloc(0)
+  #dropped = 0
   #timer: NodeJS.Timeout | undefined
+  #isExiting = false
 
   constructor (file?: string) {
-    this.#fd = file === undefined ? STDOUT : openSync(file, 'a')
-    this.#destination = destination(this.#fd)
+    this.#fd = file === undefined ? process.stdout.fd : openSync(file, 'a')
     process.once('exit', () => this.#writeLast())
   }
 
   write (line: string): void {
+    if (this.#left.length + this.#lines.length > MOST_BYTES) {
+      this.#dropped++
+      return
+    }
     this.#lines += line
-    if (this.#lines.length >= BUNCH_CHARACTERS) this.#flush()
-    else this.#timer ??= setTimeout(() => this.#flush(), BUNCH_MS).unref()
+    if (this.#isExiting || (this.#lines.length >= BUNCH_CHARACTERS && this.#left.length === 0)) this.flushSync()
+    else this.#timer ??= setTimeout(() => this.flushSync(), BUNCH_MS).unref()
   }
 
-  #flush (): void {
+  /** Pino calls it, by this name, before a line that is fatal ends the process. */
+  flushSync (): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#destination.write(this.#lines)
+    this.#left = Buffer.concat([this.#left, Buffer.from(this.#lines)])
     this.#lines = ''
+    try {
+      while (this.#left.length > 0) this.#left = this.#left.subarray(writeSync(this.#fd, this.#left))
+      this.#tellDropped()
+    } catch (error) {
+      // A full pipe is tried again, a closed one or a full disk is not.
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') this.#timer = setTimeout(() => this.flushSync(), BUNCH_MS).unref()
+      else this.#left = Buffer.alloc(0)
+    }
+  }
+
+  #tellDropped (): void {
+    if (this.#dropped === 0) return
+    this.#lines = `${JSON.stringify({ level: 40, time: Date.now(), dropped: this.#dropped, msg: 'log lines were dropped: nobody read them' })}\n`
+    this.#dropped = 0
+    this.flushSync()
   }
 
   #writeLast (): void {
-    let rest = Buffer.from(this.#lines)
+    this.#isExiting = true
     const until = performance.now() + LAST_WRITE_MS
-    while (rest.length > 0 && performance.now() < until) {
-      try {
-        rest = rest.subarray(writeSync(this.#fd, rest))
-      } catch (error) {
-        // A full pipe is tried again, a closed one is not.
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
-      }
-    }
+    do this.flushSync()
+    while (this.#left.length > 0 && performance.now() < until)
   }
 }

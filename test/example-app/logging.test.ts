@@ -2,49 +2,137 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 
-/** A program that logs a first line, and, once it is told to, some more before it exits at once. */
-function start (t: Test, lines: number) {
+/** A program that logs a first line, and, once it is told to, does `then`. Nobody reads its log before `read()`, unless at once. */
+function start (t: Test, then: string, { file = '', isRead = true } = {}) {
   const code = `
     import Fastify from 'fastify'
     import { logging } from './example-app/logging.ts'
-    const app = Fastify(logging())
-    app.log.info('first')
-    process.stdin.once('data', () => {
-      for (let n = 1; n <= ${lines}; n++) app.log.info('line ' + n)
-      process.exit(3)
-    })
+    const { log } = Fastify(logging(${file === '' ? '' : JSON.stringify(file)}))
+    setInterval(() => {}, 60_000)
+    const say = (from, to, more) => { for (let n = from; n <= to; n++) log.info(more, 'line ' + n) }
+    log.info('first')
+    process.stdin.once('data', () => { ${then} })
   `
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], {
     env: { PATH: process.env['PATH'], _TAPJS_PROCESSINFO_COVERAGE_: '0' },
-    stdio: ['pipe', 'pipe', 'inherit']
+    stdio: ['pipe', 'pipe', 'pipe']
   })
   t.teardown(() => child.kill('SIGKILL'))
+  child.stderr.setEncoding('utf8')
   let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+  const read = (): void => { child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text }) }
+  if (isRead) read()
   return {
     child,
+    read,
     exit: once(child, 'close').then(([code, signal]) => code ?? signal),
+    async hears (words: string) {
+      while (!output.includes(words)) await once(child.stdout, 'data')
+    },
     messages: () => output.trim().split('\n').map(line => (JSON.parse(line) as { msg: string }).msg),
-    end: () => { child.stdin.end('now') }
+    go: () => { child.stdin.end('now') }
   }
 }
 
-for (const lines of [1, 1_000]) {
-  t.test(`of ${lines} lines none is lost when the process exits`, async t => {
-    const { child, exit, messages, end } = start(t, lines)
+function lines (to: number): string[] {
+  return ['first', ...Array.from({ length: to }, (_, n) => `line ${n + 1}`)]
+}
+
+for (const count of [1, 1_000]) {
+  t.test(`of ${count} lines none is lost when the process exits`, async t => {
+    const { child, exit, messages, go } = start(t, `say(1, ${count}); process.exit(3)`)
     await once(child.stdout, 'data')
     t.strictSame(messages(), ['first'], 'a line is not kept for long')
-    end()
+    go()
     t.equal(await exit, 3)
-    t.strictSame(messages(), ['first', ...Array.from({ length: lines }, (_, n) => `line ${n + 1}`)])
+    t.strictSame(messages(), lines(count))
   })
 }
 
+t.test('a process whose last lines nobody reads exits all the same', async t => {
+  const { child, exit, go } = start(t, "say(1, 1_000, { much: 'x'.repeat(1_000) }); process.exit(3)")
+  await once(child.stdout, 'data')
+  child.stdout.pause()
+  go()
+  t.equal((await once(child, 'exit'))[0], 3)
+  child.stdout.resume()
+  await exit
+})
+
 t.test('a process whose reader is gone exits all the same', async t => {
-  const { child, exit, end } = start(t, 1)
+  const { child, exit, go } = start(t, 'say(1, 1_000); process.exit(3)')
   await once(child.stdout, 'data')
   child.stdout.destroy()
   await once(child.stdout, 'close')
-  end()
+  go()
   t.equal(await exit, 3)
+})
+
+t.test('who reads late holds up nobody, and reads all in order', async t => {
+  const { child, read, hears, exit, messages, go } = start(t, `
+    say(1, 1_000, { much: 'x'.repeat(1_000) })
+    setTimeout(() => {
+      process.stderr.write('not held up')
+      setTimeout(() => say(1_001, 1_010), 1)
+    }, 1)
+    process.once('SIGTERM', () => process.exit(3))
+  `, { isRead: false })
+  go()
+  t.same(await once(child.stderr, 'data'), ['not held up'])
+  read()
+  await hears('line 1010')
+  child.kill()
+  t.equal(await exit, 3)
+  t.strictSame(messages(), lines(1_010))
+})
+
+t.test('who reads nothing is kept 8 MiB, and told how much more there was', async t => {
+  const { child, read, hears, exit, messages, go } = start(t, `
+    let said = 0
+    const timer = setInterval(() => {
+      for (let n = 0; n < 100; n++) log.info({ much: 'x'.repeat(20_000) }, 'line ' + ++said)
+      if (said < 1_000) return
+      clearInterval(timer)
+      process.stderr.write('all said')
+    }, 1)
+    process.once('SIGTERM', () => { log.info('last'); process.exit(3) })
+  `, { isRead: false })
+  go()
+  await once(child.stderr, 'data')
+  read()
+  const told = 'log lines were dropped: nobody read them'
+  await hears(told)
+  child.kill()
+  t.equal(await exit, 3)
+  const heard = messages()
+  const kept = heard.length - 3
+  t.ok(kept > 400 && kept < 500, `${kept} lines of 20 kB`)
+  t.strictSame(heard, [...lines(kept), told, 'last'])
+})
+
+t.test('a disk that is full ends nothing', async t => {
+  const { child, exit, go } = start(t, `
+    say(1, 1_000)
+    setTimeout(() => { process.stderr.write('lives on'); process.exit(3) }, 1)
+  `, { file: '/dev/full' })
+  go()
+  t.same(await once(child.stderr, 'data'), ['lives on'])
+  t.equal(await exit, 3)
+})
+
+t.test('a fatal line is written at once, and what is said while the process exits', async t => {
+  const { exit, messages, go } = start(t, `
+    say(1, 1)
+    process.once('exit', () => { say(3, 3); process.kill(process.pid, 'SIGKILL') })
+    say(2, 2)
+    process.exit(3)
+  `)
+  go()
+  t.equal(await exit, 'SIGKILL')
+  t.strictSame(messages(), lines(3))
+
+  const fatal = start(t, "log.fatal('line 1'); process.kill(process.pid, 'SIGKILL')")
+  fatal.go()
+  t.equal(await fatal.exit, 'SIGKILL')
+  t.strictSame(fatal.messages(), lines(1))
 })
