@@ -17,9 +17,6 @@ import { messageFaults, type WireMessage } from './helpers/valid-messages.js'
 const text = readFileSync('docs/bring-your-own-brain.md', 'utf8')
 const snippets = new Map(Array.from(text.matchAll(/`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/gms), ([, name, code]) => [name!, code!]))
 
-// Compiling against all that these SDKs declare takes its time on a busy machine.
-t.setTimeout(90_000)
-
 // Inside the package, so that it is imported by its own name.
 const folder = '.tap/docs'
 mkdirSync(folder, { recursive: true })

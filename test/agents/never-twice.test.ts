@@ -360,9 +360,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
-// A busy machine takes its time.
-t.setTimeout(120_000)
-
 const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] })
 t.teardown(() => clock.uninstall())
 

@@ -10,9 +10,6 @@ import { Line, tick, type CallOptions } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
 
-// Of ten thousand calls each takes its time on a busy machine.
-t.setTimeout(120_000)
-
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 

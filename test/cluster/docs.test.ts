@@ -12,9 +12,6 @@ import { compile } from '../helpers/compile.js'
 import { runNode } from '../helpers/process.js'
 import { noRedis, startRedis, until } from '../helpers/redis.js'
 
-// Compiling takes its time on a busy machine.
-t.setTimeout(90_000)
-
 const text = readFileSync('docs/cluster.md', 'utf8')
 const [, name = '', code = ''] = /`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/ms.exec(text) ?? []
 

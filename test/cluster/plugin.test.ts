@@ -12,8 +12,6 @@ import { toMillis, toRetell } from '../helpers/call.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
 import { createRedis, noRedis, startRedis, until, type RedisServer } from '../helpers/redis.js'
 
-t.setTimeout(60_000)
-
 const answers: Agent = turn => {
   const { state } = turn.call
   state['answers'] = Number(state['answers'] ?? 0) + 1

@@ -15,9 +15,6 @@ import { runNode } from '../helpers/process.js'
 
 setEnv(t)
 
-// Compiling takes its time on a busy machine.
-t.setTimeout(90_000)
-
 const text = readFileSync('docs/control.md', 'utf8')
 const [, name = '', code = ''] = /`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/ms.exec(text) ?? []
 const [setup = '', ...commands] = Array.from(text.matchAll(/^```sh\n(.*?)^```$/gms), ([, block]) => block!)

@@ -11,9 +11,6 @@ import { gate } from '../helpers/real-cluster/office.js'
 import { booked, bookingOf, question, readAnswer, UNKNOWN, type Heard } from '../helpers/real-cluster/talk.js'
 import { until } from '../helpers/redis.js'
 
-// Processes start and end in nearly all of them.
-t.setTimeout(120_000)
-
 const skip = noCluster
 
 type Caller = RetellCaller | MillisCaller

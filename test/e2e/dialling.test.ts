@@ -16,9 +16,6 @@ function dial (t: Test, flags: string[], env: Record<string, string> = {}) {
   return runNode(t, [...scripts.dial.split(' ').slice(1), ...flags], { DIAL_TOKEN, ...env })
 }
 
-// It starts many processes, on a machine that may be busy.
-t.setTimeout(90_000)
-
 // What all vendors are.
 const vendor = await startVendor(t)
 

@@ -14,9 +14,6 @@ function start (t: Test, env: Record<string, string> = {}) {
   return runNode(t, args, { PORT: '0', ...env })
 }
 
-// Each test starts the app, and some are done while others are, too.
-t.setTimeout(90_000)
-
 /** Places a call to the URL that the app has printed for a provider. */
 async function ring (t: Test, app: Program, provider: 'Retell' | 'Millis') {
   const [, url] = await app.says(new RegExp(`^${provider} .*(ws:\\S+)$`, 'm'))

@@ -16,9 +16,6 @@ import { setEnv } from '../helpers/env.js'
 
 setEnv(t)
 
-// A browser takes its time on a busy machine.
-t.setTimeout(120_000)
-
 /** An app with both pages, whose agent waits where it is told to. */
 async function serve (t: Test) {
   const app = Fastify({ forceCloseConnections: true })

@@ -12,9 +12,6 @@ import { setEnv } from '../helpers/env.js'
 
 setEnv(t)
 
-// A browser takes its time on a busy machine.
-t.setTimeout(120_000)
-
 const LONG = 'One two three four five six seven eight nine ten.'
 
 const VOICE = `
