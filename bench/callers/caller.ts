@@ -86,10 +86,9 @@ export abstract class Caller {
       this.#newestWasRead = false
     }
     this.transcript.add('user', question(key, fault))
-    const frame = this.request(id)
-    const reply = this.#live = new Reply(id, key, { tokens: this.options.tokens, fault, timeoutMs: this.#timeoutMs })
-    this.send(frame)
-    return reply
+    this.send(this.request(id))
+    // Behind the write, which masks the frame first: what the caller takes for it is not the server's.
+    return (this.#live = new Reply(id, key, { tokens: this.options.tokens, fault, timeoutMs: this.#timeoutMs }))
   }
 
   /** Waits for the end of a reply, or of the call. */
