@@ -375,6 +375,18 @@ t.test('the answer to a handshake and what is sent behind it leave in one piece'
   t.match(String(first), /^HTTP\/1\.1 101 [^]*"response_type":"config"/)
 })
 
+t.test('a connection that no call could take is dropped, and all others are served', async t => {
+  const { app } = createApp(t)
+  await app.register(voiceAgentPlugin, OPEN)
+  const url = `${wsUrl(await app.listen({ port: 0, host: '127.0.0.1' }))}/llm-websocket`
+  const calls = app.calls as unknown as { add (): void }
+  calls.add = () => { throw new Error('no') }
+  await t.rejects(dialUrl(t, `${url}/call_1`))
+  Reflect.deleteProperty(calls, 'add')
+  await dialUrl(t, `${url}/call_2`)
+  t.strictSame(Array.from(app.calls, ({ id }) => id), ['call_2'])
+})
+
 t.test('calls are not compressed', async t => {
   const { app } = createApp(t)
   await app.register(voiceAgentPlugin, OPEN)

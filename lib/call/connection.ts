@@ -68,7 +68,7 @@ const KEEPALIVE_TIMEOUT_MS = 15_000
 export class Connection {
   readonly protocol: Protocol
   readonly speaker: Speaker
-  /** Set before the first frame comes. */
+  /** Set before the first frame comes. Where a call could not take it, as a logger of the user's threw, nobody is. */
   owner!: ConnectionOwner
   readonly #socket: Socket
   #room: Promise<void> | undefined
@@ -134,7 +134,8 @@ export class Connection {
   /** The socket is closed. */
   closed (code: number): void {
     this.#isOver = true
-    this.owner.disconnected(this, code)
+    const owner = this.owner as ConnectionOwner | undefined
+    owner?.disconnected(this, code)
   }
 
   /** Writes a frame. For the {@link Speaker} alone. */
