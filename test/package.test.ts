@@ -59,3 +59,13 @@ t.test('the plugin loads nothing of the playground, the test kit and the command
   t.equal(await program.exit, 0)
   t.match(program.output(), /^0\n/)
 })
+
+t.test('the app\'s own fetch stays Node\'s', async t => {
+  const code = `
+    import 'fastify-voice-agent'
+    console.log(Object.getOwnPropertySymbols(globalThis).map(String).filter(name => name.includes('undici')))
+  `
+  const program = runNode(t, ['--input-type=module', '--eval', code])
+  t.equal(await program.exit, 0)
+  t.equal(program.output(), '[]\n')
+})

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { context, ROOT_CONTEXT } from '@opentelemetry/api'
-import { buildConnector } from 'undici'
+import buildConnector from 'undici/lib/core/connect.js'
 
 /** As long as other idle connections are kept. Many servers hang up sooner, and then it is opened again with the next request. */
 const SPARE_MS = 120_000

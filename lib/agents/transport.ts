@@ -1,7 +1,8 @@
 /**
  * The connections to a model's server.
  */
-import { Client, type buildConnector } from 'undici'
+import type { buildConnector } from 'undici'
+import Client from 'undici/lib/dispatcher/client.js'
 import { letOthersFirst } from '../loop-end.js'
 import { Exchange, type ResponseHead } from './exchange.js'
 import { SpareConnection } from './spare-connection.js'
