@@ -11,10 +11,11 @@ const BUNCH_MS = 100
 const BUNCH_CHARACTERS = 4096
 
 // Of a reader that is slow.
-const MOST_BYTES = 8 * 1024 * 1024
+const MOST_WAITING = 8 * 1024 * 1024
 
-// Nobody reads a pipe that is still full by then.
+// Nobody reads a pipe of which nothing was taken by then.
 const LAST_WRITE_MS = 1_000
+const FULL_PIPE_MS = 10
 
 /** Fastify's options for it. `file` is written to instead of the standard output. */
 export function logging (file?: string): Pick<FastifyServerOptions, 'logger' | 'logController'> {
@@ -35,7 +36,7 @@ export function logging (file?: string): Pick<FastifyServerOptions, 'logger' | '
 class Bunches {
   readonly #fd: number
   #lines = ''
-  /** What a full pipe has not taken. */
+  /** What a full pipe has not taken, ahead of the lines. */
   #left = Buffer.alloc(0)
   #dropped = 0
   #timer: NodeJS.Timeout | undefined
@@ -47,10 +48,11 @@ class Bunches {
   }
 
   write (line: string): void {
-    if (this.#left.length + this.#lines.length > MOST_BYTES) {
+    if (this.#waiting > (this.#dropped === 0 ? MOST_WAITING : MOST_WAITING / 2)) {
       this.#dropped++
       return
     }
+    this.#tellDropped()
     this.#lines += line
     if (this.#isExiting || (this.#lines.length >= BUNCH_CHARACTERS && this.#left.length === 0)) this.flushSync()
     else this.#timer ??= setTimeout(() => this.flushSync(), BUNCH_MS).unref()
@@ -60,29 +62,48 @@ class Bunches {
   flushSync (): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#left = Buffer.concat([this.#left, Buffer.from(this.#lines)])
-    this.#lines = ''
     try {
-      while (this.#left.length > 0) this.#left = this.#left.subarray(writeSync(this.#fd, this.#left))
-      this.#tellDropped()
+      while (this.#waiting > 0) {
+        if (this.#left.length === 0) {
+          this.#left = Buffer.from(this.#lines)
+          this.#lines = ''
+        }
+        this.#left = this.#left.subarray(writeSync(this.#fd, this.#left))
+      }
     } catch (error) {
-      // A full pipe is tried again, a closed one or a full disk is not.
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') this.#timer = setTimeout(() => this.flushSync(), BUNCH_MS).unref()
-      else this.#left = Buffer.alloc(0)
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
+        this.#timer = setTimeout(() => this.flushSync(), FULL_PIPE_MS).unref()
+      } else {
+        // Its reader is gone, or a disk is full.
+        this.#left = Buffer.alloc(0)
+        this.#lines = ''
+      }
     }
+  }
+
+  /** Bytes, more or less. */
+  get #waiting (): number {
+    return this.#left.length + this.#lines.length
   }
 
   #tellDropped (): void {
     if (this.#dropped === 0) return
-    this.#lines = `${JSON.stringify({ level: 40, time: Date.now(), dropped: this.#dropped, msg: 'log lines were dropped: nobody read them' })}\n`
+    this.#lines += `${JSON.stringify({ level: 40, time: Date.now(), dropped: this.#dropped, msg: 'log lines were dropped: nobody read them' })}\n`
     this.#dropped = 0
-    this.flushSync()
   }
 
   #writeLast (): void {
     this.#isExiting = true
-    const until = performance.now() + LAST_WRITE_MS
-    do this.flushSync()
-    while (this.#left.length > 0 && performance.now() < until)
+    this.#tellDropped()
+    let least = Infinity
+    let until = 0
+    for (this.flushSync(); this.#waiting > 0; this.flushSync()) {
+      const now = performance.now()
+      if (this.#waiting < least) until = now + LAST_WRITE_MS
+      else if (now > until) return
+      least = this.#waiting
+      // The reader may need the processor.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_MS)
+    }
   }
 }
