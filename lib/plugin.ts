@@ -66,6 +66,9 @@ const HOOKS_TIMEOUT_MS = 5_000
 // A peer that is gone never answers a closing handshake.
 const CLOSE_TIMEOUT_MS = 1_000
 
+// The close code of a connection that broke.
+const ABNORMAL = 1006
+
 /** One provider's route. */
 interface Route {
   readonly provider: Provider
@@ -211,27 +214,38 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       // With `clientTracking: false` it knows no clients.
       scope.websocketServer.clients?.delete(socket)
       if (asked !== undefined) asked.isTaken = true
-      answer(host, callId, connection, request.log, asked?.claim)
+      try {
+        answer(host, callId, connection, request.log, asked?.claim)
+      } catch (error) {
+        // Be it a logger of the app's that threw. Its socket is broken off by @fastify/websocket.
+        forget(socket, ABNORMAL)
+        throw error
+      }
       seat.upgraded()
     }
 
-    // The same for all sockets, as each would hold its own for hours.
+    // The same for all sockets, as each would hold its own for hours. What no call could take has no connection.
     function receive (this: WebSocket, data: RawData, binary: boolean): void {
-      connections.get(this)!.receive(data as Buffer, binary)
+      connections.get(this)?.receive(data as Buffer, binary)
     }
 
     function hear (this: WebSocket, data: Buffer): void {
-      connections.get(this)!.heard(data.length)
+      connections.get(this)?.heard(data.length)
     }
 
     // It closes by itself.
     function fail (this: WebSocket, error: Error): void {
-      connections.get(this)!.owner.log.warn({ err: error }, 'socket failed')
+      connections.get(this)?.owner.log.warn({ err: error }, 'socket failed')
     }
 
     function close (this: WebSocket, code: number): void {
-      const connection = connections.get(this)!
-      connections.delete(this)
+      forget(this, code)
+    }
+
+    function forget (socket: WebSocket, code: number): void {
+      const connection = connections.get(socket)
+      if (connection === undefined) return
+      connections.delete(socket)
       pulse.remove(connection)
       connection.closed(code)
     }

@@ -14,7 +14,7 @@ import { upgradingSocket } from '../lib/websocket.js'
 import { AT_ONCE, createApp } from './helpers/app.js'
 import { Caller, dial, dialUrl, millis, retell } from './helpers/caller.js'
 import { setEnv } from './helpers/env.js'
-import { RawPeer, upgradeRequest } from './helpers/raw-peer.js'
+import { PING, RawPeer, rawFrame, TEXT, upgradeRequest } from './helpers/raw-peer.js'
 import { upgrade, upgradeAndStay } from './helpers/upgrade.js'
 import { SECRET } from './helpers/webhooks.js'
 
@@ -378,12 +378,17 @@ t.test('the answer to a handshake and what is sent behind it leave in one piece'
 t.test('a connection that no call could take is dropped, and all others are served', async t => {
   const { app } = createApp(t)
   await app.register(voiceAgentPlugin, OPEN)
-  const url = `${wsUrl(await app.listen({ port: 0, host: '127.0.0.1' }))}/llm-websocket`
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
   const calls = app.calls as unknown as { add (): void }
   calls.add = () => { throw new Error('no') }
-  await t.rejects(dialUrl(t, `${url}/call_1`))
+  const nonsense = Buffer.from([0xff, 0xff])
+  for (const ahead of [rawFrame(PING, ''), rawFrame(TEXT, '{}'), nonsense]) {
+    const peer = new RawPeer(t, (app.server.address() as AddressInfo).port)
+    peer.write(Buffer.concat([Buffer.from(upgradeRequest('/llm-websocket/call_1')), ahead]))
+    await peer.closed
+  }
   Reflect.deleteProperty(calls, 'add')
-  await dialUrl(t, `${url}/call_2`)
+  await dialUrl(t, `${wsUrl(address)}/llm-websocket/call_2`)
   t.strictSame(Array.from(app.calls, ({ id }) => id), ['call_2'])
 })
 
