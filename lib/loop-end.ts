@@ -9,8 +9,8 @@ export interface Late {
   flush (): void
 }
 
-/** Whoever asks in each turn of the loop may not put off the others for ever. */
-const MOST_MS = 5
+/** Nobody is put off for longer: others may come first in each turn of the loop. As much as a token takes to come. */
+const MOST_MS = 20
 
 const waiting: Late[] = []
 let immediate: NodeJS.Immediate | undefined
