@@ -5,8 +5,9 @@ import { RetellCaller } from '../callers/retell.js'
 import { Tally } from '../callers/tally.js'
 import { updateFrames } from '../callers/updates.js'
 import { Crowd } from '../crowd.js'
+import { startServer, type Server } from '../processes.js'
 import { percentile } from '../statistics.js'
-import { calls, lower, type Scenario, turnAfter, warmUpMs } from './scenario.js'
+import { calls, lower, note, type Scenario, turnAfter, warmUpMs } from './scenario.js'
 
 const BYTES = 2 ** 20
 const EVERY_MS = 200
@@ -16,22 +17,32 @@ export const longCall: Scenario = {
   name: 'long-call',
   model: `paced-100-10-${TOKENS}`,
   baselines: ['baseline'],
-  async run ({ server, size }) {
+  async run ({ server, model, size }) {
     const [frame] = updateFrames(BYTES, 1)
     if (frame === undefined) throw new Error('no frame')
     const crowd = new Crowd(options => new RetellCaller(options), server, TOKENS, new Tally())
-    const others = new Crowd(options => new RetellCaller(options), server, TOKENS, new Tally())
     await crowd.dial(calls(size, 50))
-    await others.dial(1)
-    const [long] = others.callers
-    if (long === undefined) throw new Error('no caller')
+    const dialLong = async (where: Server): Promise<RetellCaller> => {
+      const one = new Crowd(options => new RetellCaller(options), where, TOKENS, new Tally())
+      await one.dial(1)
+      return one.callers[0]!
+    }
+    const long = await dialLong(server)
+    const elsewhere = await startServer('plugin', model, longCall.model)
+    const aside = await dialLong(elsewhere)
     crowd.talk(caller => turnAfter(caller, 300))
     await crowd.wait(500 + warmUpMs(size))
     const ms = size.seconds * 1000
-    const without = await crowd.measure(ms)
-    const sending = setInterval(() => long.update(frame), EVERY_MS)
-    const during = await crowd.measure(ms)
-    clearInterval(sending)
+    const p99During = async (to?: RetellCaller): Promise<number> => {
+      const sending = setInterval(() => to?.update(frame), EVERY_MS)
+      const { counts } = await crowd.measure(ms)
+      clearInterval(sending)
+      return percentile(counts.addedMs, 0.99)
+    }
+    const without = await p99During()
+    const during = await p99During(long)
+    // What it is to the callers, and to the machine, to send so much.
+    const meanwhile = await p99During(aside)
     await crowd.stop()
     // Alone, because next to the turns' own CPU time that of the updates would drown in noise.
     const frames = Array.from({ length: Math.ceil(size.seconds * 4) }, () => frame)
@@ -39,12 +50,14 @@ export const longCall: Scenario = {
     const before = await server.probe()
     await long.updateAll(frames)
     const after = await server.probe()
-    others.hangUp()
+    for (const caller of [long, aside]) caller.hangUp()
     crowd.hangUp()
+    await elsewhere.stop()
     const mib = frames.length * frame.length / 2 ** 20
     return [
-      lower('added to the first token of others, p99, without', 'ms', percentile(without.counts.addedMs, 0.99)),
-      lower('added to the first token of others, p99, with', 'ms', percentile(during.counts.addedMs, 0.99)),
+      lower('added to the first token of others, p99, without', 'ms', without),
+      lower('added to the first token of others, p99, with', 'ms', during),
+      note('added to the first token of others, p99, with them to another server', 'ms', meanwhile),
       lower('server CPU per MiB of updates', 'ms', (after.cpuUs - before.cpuUs) / 1000 / mib)
     ]
   }
