@@ -113,9 +113,9 @@ t.test('who reads nothing is kept 8 MiB, and told how much more there was', asyn
 })
 
 t.test('who reads only when the process exits is told of it, too', async t => {
-  const { child, read, exit, messages, go } = start(t, "say(1, 1_000, { much: 'x'.repeat(20_000) }); process.stderr.write('all said'); process.exit(3)", { isRead: false })
+  const { read, reaches, exit, messages, go } = start(t, "say(1, 1_000, { much: 'x'.repeat(20_000) }); process.stderr.write('all said'); process.exit(3)", { isRead: false })
   go()
-  await once(child.stderr, 'data')
+  await reaches('all said')
   read()
   t.equal(await exit, 3)
   const heard = messages()
