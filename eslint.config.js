@@ -1,7 +1,7 @@
 import neostandard, { plugins } from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, noJsx: true, ignores: ['dist', '.bench', '.tap'] }),
+  ...neostandard({ ts: true, noJsx: true, ignores: ['dist', '.build', '.tap'] }),
   {
     // A TypeBox schema and the type made from it share a name.
     files: ['**/*.ts'],

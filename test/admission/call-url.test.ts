@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import fc from 'fast-check'
 import { readCallUrl } from '../../lib/admission/call-url.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 type Case = [rest: string, query: string, secret: string | undefined, callId: string | undefined, placeholder?: boolean]
 
@@ -99,5 +100,5 @@ t.test('no URL throws or gives an unsafe id', async () => {
   fc.assert(fc.property(text, text, fc.boolean(), (rest, query, hasSecret) => {
     const { secret, callId } = readCallUrl(rest, query, hasSecret)
     return secret !== '' && (callId === undefined || (/^[A-Za-z0-9_.~:@-]{1,256}$/.test(callId) && !['.', '..'].includes(callId)))
-  }), { numRuns: 1000 })
+  }), { numRuns: scaledRuns(1000) })
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { ChunkPattern } from '../../lib/agents/chunk-pattern.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 interface Chunk {
   choices?: Array<{ delta?: { content?: unknown } }>
@@ -98,5 +99,5 @@ t.test('whatever it was taught, it reads what the parser reads, or nothing', asy
       const read = pattern.read(data)
       return read === undefined || read === wordsOf(JSON.parse(data))
     })
-  }), { numRuns: 2_000 })
+  }), { numRuns: scaledRuns(2_000) })
 })

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import t from 'tap'
-import FakeTimers from '@sinonjs/fake-timers'
+import type FakeTimers from '@sinonjs/fake-timers'
 import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
 import type { Provider, Turn } from '../../lib/agent.js'
@@ -14,7 +14,9 @@ import { tool } from '../../lib/agents/tool.js'
 import { deferred } from '../helpers/app.js'
 import { Line, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
+import { installClock } from '../helpers/clock.js'
 import { MemoryCluster } from '../helpers/memory-cluster.js'
+import { scaledRuns } from '../helpers/runs.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
 const TIMEOUT_MS = 10_000
@@ -360,8 +362,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'hang up' }) }
 )
 
-const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] })
-t.teardown(() => clock.uninstall())
+let clock: FakeTimers.Clock
 
 for (const provider of ['retell', 'millis'] as const) {
   t.test(`whatever happens on ${provider}, nothing is booked twice, and every model gets messages it accepts`, async t => {
@@ -373,6 +374,7 @@ for (const provider of ['retell', 'millis'] as const) {
       answers: fc.array(answer, { minLength: 1, maxLength: 5 }),
       steps: fc.array(step, { maxLength: 60 })
     })
+    clock = installClock(t)
     let booked = 0
     let superseded = 0
     await fc.assert(fc.asyncProperty(scenario, async scenario => {
@@ -388,7 +390,7 @@ for (const provider of ['retell', 'millis'] as const) {
       booked += world.runs.filter(({ name, outcome }) => name === 'book' && outcome === 'done').length
       superseded += scenario.steps.filter(({ do: what }) => what === 'ask').length
       assert.deepEqual([...new Set(world.faults)], [])
-    }), { numRuns: 600 })
-    t.ok(booked > 300 && superseded > 300, 'and enough did happen')
+    }), { numRuns: scaledRuns(600) })
+    t.ok(booked > scaledRuns(300) && superseded > scaledRuns(300), 'and enough did happen')
   })
 }

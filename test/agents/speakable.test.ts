@@ -2,6 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { endCall, pause, type Action, type Speech } from '../../lib/agent.js'
 import { speakable, SpeechFilter } from '../../lib/agents/speakable.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 /** What comes out for each piece, and at the end. */
 function pieces (...texts: string[]): string[] {
@@ -223,7 +224,7 @@ const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 }).m
 const anything = fc.oneof(interesting, interesting, units, fc.string({ unit: 'binary' }))
 const long = fc.tuple(anything, fc.integer({ min: 90, max: 110 }), anything, anything).map(([a, count, b, c]) => a + (b || '[').repeat(count).slice(0, 400) + c)
 const places = fc.array(fc.nat(), { maxLength: 12 })
-const RUNS = { numRuns: 3_000 }
+const RUNS = { numRuns: scaledRuns(3_000) }
 
 t.test('how a text is cut makes no difference', async t => {
   fc.assert(fc.property(fc.oneof({ weight: 5, arbitrary: anything }, long), places, (text, places) => {
@@ -243,7 +244,7 @@ t.test('what is held back is bounded', async t => {
     }
     filter.push(text)
     return filter.end().length <= 100
-  }), { numRuns: 300 })
+  }), { numRuns: scaledRuns(300) })
   t.pass()
 })
 

@@ -4,19 +4,18 @@
  */
 import assert from 'node:assert/strict'
 import t from 'tap'
-import FakeTimers from '@sinonjs/fake-timers'
 import fc from 'fast-check'
 import { anyScenario } from '../contract/scenario.js'
 import { play } from '../contract/world.js'
-
-const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
-t.teardown(() => clock.uninstall())
+import { installClock } from '../helpers/clock.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 for (const provider of ['retell', 'millis'] as const) {
   t.test(`whatever happens, a ${provider} call keeps the turn contract`, async t => {
+    const clock = installClock(t)
     await fc.assert(fc.asyncProperty(anyScenario(provider), async scenario => {
       assert.deepEqual(await play(scenario, clock), [])
-    }), { numRuns: 1_000 })
+    }), { numRuns: scaledRuns(1_000) })
     t.pass('it did')
   })
 }

@@ -9,11 +9,12 @@ import { CallRegistry } from '../../lib/call/registry.js'
 import { Line, tick, type CallOptions } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-const CALLS = 10_000
+const CALLS = scaledRuns(10_000)
 
 /** What is left of all calls, counted. */
 interface Left {
@@ -147,7 +148,7 @@ const FATES: Record<string, Fate> = {
   }
 }
 
-t.test(`of ${CALLS} calls of every fate nothing is left`, { timeout: 120_000 }, async t => {
+t.test('of calls of every fate nothing is left', async t => {
   const { pass, left: timers } = useClock(t)
   const left: Left = { generators: 0, listeners: 0 }
   const calls = new CallRegistry<LiveCall>()
@@ -164,7 +165,8 @@ t.test(`of ${CALLS} calls of every fate nothing is left`, { timeout: 120_000 }, 
   }
   const fates = Object.values(FATES)
 
-  for (let n = 0; n < CALLS; n++) {
+  // A function of its own, so that the last call is not held by a variable of the loop.
+  const play = async (n: number): Promise<void> => {
     const provider = n % 2 === 0 ? 'retell' : 'millis'
     const id = `call_${n}`
     const lines: Line[] = []
@@ -180,6 +182,7 @@ t.test(`of ${CALLS} calls of every fate nothing is left`, { timeout: 120_000 }, 
     for (const { connection } of lines) pulse.remove(connection)
     await tick()
   }
+  for (let n = 0; n < CALLS; n++) await play(n)
   await pass(60_000)
 
   t.equal(calls.size, 0, 'calls')
@@ -188,7 +191,10 @@ t.test(`of ${CALLS} calls of every fate nothing is left`, { timeout: 120_000 }, 
   t.equal(left.listeners, 0, 'listeners')
   t.equal(new Set(ended).size, ended.length, 'no call ended twice')
   t.ok(ended.length > CALLS * 0.8)
-  await tick()
-  collectGarbage()
+  // More than once: optimised code can hold the object that it was made for until the second collection.
+  for (let round = 0; round < 3; round++) {
+    await tick()
+    collectGarbage()
+  }
   t.equal(remembered.filter(call => call.deref() !== undefined).length, 0, 'calls in memory')
 })

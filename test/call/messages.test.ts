@@ -6,6 +6,7 @@ import type { ChatMessage, TurnReason } from '../../lib/agent.js'
 import { CALLER_SILENT, CALLER_UNHEARD, CALL_CONNECTED, placeBehind, toMessages, type MessagesOptions } from '../../lib/call/messages.js'
 import type { Spoken, ToolRecord } from '../../lib/call/spoken.js'
 import type { Entry } from '../../lib/protocols/protocol.js'
+import { scaledRuns } from '../helpers/runs.js'
 import { messageFaults, type WireMessage } from '../helpers/valid-messages.js'
 
 // What `openai` takes as a request's messages, or this file does not compile.
@@ -393,7 +394,7 @@ const anyOptions: fc.Arbitrary<MessagesOptions> = fc.record({ leadingAssistant: 
 function always (behaviour: string, check: (messages: ChatMessage[], entries: Entry[], reason: TurnReason, options: MessagesOptions) => void) {
   t.test(behaviour, async () => fc.assert(fc.property(anyEntries, anyReason, anyOptions, (entries, reason, options) => {
     check(toMessages(frozen(entries), reason, options), entries, reason, options)
-  }), { numRuns: 1000 }))
+  }), { numRuns: scaledRuns(1000) }))
 }
 
 always('whatever was recorded makes messages that a model accepts', messages => {

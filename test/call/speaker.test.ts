@@ -6,6 +6,7 @@ import { Floor, Speaker } from '../../lib/call/speaker.js'
 import type { Protocol } from '../../lib/protocols/protocol.js'
 import { newProtocol, tick, toMillis, toRetell } from '../helpers/call.js'
 import type { Frame } from '../helpers/caller.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 const PONG = { response_type: 'ping_pong', timestamp: 1 }
 
@@ -272,7 +273,7 @@ t.test('whatever the split, the frames put together are the words put together',
     assert.equal(floor.characters, words.join('').length)
     assert.equal(contentOf(frames.filter(frame => speechOf(frame) !== '').slice(0, 1)), words.find(text => text !== '') ?? '', 'the first word is not joined')
     assert.equal(frames.filter(frame => frame['content_complete'] ?? frame['data'].end_of_stream).length, 1)
-  }), { numRuns: 500 })
+  }), { numRuns: scaledRuns(500) })
 })
 
 t.test('what is said in parts is set apart, and on Millis each part is spoken at once', async t => {

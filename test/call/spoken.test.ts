@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import t from 'tap'
 import fc from 'fast-check'
 import { Alignment, type Spoken } from '../../lib/call/spoken.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 /** What a turn said: strings as they are, what is in a list in passing. */
 function turn (...pieces: Array<string | [string]>): Spoken {
@@ -79,7 +80,7 @@ t.test('whatever was said, and wherever it was cut off, what was meant is left, 
       if (cut.length === 0) return
       assert.equal(alignment.read(cut.join(' ')).join('').trim().replaceAll(/ +/g, ' '), cut.filter(word => word.startsWith('m')).join(' '))
     })
-  }), { numRuns: 2_000 })
+  }), { numRuns: scaledRuns(2_000) })
   t.pass('it is')
 })
 

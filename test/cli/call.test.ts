@@ -158,7 +158,7 @@ t.test('the command line explains itself', async t => {
 
 t.test('the binary runs in a pseudo-terminal', async t => {
   const address = await serve(t)
-  const child = spawn('script', ['-qefc', `node dist/cli/main.js call ${address}/llm-websocket`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', NO_COLOR: '', FORCE_COLOR: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const child = spawn('script', ['-qefc', `node dist/cli/main.js call ${address}/llm-websocket`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', NO_COLOR: '', FORCE_COLOR: '' } })
   t.teardown(() => child.kill())
   let output = ''
   child.stdout.on('data', data => { output += String(data) })

@@ -125,7 +125,7 @@ t.test('what a server says moves no cursor', async t => {
 
 t.test('a reader who has seen enough is no fault', async t => {
   const files = await write(t, { 'right.yaml': right })
-  const child = spawn('sh', ['-c', `node dist/cli/main.js test ${files[0]} --url ws://127.0.0.1:1 --json | true`], { stdio: ['ignore', 'inherit', 'pipe'], env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const child = spawn('sh', ['-c', `node dist/cli/main.js test ${files[0]} --url ws://127.0.0.1:1 --json | true`], { stdio: ['ignore', 'inherit', 'pipe'] })
   let errors = ''
   child.stderr.on('data', data => { errors += String(data) })
   await once(child, 'close')
@@ -148,7 +148,7 @@ t.test('it explains itself', async t => {
 
 t.test('the binary shows how far it is in a pseudo-terminal', async t => {
   const [file] = await write(t, { 'right.yaml': right })
-  const child = spawn('script', ['-qefc', `node dist/cli/main.js test ${file} --url ${retell(await serve(t))}`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', NO_COLOR: '', FORCE_COLOR: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const child = spawn('script', ['-qefc', `node dist/cli/main.js test ${file} --url ${retell(await serve(t))}`, '/dev/null'], { env: { ...process.env, TERM: 'xterm', NO_COLOR: '', FORCE_COLOR: '' } })
   let output = ''
   child.stdout.on('data', data => { output += String(data) })
   const [code] = await once(child, 'close')
@@ -165,7 +165,7 @@ t.test('the binary plays the scenarios of the example app', async t => {
   t.teardown(() => app.close())
   const address = (await app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
   for (const path of ['llm-websocket', 'millis']) {
-    const child = spawn('sh', ['-c', `node dist/cli/main.js test example-app/scenarios/*.yaml --url ${address}/${path}`], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+    const child = spawn('sh', ['-c', `node dist/cli/main.js test example-app/scenarios/*.yaml --url ${address}/${path}`], { stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     child.stdout.on('data', data => { output += String(data) })
     const [code] = await once(child, 'close')

@@ -88,8 +88,8 @@ t.test('on a Redis Cluster a server may die and leave the other calls as they ar
 
 /** A process that takes a call, saves something of it, and then does this. */
 function runNodeThatSaves (t: Test, url: string, code: string) {
-  return runNode(t, ['--import', 'tsx', '--input-type=module', '--eval', `
-    import { RedisCluster } from './lib/cluster/redis.js'
+  return runNode(t, ['--input-type=module', '--eval', `
+    import { RedisCluster } from './dist/cluster/redis.js'
     const cluster = new RedisCluster({ redis: '${url}' })
     const log = { info () {}, warn () {}, debug () {} }
     await cluster.start({ log, load: 0, command: async () => {}, failed () {} })

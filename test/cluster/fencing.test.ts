@@ -3,6 +3,7 @@ import t from 'tap'
 import type { CallKey } from '../../lib/cluster/cluster.js'
 import { Owner, startNode } from '../helpers/cluster.js'
 import { noRedis, startRedis, until } from '../helpers/redis.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 const node = fc.constantFrom(0, 1, 2)
 const step = fc.oneof(
@@ -91,7 +92,7 @@ t.test('whatever three nodes do with a call, one has it at the most, and its wor
       if (owner.told.filter(word => word === 'fenced').length > 1) throw new Error('fenced twice')
       owner.claim.lease.end()
     }
-  }), { numRuns: 150 })
+  }), { numRuns: scaledRuns(150) })
   t.strictSame(nodes.flatMap(({ lines }) => lines), [])
   await until(async () => (await redis.client.keys('*:calls')).length === 0)
 })

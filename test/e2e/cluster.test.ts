@@ -21,8 +21,7 @@ async function start (t: Test, options: Partial<ClusterOptions> = {}): Promise<C
     redis: 'kept',
     gapMs: 1,
     ...options,
-    // What they cover counts for nobody.
-    env: { DRAIN_TIMEOUT_MS: '300', _TAPJS_PROCESSINFO_COVERAGE_: '0', ...options.env }
+    env: { DRAIN_TIMEOUT_MS: '300', ...options.env }
   })
   t.teardown(() => cluster.stop())
   return cluster

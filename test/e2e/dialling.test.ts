@@ -2,18 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import twilioSdk from 'twilio'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
+import { argumentsOf, compiledArgumentsOf } from '../helpers/example-app.js'
 import { runNode } from '../helpers/process.js'
 import { startVendor } from '../helpers/vendor-server.js'
-
-const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
-const [, ...args] = scripts.start.split(' ')
 
 const TO = '+15550100001'
 const DIAL_TOKEN = 'token-canary'
 
 /** What `npm run dial` runs. */
 function dial (t: Test, flags: string[], env: Record<string, string> = {}) {
-  return runNode(t, [...scripts.dial.split(' ').slice(1), ...flags], { DIAL_TOKEN, ...env })
+  return runNode(t, [...compiledArgumentsOf('dial'), ...flags], { DIAL_TOKEN, ...env })
 }
 
 // What all vendors are.
@@ -21,7 +19,7 @@ const vendor = await startVendor(t)
 
 /** The example app as a process, which admits nobody but the calls that it placed. */
 async function start (t: Test, env: Record<string, string> = {}) {
-  const app = runNode(t, args, {
+  const app = runNode(t, compiledArgumentsOf('start'), {
     PORT: '0',
     ADMITTED_CALLS_ONLY: 'true',
     DIAL_TOKEN,
@@ -60,7 +58,7 @@ async function admitsOnly (t: Test, callId: string) {
 t.test('a phone call that Retell was asked for is served, and no other', async t => {
   vendor.next({ status: 201, body: { call_id: 'call_1' } })
   await t.rejects(RetellCaller.dial(retellUrl, { callId: 'call_1' }), /403/)
-  const program = dial(t, ['--to', TO], here)
+  const program = runNode(t, [...argumentsOf('dial'), '--to', TO], { DIAL_TOKEN, ...here })
   t.equal(await program.exit, 0, program.output())
   t.equal(program.output(), 'Call call_1\n')
   t.match(vendor.requests, [{ path: '/v2/create-phone-call', body: { to_number: TO } }])

@@ -3,14 +3,12 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { callTools, MillisCaller, RetellCaller, STALL, startScriptedModel, type ModelRequest } from '../../lib/testing/index.js'
 import { dialUrl } from '../helpers/caller.js'
+import { argumentsOf, compiledArgumentsOf } from '../helpers/example-app.js'
 import { runNode, type Program } from '../helpers/process.js'
 
-// What `npm start` runs when everything is built.
-const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
-const [node, ...args] = scripts.start.split(' ')
+const args = compiledArgumentsOf('start')
 
 function start (t: Test, env: Record<string, string> = {}) {
-  t.equal(node, 'node')
   return runNode(t, args, { PORT: '0', ...env })
 }
 
@@ -28,7 +26,7 @@ async function hear (call: RetellCaller | MillisCaller, said: string): Promise<s
 }
 
 t.test('npm start prints both URLs, and takes a call on each, with no key and no service', async t => {
-  const app = start(t)
+  const app = runNode(t, argumentsOf('start'), { PORT: '0' })
   for (const provider of ['Retell', 'Millis'] as const) {
     const call = await ring(t, app, provider)
     t.equal(await hear(call, 'A table for two'), 'I am sorry, can you say that again?')

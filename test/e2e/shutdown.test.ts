@@ -1,13 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t from 'tap'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
 import { build, deferred } from '../helpers/app.js'
 import { dialUrl, retell } from '../helpers/caller.js'
+import { compiledArgumentsOf } from '../helpers/example-app.js'
 import { runNode, type Program } from '../helpers/process.js'
 
-const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
-const [, ...args] = scripts.start.split(' ')
+const args = compiledArgumentsOf('start')
 
 async function urlsOf (app: Program): Promise<{ onRetell: string, onMillis: string, http: string }> {
   const [, onRetell] = await app.says(/^Retell .*(ws:\S+)$/m)

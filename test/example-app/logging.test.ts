@@ -7,15 +7,15 @@ import t, { type Test } from 'tap'
 function start (t: Test, then: string, { file = '', isRead = true } = {}) {
   const code = `
     import Fastify from 'fastify'
-    import { logging } from './example-app/logging.ts'
+    import { logging } from './.build/example-app/logging.js'
     const { log } = Fastify(logging(${file === '' ? '' : JSON.stringify(file)}))
     setInterval(() => {}, 60_000)
     const say = (from, to, more) => { for (let n = from; n <= to; n++) log.info(more, 'line ' + n) }
     log.info('first')
     process.stdin.once('data', () => { ${then} })
   `
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], {
-    env: { PATH: process.env['PATH'], _TAPJS_PROCESSINFO_COVERAGE_: '0' },
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
+    env: { PATH: process.env['PATH'] },
     stdio: ['pipe', 'pipe', 'pipe']
   })
   t.teardown(() => child.kill('SIGKILL'))

@@ -27,7 +27,7 @@ interface FramesLine {
 }
 
 function lines<T> (name: string): T[] {
-  const text = readFileSync(new URL(`corpus/${name}.jsonl`, import.meta.url), 'utf8')
+  const text = readFileSync(`test/fuzz/corpus/${name}.jsonl`, 'utf8')
   return text.trim().split('\n').map(line => JSON.parse(line) as T)
 }
 

@@ -4,9 +4,15 @@ import type { Clock } from '../../lib/testing/index.js'
 import { tick } from './call.js'
 
 /** Timers that go off when the test says so, from now until it ends. */
-export function useClock (t: Test) {
+export function installClock (t: Test): FakeTimers.Clock {
   const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
   t.teardown(() => clock.uninstall())
+  return clock
+}
+
+/** The same, for a test that waits for what the timers wake. */
+export function useClock (t: Test) {
+  const clock = installClock(t)
   return {
     /** Lets time pass, in ms, and whatever it wakes. */
     async pass (ms: number): Promise<void> {

@@ -18,8 +18,7 @@ export interface Program {
 export function runNode (t: Test, args: string[], env: Record<string, string> = {}, { isTTY = false } = {}): Program {
   const [command, commandArgs] = isTTY ? ['script', ['-qefc', [process.execPath, ...args].join(' '), '/dev/null']] as const : [process.execPath, args] as const
   const child = spawn(command, commandArgs, {
-    // What it covers counts for nobody: it may be killed before it tells, and its loader has line numbers of its own.
-    env: { PATH: process.env['PATH'], _TAPJS_PROCESSINFO_COVERAGE_: '0', ...env },
+    env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let output = ''

@@ -8,6 +8,7 @@ import { MillisProtocol } from '../../lib/protocols/millis/protocol.js'
 import type { Protocol, ProviderEvent } from '../../lib/protocols/protocol.js'
 import { RetellProtocol, retellBegin } from '../../lib/protocols/retell/protocol.js'
 import { millis, retell } from '../helpers/caller.js'
+import { scaledRuns } from '../helpers/runs.js'
 
 t.test('a text frame with a JSON object is read', async t => {
   t.strictSame(parseFrame(Buffer.from(' {"a":{"b":null},"é":"\\ud83d"} '), false), { a: { b: null }, é: '\ud83d' })
@@ -168,13 +169,13 @@ for (const { name, samples, open } of dialects) {
   t.test(`no wrong member of a known frame makes ${name}'s decoder throw`, async () => fc.assert(fc.property(
     anySample, anyPath, fc.jsonValue(), (sample, path, member) => {
       exhaust(open().decode(Buffer.from(JSON.stringify(withMember(sample, path, member))), false))
-    }), { numRuns: 2_000 }))
+    }), { numRuns: scaledRuns(2_000) }))
 
   t.test(`no damage to a known frame makes ${name}'s decoder throw`, async () => fc.assert(fc.property(
     anySample, fc.array(anyEdit, { minLength: 1, maxLength: 3 }), (sample, edits) => {
       const damaged = edits.reduce((text, { at, cut, insert }) => text.slice(0, at) + insert + text.slice(at + cut), JSON.stringify(sample))
       exhaust(open().decode(Buffer.from(damaged), false))
-    }), { numRuns: 2_000 }))
+    }), { numRuns: scaledRuns(2_000) }))
 
   t.test(`a frame of ${name} that is ignored says why without repeating what is in it`, async () => fc.assert(fc.property(
     anySample, anyPath, fc.constantFrom(PRIVATE, { [PRIVATE]: PRIVATE }, [PRIVATE]), (sample, path, member) => {

@@ -8,9 +8,7 @@ import type { Backend } from './balancer.js'
 
 const START_TIMEOUT_MS = 20_000
 
-// Compiled, or as it is written.
-const isSource = import.meta.url.endsWith('.ts')
-const FILE = fileURLToPath(new URL(`./node-server.${isSource ? 'ts' : 'js'}`, import.meta.url))
+const FILE = fileURLToPath(new URL('./node-server.js', import.meta.url))
 
 const running = new Set<ChildProcess>()
 
@@ -45,7 +43,7 @@ export class Node implements Backend {
   async start (): Promise<void> {
     const child = this.#child = fork(FILE, [], {
       env: { PATH: process.env['PATH'] ?? '', HOST: this.address, PORT: String(this.#port), NODE_NAME: this.name, ...this.#env },
-      execArgv: isSource ? ['--import', 'tsx'] : [],
+      execArgv: [],
       stdio: ['ignore', 'pipe', 'inherit', 'ipc']
     })
     running.add(child)

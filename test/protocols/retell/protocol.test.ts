@@ -7,6 +7,7 @@ import type { LeavingAction } from '../../../lib/protocols/protocol.js'
 import type { ActionFrames, ProviderEvent } from '../../../lib/protocols/protocol.js'
 import { RetellProtocol, retellBegin } from '../../../lib/protocols/retell/protocol.js'
 import { retell } from '../../helpers/caller.js'
+import { scaledRuns } from '../../helpers/runs.js'
 
 const open = () => new RetellProtocol(retellBegin(2_000))
 
@@ -365,7 +366,7 @@ t.test('whatever object comes, it is an update if and only if its own key says s
     const text = write(tree, below => numbers.next().value! % below)
     const isUpdate = JSON.parse(text).interaction_type === 'update_only'
     assert.equal(decode(text).type === 'update', isUpdate, text)
-  }), { numRuns: 5_000 }))
+  }), { numRuns: scaledRuns(5_000) }))
 
 t.test('an update that is cut off anywhere is no update, or cannot be read', async () => {
   const text = JSON.stringify({ ...retell.update('Yes?', 'Hi'), turntaking: 'user_turn' })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { parseFrame } from '../../../lib/protocols/frame.js'
 import { RetellProtocol, retellBegin } from '../../../lib/protocols/retell/protocol.js'
 import { withoutWordTimings } from '../../../lib/protocols/retell/word-timings.js'
+import { scaledRuns } from '../../helpers/runs.js'
 
 const timed = (content: string) => ({
   content,
@@ -68,7 +69,7 @@ const anyFrame = fc.record({ transcript: fc.array(fc.record({ words: fc.array(an
 t.test('whatever is in a frame, all but the lists of words comes out', async () => fc.assert(fc.property(anyFrame, fc.boolean(), (frame, spaced) => {
   const text = spaced ? JSON.stringify(frame, null, 1).replace(/\n */g, '') : JSON.stringify(frame)
   assert.deepEqual(parsed(text), unread(JSON.parse(text)), text)
-}), { numRuns: 5_000 }))
+}), { numRuns: scaledRuns(5_000) }))
 
 t.test('a frame that is cut off anywhere is none', async () => {
   const text = JSON.stringify({ interaction_type: 'response_required', response_id: 1, transcript: [timed('Hi there'), timed('[x] yes')] })

@@ -1,21 +1,12 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { speakable } from '../lib/agents/speakable.js'
-import { dialUrl, retell } from './helpers/caller.js'
-import { runNode } from './helpers/process.js'
+import { speakable } from '../../lib/agents/speakable.js'
+import { dialUrl, retell } from '../helpers/caller.js'
+import { runNode } from '../helpers/process.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const page = readFileSync('docs/speech.md', 'utf8')
-const snippets = Array.from(page.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code!)
-
-// Inside the package, so that it is imported by its own name.
-const folder = '.tap/speech-docs'
-mkdirSync(folder, { recursive: true })
-const files = snippets.map((code, n) => {
-  const file = join(folder, `snippet-${n + 1}.mts`)
-  writeFileSync(file, code.replace('port: 3000', 'port: 0'))
-  return file
-})
+const files = snippetsOf('docs/speech.md').map(snippet => compileSnippet('docs/speech.md', snippet))
 
 /** The code in a table's cell. */
 function written (cell: string): string {
@@ -30,7 +21,7 @@ t.test('what the tables say is so', async t => {
 })
 
 t.test('the agent speaks what it may', async t => {
-  const program = runNode(t, ['--import', 'tsx', files[0]!], { RETELL_ALLOWLIST: '127.0.0.1' })
+  const program = runNode(t, [files[0]!], { RETELL_ALLOWLIST: '127.0.0.1' })
   const [, port] = await program.says(/listening at http:\/\/127\.0\.0\.1:(\d+)/)
   const caller = await dialUrl(t, `ws://127.0.0.1:${port}/llm-websocket/call_1`)
   caller.send(retell.details())
@@ -41,6 +32,6 @@ t.test('the agent speaks what it may', async t => {
 })
 
 t.test('it is switched off by an option there is', async t => {
-  const program = runNode(t, ['--import', 'tsx', files[1]!])
+  const program = runNode(t, [files[1]!])
   t.equal(await program.exit, 0, program.output())
 })

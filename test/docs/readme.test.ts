@@ -1,24 +1,18 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
-import * as errors from '../lib/errors.js'
-import { dialUrl, retell } from './helpers/caller.js'
-import { runNode } from './helpers/process.js'
+import * as errors from '../../lib/errors.js'
+import { dialUrl, retell } from '../helpers/caller.js'
+import { runNode } from '../helpers/process.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const readme = readFileSync('README.md', 'utf8')
-const snippets = Array.from(readme.matchAll(/^```(ts|js)\n(.*?)^```$/gms), ([, language, code]) => ({ language, code: code! }))
-
-// Inside the package, so that it is imported by its own name.
-const folder = '.tap/readme'
-mkdirSync(folder, { recursive: true })
+const snippets = snippetsOf('README.md')
 
 t.equal(snippets.length, 5)
 
-snippets.forEach(({ language, code }, n) => t.test(`snippet ${n + 1} runs as it stands`, async t => {
-  const listens = /port: 3000/.test(code)
-  const file = join(folder, `snippet-${n + 1}.m${language}`)
-  writeFileSync(file, code.replace('port: 3000', 'port: 0'))
-  const program = runNode(t, ['--import', 'tsx', file], listens ? { RETELL_ALLOWLIST: '127.0.0.1' } : {})
+snippets.forEach((snippet, n) => t.test(`snippet ${n + 1} runs as it stands`, async t => {
+  const listens = /port: 3000/.test(snippet.code)
+  const program = runNode(t, [compileSnippet('README.md', snippet)], listens ? { RETELL_ALLOWLIST: '127.0.0.1' } : {})
   if (!listens) {
     t.equal(await program.exit, 0, program.output())
     return

@@ -1,11 +1,12 @@
 /**
  * docs/telemetry.md is true: it names what is told, and nothing else, and its example runs.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { startCollector } from './helpers/collector.js'
-import { runNode } from './helpers/process.js'
+import { startCollector } from '../helpers/collector.js'
+import { runNode } from '../helpers/process.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const text = readFileSync('docs/telemetry.md', 'utf8')
 
@@ -19,13 +20,11 @@ t.test('every attribute and metric stands there, and no other', async t => {
 })
 
 t.test('the example traces a call that is live when its app closes', async t => {
-  const [, snippet] = /```ts\n(.*?)```/s.exec(text)!
+  const [snippet] = snippetsOf('docs/telemetry.md')
   const { url, spans } = await startCollector(t)
-  mkdirSync('.tap/docs', { recursive: true })
-  const file = '.tap/docs/telemetry.mts'
-  // As whoever takes it over would go on.
-  writeFileSync(file, `import { RetellCaller } from 'fastify-voice-agent/testing'\n${snippet}const call = await RetellCaller.dial(app)\nawait call.greeting\nawait app.close()\n`)
-  const program = runNode(t, ['--import', 'tsx', file], { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', DRAIN_TIMEOUT_MS: '0' })
+  // As a user would go on.
+  const code = `import { RetellCaller } from 'fastify-voice-agent/testing'\n${snippet!.code}const call = await RetellCaller.dial(app)\nawait call.greeting\nawait app.close()\n`
+  const program = runNode(t, [compileSnippet('docs/telemetry.md', { ...snippet!, code })], { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', DRAIN_TIMEOUT_MS: '0' })
   t.equal(await program.exit, 0, program.output())
   t.strictSame(spans().map(({ name }) => name).sort(), ['call', 'invoke_agent'])
 })

@@ -1,36 +1,23 @@
 /**
- * docs/cluster.md is true: its example compiles, and two processes of it go on with one another's calls; its variables are
+ * docs/cluster.md is true: two processes of its example go on with one another's calls; its variables are
  * those that there are.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
-import ts from 'typescript'
 import { envSchema } from '../../lib/index.js'
 import { dialUrl, retell } from '../helpers/caller.js'
-import { compile } from '../helpers/compile.js'
 import { runNode } from '../helpers/process.js'
 import { noRedis, startRedis, until } from '../helpers/redis.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const text = readFileSync('docs/cluster.md', 'utf8')
-const [, name = '', code = ''] = /`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/ms.exec(text) ?? []
-
-// Inside the package, so that it is imported by its own name.
-const folder = '.tap/docs'
-mkdirSync(folder, { recursive: true })
-const file = join(folder, name)
-writeFileSync(file, code.replace('port: 3000', 'port: 0'))
-
-t.test('the example compiles in a strict app', async t => {
-  const program = compile([file], { noUncheckedIndexedAccess: true, skipLibCheck: true })
-  t.strictSame(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [])
-})
+const file = compileSnippet('docs/cluster.md', snippetsOf('docs/cluster.md').find(({ language }) => language === 'ts')!)
 
 t.test('of two processes of the example one goes on with a call when the other is killed', { skip: noRedis }, async t => {
   const redis = await startRedis(t)
   const env = { MY_REDIS: redis.url, RETELL_ALLOWLIST: '127.0.0.1' }
   const start = async () => {
-    const program = runNode(t, ['--import', 'tsx', file], env)
+    const program = runNode(t, [file], env)
     const [, port] = await program.says(/Server listening at http:\/\/127\.0\.0\.1:(\d+)/)
     return { program, dial: async () => await dialUrl(t, `ws://127.0.0.1:${port}/llm-websocket/call_1`) }
   }

@@ -2,32 +2,21 @@
  * docs/health.md is true: its example runs and heeds what it checks, its variables are those that there are, its times add up.
  */
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import t from 'tap'
-import ts from 'typescript'
 import { parse } from 'yaml'
-import { envSchema } from '../lib/index.js'
-import { dialUrl, retell } from './helpers/caller.js'
-import { compile } from './helpers/compile.js'
-import { runNode } from './helpers/process.js'
+import { envSchema } from '../../lib/index.js'
+import { dialUrl, retell } from '../helpers/caller.js'
+import { runNode } from '../helpers/process.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const text = readFileSync('docs/health.md', 'utf8')
-const [, name = '', code = ''] = /`([\w-]+\.ts)`:\n\n```ts\n(.*?)^```$/ms.exec(text) ?? []
-
-// Inside the package, so that it is imported by its own name.
-const folder = '.tap/docs'
-mkdirSync(folder, { recursive: true })
-const file = join(folder, name)
-// Its diary is asked all the time, and a busy machine is no reason.
-writeFileSync(file, code.replace('port: 3000', 'port: 0').replace('healthCheckInterval: 5_000', 'healthCheckInterval: 1').replace('maxEventLoopDelay: 250', 'maxEventLoopDelay: 60_000'))
-
-t.test('the example compiles in a strict app', async t => {
-  const program = compile([file], { noUncheckedIndexedAccess: true, skipLibCheck: true })
-  t.strictSame(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [])
-})
+const [snippet] = snippetsOf('docs/health.md')
+// It asks its diary all the time, and takes calls however busy the machine is.
+const code = snippet!.code.replace('healthCheckInterval: 5_000', 'healthCheckInterval: 1').replace('maxEventLoopDelay: 250', 'maxEventLoopDelay: 60_000')
+const file = compileSnippet('docs/health.md', { ...snippet!, code })
 
 t.test('the example takes no new calls while its diary is down, and goes on with those it has', async t => {
   let isUp = true
@@ -37,7 +26,7 @@ t.test('the example takes no new calls while its diary is down, and goes on with
     diary.close()
     diary.closeAllConnections()
   })
-  const program = runNode(t, ['--import', 'tsx', file], { DIARY_URL: `http://127.0.0.1:${(diary.address() as AddressInfo).port}`, RETELL_ALLOWLIST: '127.0.0.1' })
+  const program = runNode(t, [file], { DIARY_URL: `http://127.0.0.1:${(diary.address() as AddressInfo).port}`, RETELL_ALLOWLIST: '127.0.0.1' })
   const [, url] = await program.says(/listening at (http:\/\/127\.0\.0\.1:\d+)/)
   const probe = async (path: string): Promise<string> => (await (await fetch(url + path)).json() as { status: string }).status
 
