@@ -1,51 +1,55 @@
 /**
- * Which test files share a process: those of a folder do, unless they are named here.
+ * Which test files share a process, and which belong to the quick run.
  */
 import { readdirSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
 
 /** Files that run in one process, one after the other. */
 export interface Suite {
   readonly name: string
   /** Relative to `test`, without `.test.ts`. */
   readonly files: readonly string[]
+  /** Is it part of the quick run? That has no browser, no Redis, no process but the tests' own, and hardly waits. */
+  readonly isQuick: boolean
 }
 
-// The longest begin first, so that no core is idle at the end.
+/** Files with a process of their own, the longest first: where these began last, one core would be idle at the end. */
 const ALONE: readonly string[] = [
   'playground/page',
   'playground/board-page',
   'e2e/example-app',
-  'e2e/dialling',
-  // It counts what the garbage collector leaves.
-  'call/leaks',
   'e2e/cluster',
-  'e2e/shutdown',
   'e2e/hostile-sockets',
+  'e2e/dialling',
+  'e2e/shutdown',
   'e2e/broken-input',
+  'types/types',
   'example-app/telemetry',
-  'example-app/logging',
   'cluster/clients',
   'cluster/outages',
-  'scenarios/play'
+  'scenarios/play',
+  'example-app/logging',
+  // It counts what the garbage collector leaves.
+  'call/leaks'
 ]
 
-/** @returns all suites, in the order in which they are to begin */
-export function listSuites (directory: string): Suite[] {
-  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+const SLOW = new Set(['cli', 'cluster', 'docs', 'example-app', 'package', 'playground', 'scenarios', 'types'])
+
+/** @returns all suites, in the order in which they are to begin. A folder is a suite, without the files that run alone */
+export function listSuites (): Suite[] {
+  const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.test.ts'))
-    .map(file => file.replaceAll('\\', '/').slice(0, -'.test.ts'.length))
+    .map(file => file.slice(0, -'.test.ts'.length).replaceAll('\\', '/'))
     .sort()
-  const missing = ALONE.filter(file => !files.includes(file))
-  if (missing.length > 0) throw new Error(`${relative('.', join(directory, 'suites.ts'))} names tests that do not exist: ${missing.join(', ')}`)
-  const shared = new Map<string, string[]>()
-  for (const file of files) {
-    if (ALONE.includes(file)) continue
-    const folder = dirname(file) === '.' ? 'test' : dirname(file).split('/')[0]!
-    shared.set(folder, [...shared.get(folder) ?? [], file])
+  const gone = ALONE.filter(file => !files.includes(file))
+  if (gone.length > 0) throw new Error(`test/suites.ts names files that do not exist: ${gone.join(', ')}`)
+
+  const folders = new Map<string, string[]>()
+  for (const file of files.filter(file => !ALONE.includes(file))) {
+    const folder = file.includes('/') ? file.slice(0, file.indexOf('/')) : 'test'
+    folders.set(folder, [...folders.get(folder) ?? [], file])
   }
   return [
-    ...ALONE.map(file => ({ name: file, files: [file] })),
-    ...Array.from(shared, ([name, files]) => ({ name, files })).sort((one, other) => other.files.length - one.files.length)
+    ...ALONE.map(file => ({ name: file, files: [file], isQuick: false })),
+    ...Array.from(folders, ([name, files]) => ({ name, files, isQuick: !SLOW.has(name) })).sort((one, other) => other.files.length - one.files.length)
   ]
 }

@@ -12,7 +12,10 @@ t.test('bytes come in order, later, and in both directions', async t => {
   await once(server, 'readable')
   server.write('Three')
   t.equal(String((await once(client, 'data'))[0]), 'Three')
-  t.equal(String(server.read()), 'One two')
+  // Newer versions of Node give one write at a time.
+  let read = ''
+  for (let chunk; (chunk = server.read() as Buffer | null) !== null;) read += String(chunk)
+  t.equal(read, 'One two')
 })
 
 t.test('whoever reads slowly slows the other down', async t => {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { runNode } from './helpers/process.js'
+import { runNode } from '../helpers/process.js'
 
 const run = promisify(execFile)
 
