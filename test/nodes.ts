@@ -1,18 +1,24 @@
 /**
- * `npm run test:nodes`: runs the whole suite on each version of Node that the plugin supports, as npm's package `node` has them.
+ * `npm run test:nodes`: runs the whole suite on each version of Node that the plugin supports, and a smoke test on Bun and Deno, all
+ * as npm has them.
  *
- *   npm run test:nodes -- 24 26           on these
+ *   npm run test:nodes -- 24 bun          on these
  *   npm run test:nodes -- --quick         without what is slow
  */
 import { spawnSync } from 'node:child_process'
 
-const VERSIONS = ['20.19.0', '20', '22', '24', '26']
+const NODES = ['20.19.0', '20', '22', '24', '26']
+const OTHERS: Readonly<Record<string, readonly string[]>> = { bun: ['bun'], deno: ['deno', 'run', '--allow-all'] }
 
 const flags = process.argv.slice(2).filter(arg => arg.startsWith('-'))
-const versions = process.argv.slice(2).filter(arg => !arg.startsWith('-'))
+const chosen = process.argv.slice(2).filter(arg => !arg.startsWith('-'))
 
-for (const version of versions.length > 0 ? versions : VERSIONS) {
-  console.log(`\n# Node ${version}`)
-  const { status } = spawnSync('npx', ['--yes', '--package', `node@${version}`, 'node', '.build/test/run.js', ...flags], { stdio: 'inherit' })
+for (const name of chosen.length > 0 ? chosen : [...NODES, ...Object.keys(OTHERS)]) {
+  const other = OTHERS[name]
+  const start = performance.now()
+  console.log(`\n# ${other === undefined ? 'Node ' : ''}${name}`)
+  const command = other === undefined ? ['node', '.build/test/run.js', ...flags] : [...other, '.build/test/smoke.js']
+  const { status } = spawnSync('npx', ['--yes', '--package', other === undefined ? `node@${name}` : name, ...command], { stdio: 'inherit' })
+  console.log(`${status === 0 ? 'ok' : 'FAILED'} in ${((performance.now() - start) / 1000).toFixed(0)} s`)
   if (status !== 0) process.exitCode = 1
 }

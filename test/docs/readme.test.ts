@@ -26,9 +26,8 @@ snippets.forEach((snippet, n) => t.test(`snippet ${n + 1} runs as it stands`, as
   t.equal(reply.map(frame => frame['content']).join(''), 'You said: Three rolls. ')
 }))
 
-t.test('it is short, and begins with the two commands', async t => {
+t.test('it begins with the two commands', async t => {
   const lines = readme.split('\n')
-  t.ok(lines.length <= 300)
   t.match(lines[3], /^npm ci && npm start/)
   t.match(lines[4], /^npm ci && npm test/)
 })

@@ -48,7 +48,7 @@ t.test('in a terminal a call reads line by line: one at its start, one at its en
 })
 
 t.test('elsewhere it reads in JSON, to the last line before the process ends', async t => {
-  const app = start(t)
+  const app = start(t, { DRAIN_TIMEOUT_MS: '0' })
   const call = await ring(t, app, 'Retell')
   await hear(call, 'Monday')
   app.kill('SIGTERM')

@@ -14,5 +14,6 @@ t.test('where a model is named it answers, else the one that needs nothing', asy
     t.teardown(() => app.close())
     const call = await RetellCaller.dial(app)
     t.equal((await call.say('Hi')).text, answer)
+    await call.hangUp()
   }
 })

@@ -13,7 +13,7 @@ import { noPrometheusClient, parseMetrics } from '../helpers/prometheus.js'
 /** The example app with its telemetry, in an environment of these variables. */
 async function setup (t: Test, variables: Record<string, string> = {}) {
   setEnv(t)
-  for (const [name, value] of Object.entries(variables)) {
+  for (const [name, value] of Object.entries({ DRAIN_TIMEOUT_MS: '0', ...variables })) {
     process.env[name] = value
     t.teardown(() => { delete process.env[name] })
   }

@@ -101,6 +101,7 @@ expect: { tools: { book: 1, cancel: 0 }, digits: '12#' }`)
 
 t.test('everything that is not as expected is told, with its place', async t => {
   t.strictSame((await play(t, `
+timeout-ms: 1000
 greeting: { said: Good morning }
 steps:
   - { say: Tuesday, expect: { said: [/friday/i, you], not-said: tuesday, tools: { book: 2 }, first-token-ms: 0, first-sentence-ms: 0 } }
