@@ -6,10 +6,10 @@ import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import { DeclinedUpgrades } from './declined-upgrade.js'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -108,6 +108,7 @@ export function releaseUpgrade (socket: WebSocket, { raw }: FastifyRequest, fail
 /** Brings the upgrades of one HTTP server to one @fastify/websocket, however many are registered on it. */
 class UpgradeGate {
   readonly #server: Server
+  readonly #declined: DeclinedUpgrades
   readonly #sources = new Set<EventEmitter>()
   /** Somebody else's. */
   readonly #taken = new Set<Duplex>()
@@ -117,6 +118,7 @@ class UpgradeGate {
 
   constructor (server: Server) {
     this.#server = server
+    this.#declined = new DeclinedUpgrades(server)
   }
 
   open (source: EventEmitter): void {
@@ -128,6 +130,7 @@ class UpgradeGate {
     if (!this.#sources.delete(source) || this.#sources.size > 0) return
     this.#server.off('upgrade', this.#onUpgrade)
     this.#taken.forEach(destroyUnread)
+    this.#declined.close()
     for (const pending of this.#pending) destroyUnread(pending.deref())
   }
 
@@ -143,7 +146,7 @@ class UpgradeGate {
       return
     }
     // Such a socket is the server's again, and may ask many times.
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return answerAsIs(this.#server, ...upgrade)
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return this.#declined.serve(...upgrade)
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
     this.#await(socket)
@@ -161,18 +164,6 @@ class UpgradeGate {
     }, HANDSHAKE_TIMEOUT_MS).unref()
   }
 }
-
-// Somebody who would rather speak HTTP/2 (`curl --http2`, Java's client) is served in HTTP/1.1, as a server does that
-// listens for no upgrades: the request is put back, without its wish, and read anew.
-function answerAsIs (server: Server, { method, url, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer): void {
-  const lines = [`${method} ${url} HTTP/1.1`]
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (!HOP_BY_HOP.has(rawHeaders[i]!.toLowerCase())) lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`)
-  }
-  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
-  server.emit(socket instanceof TLSSocket ? 'secureConnection' : 'connection', socket)
-}
-const HOP_BY_HOP: ReadonlySet<string> = new Set(['connection', 'upgrade', 'http2-settings'])
 
 // Routes outside the scope of a @fastify/websocket answer without closing the socket, which then nobody reads and nobody
 // owns, and which would keep the server from closing.
