@@ -70,7 +70,8 @@ export class DeclinedUpgrades {
 
   // The request with its parsed body goes to the app, and what comes behind the body to a new parser.
   #answer (request: IncomingMessage, whole: Promise<void>): void {
-    const { socket, headers: { connection = '', expect = '' } } = request
+    const { socket, headers, headers: { connection = '', expect = '' } } = request
+    delete headers.upgrade
     const response: HttpResponse = new ServerResponse(request)
     response.assignSocket(socket)
     if (/\bclose\b/i.test(connection)) response.shouldKeepAlive = false

@@ -46,7 +46,7 @@ async function listen (t: Test, { maxHeadersCount }: { maxHeadersCount?: number 
     served.push(`${method} ${url}`)
     events.emit(url)
   })
-  app.post('/echo', async ({ body }) => `[echo ${String(body)}]`)
+  app.post('/echo', async ({ body, headers: { upgrade = '' } }) => `[echo ${upgrade}${String(body)}]`)
   app.get('/quick', async ({ headers: { upgrade = 'no upgrade' }, raw: { httpVersion } }) => `[quick, ${upgrade}, ${httpVersion}]`)
   app.get('/slow', async () => {
     await slow.promise
