@@ -21,6 +21,9 @@ export const AlreadyRegisteredError = createError<[]>('VOICE_AGENT_ERR_ALREADY_R
 /** The address or the secret is not admitted. No detail leaves the server; the log names the address that was judged. */
 export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forbidden', 403)
 
+/** The request has more headers than the server reads, so that one which decides may be missing. */
+export const HeadersError = createError<[]>('VOICE_AGENT_ERR_HEADERS', 'The request has too many headers', 431)
+
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
 

@@ -2,7 +2,8 @@
  * The hook that stands before a route: who may speak to it. Refuses without a word of why; the log tells the operator.
  */
 import type { onRequestHookHandler, FastifyReply, FastifyRequest } from 'fastify'
-import { ClosingError, ForbiddenError } from '../errors.js'
+import { hasCutHeaders } from '../declined-upgrade.js'
+import { ClosingError, ForbiddenError, HeadersError } from '../errors.js'
 import type { Refusal } from '../telemetry/refusals.js'
 import type { Allowlist } from './allowlist.js'
 import { readCallUrl, type CallUrl } from './call-url.js'
@@ -17,7 +18,8 @@ export interface GuardSettings {
   /** What the operator calls the allowlist, for the log. */
   readonly allowlistName: string
   readonly knowsSecret: ((candidate: string | undefined) => boolean) | undefined
-  clientAddress (request: AddressedRequest): string | undefined
+  /** `null` = a trusted proxy does not say who the client is. */
+  clientAddress (request: AddressedRequest): string | undefined | null
   isClosing (): boolean
   /** Counts each refusal. */
   refused (reason: Refusal): void
@@ -31,7 +33,7 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
 /**
  * Makes the `onRequest` hook of one route. With both a secret and an allowlist, both must hold.
  *
- * The hook refuses with VOICE_AGENT_ERR_CLOSING or VOICE_AGENT_ERR_FORBIDDEN.
+ * The hook refuses with VOICE_AGENT_ERR_CLOSING, VOICE_AGENT_ERR_HEADERS or VOICE_AGENT_ERR_FORBIDDEN.
  */
 export function createGuard (settings: GuardSettings): onRequestHookHandler {
   const { allowlist, allowlistName, knowsSecret, clientAddress, isClosing, refused } = settings
@@ -43,7 +45,18 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
       refused('closing')
       return comeAgain(reply, new ClosingError())
     }
+    // X-Forwarded-For may be among those that are missing, or an entry of it.
+    if (hasCutHeaders(request.raw, request.server.server)) {
+      refused('headers')
+      request.log.warn('refused: the request has more headers than the server reads')
+      return new HeadersError()
+    }
     const address = clientAddress(request.raw)
+    if (address === null) {
+      refused('address')
+      request.log.warn({ address: request.raw.socket.remoteAddress }, 'refused: the address is in TRUSTED_PROXIES (option trustedProxies), and X-Forwarded-For names no client')
+      return new ForbiddenError()
+    }
     if (!admitsSomebody(settings) || !(allowlist.empty || allowlist.admits(address))) {
       refused('address')
       request.log.warn({ address, admittedBy: allowlistName }, 'refused: address is not on the allowlist')

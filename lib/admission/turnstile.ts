@@ -18,7 +18,7 @@ export interface TurnstileSettings {
   /** Is there a secret in the URL, too? */
   readonly hasSecret: boolean
   readonly ceilings: Ceilings
-  clientAddress (request: AddressedRequest): string | undefined
+  clientAddress (request: AddressedRequest): string | undefined | null
   /** Does the app expect a call with this id, or any call? */
   expects (callId: string): boolean
   /** Is it a call that goes on here, whose provider dials again? */

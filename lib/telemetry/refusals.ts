@@ -8,8 +8,8 @@ export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 
 /** What bounds a single call. */
 export type CallCeiling = 'maxFramesPerSecond' | 'maxBytesPerCall' | 'maxTurnsPerCall' | 'maxCallDurationMs' | 'maxTokensPerCall'
 
-/** Why somebody was refused: not admitted, no id in the URL, the server closes, the app is under pressure, or a ceiling by the name of its option. */
-export type Refusal = 'address' | 'secret' | 'call' | 'url' | 'closing' | 'pressure' | Ceiling | CallCeiling
+/** Why somebody was refused: not admitted, too many headers, no id in the URL, the server closes, the app is under pressure, or a ceiling by the name of its option. */
+export type Refusal = 'address' | 'secret' | 'call' | 'headers' | 'url' | 'closing' | 'pressure' | Ceiling | CallCeiling
 
 /** How often each happened. */
 export type Refusals = Readonly<Record<Refusal, number>>
@@ -20,6 +20,7 @@ export function noRefusals (): Record<Refusal, number> {
     address: 0,
     secret: 0,
     call: 0,
+    headers: 0,
     url: 0,
     closing: 0,
     pressure: 0,

@@ -23,7 +23,7 @@ setEnv(t)
 async function start (t: Test, limits: LimitOptions, options: VoiceAgentOptions = {}) {
   const { app, logs } = createApp(t)
   await app.register(voiceAgentPlugin, {
-    ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' }, trustedProxies: '127.0.0.1', limits, ...options
+    ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '*' }, limits, ...options
   })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return {
@@ -33,6 +33,8 @@ async function start (t: Test, limits: LimitOptions, options: VoiceAgentOptions 
     millisUrl: `${url}/millis`
   }
 }
+
+const BEHIND_PROXY = { trustedProxies: '127.0.0.1' } satisfies VoiceAgentOptions
 
 const from = (address: string): Record<string, string> => ({ 'x-forwarded-for': address })
 
@@ -61,7 +63,7 @@ const CASES: Array<[ceiling: Ceiling, refusedFrom: string, admittedFrom?: string
 ]
 for (const [ceiling, refusedFrom, admittedFrom] of CASES) {
   t.test(`${ceiling}: who is too much is told to come again, before the upgrade, and counted`, async t => {
-    const { app, url, complaints } = await start(t, { [ceiling]: 2 })
+    const { app, url, complaints } = await start(t, { [ceiling]: 2 }, BEHIND_PROXY)
     for (const id of ['call_1', 'call_2']) t.equal((await upgrade(t, url(id), from('192.0.2.1'))).status, 101)
     t.strictSame(await refusal(url('call_3'), from(refusedFrom)), TOO_MANY)
     t.match(complaints(), [{ level: 40, limit: ceiling, address: refusedFrom, msg: 'refused: too many calls' }])
@@ -151,12 +153,12 @@ t.test('a handshake that is none takes no place', async t => {
 })
 
 t.test('other refusals are counted, too, by what is missing', async t => {
-  const { app, url } = await start(t, {}, { secret: ['old', 'new'], retell: { allowlist: '127.0.0.1, 192.0.2.1' } })
+  const { app, url } = await start(t, {}, { ...BEHIND_PROXY, secret: ['old', 'new'], retell: { allowlist: '127.0.0.1, 192.0.2.1' } })
   await upgrade(t, url('call_1'), from('192.0.2.2'))
   await upgrade(t, url('wrong/call_1'), from('192.0.2.1'))
-  await upgrade(t, url('old'))
-  t.equal((await upgrade(t, url('old/call_1'))).status, 101)
-  t.equal((await upgrade(t, url('new/call_2'))).status, 101)
+  await upgrade(t, url('old'), from('127.0.0.1'))
+  t.equal((await upgrade(t, url('old/call_1'), from('127.0.0.1'))).status, 101)
+  t.equal((await upgrade(t, url('new/call_2'), from('127.0.0.1'))).status, 101)
   t.match(app.calls.refusals, { address: 1, secret: 1, url: 1, call: 0, closing: 0, maxCalls: 0 })
 })
 
@@ -220,7 +222,7 @@ t.test('seats are counted by address and state, and none is left behind', async 
 })
 
 t.test('one address counts as one, however it is written', async t => {
-  const { url } = await start(t, { maxCallsPerAddress: 1 })
+  const { url } = await start(t, { maxCallsPerAddress: 1 }, BEHIND_PROXY)
   t.equal((await upgrade(t, url('call_1'), from('192.0.2.1'))).status, 101)
   for (const address of ['192.0.2.1:5001', '::ffff:192.0.2.1', '::FFFF:192.0.2.1']) t.equal((await upgrade(t, url('call_2'), from(address))).status, 503, address)
   t.equal((await upgrade(t, url('call_2'), from('192.0.2.2'))).status, 101)

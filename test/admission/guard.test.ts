@@ -160,7 +160,6 @@ t.test('X-Forwarded-For is believed of trusted proxies only, whatever the app\'s
   const cases: Array<[trustedProxies: string | undefined, header: string | undefined, judged: string, admitted: boolean]> = [
     [undefined, '192.0.2.1', '127.0.0.1', false],
     ['10.0.0.0/8', '192.0.2.1', '127.0.0.1', false],
-    ['127.0.0.1', undefined, '127.0.0.1', false],
     ['127.0.0.1', '192.0.2.1', '192.0.2.1', true],
     ['127.0.0.1', '192.0.2.1, 198.51.100.7', '198.51.100.7', false],
     ['127.0.0.1', '198.51.100.7, 192.0.2.1', '192.0.2.1', true],

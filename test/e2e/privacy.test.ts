@@ -364,6 +364,7 @@ t.test('an error of any make is logged without what it says, and answered', asyn
 
 t.test('a refused handshake leaves neither URL nor headers in the log', async t => {
   const { app, logs, port, dial, leaks } = await listen(t, { retell: { allowlist: '127.0.0.1' }, trustedProxies: '127.0.0.1' })
+  const forwarded = { 'x-forwarded-for': '127.0.0.1' }
   const statuses: Record<string, number> = {
     [`/llm-websocket/${SECRET}-wrong/call_1${QUERY}`]: 403,
     [`/llm-websocket/call_1/${SECRET}${QUERY}`]: 403,
@@ -377,7 +378,7 @@ t.test('a refused handshake leaves neither URL nor headers in the log', async t 
     [`/millis${QUERY}`]: 403
   }
   for (const [path, status] of Object.entries(statuses)) {
-    await t.rejects(dial(path), { message: `Unexpected server response: ${status}` }, path.slice(0, 60))
+    await t.rejects(dial(path, forwarded), { message: `Unexpected server response: ${status}` }, path.slice(0, 60))
   }
   // A client with another address, as a trusted proxy tells.
   await t.rejects(dial(`/llm-websocket/${SECRET}/call_1${QUERY}`, { 'x-forwarded-for': '198.51.100.7', forwarded: `for=${CANARY}` }),
@@ -386,7 +387,7 @@ t.test('a refused handshake leaves neither URL nor headers in the log', async t 
   // A browser, or a health check, that does not speak WebSocket.
   for (const method of ['GET', 'HEAD']) {
     for (const path of [`/llm-websocket/${SECRET}/call_1${QUERY}`, `/millis/${SECRET}${QUERY}`]) {
-      const { statusCode } = await app.inject({ method: method as 'GET', url: path, headers: { cookie: CANARY } })
+      const { statusCode } = await app.inject({ method: method as 'GET', url: path, headers: { ...forwarded, cookie: CANARY } })
       t.equal(statusCode, 404, `${method} ${path}`)
     }
   }
@@ -396,7 +397,7 @@ t.test('a refused handshake leaves neither URL nor headers in the log', async t 
     const request = httpRequest({
       port,
       path: `/llm-websocket/${SECRET}/call_1${QUERY}`,
-      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', ...headers }
+      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', ...forwarded, ...headers }
     }).end()
     const [response] = await once(request, 'response')
     t.equal(response.statusCode, 400, JSON.stringify(headers))
