@@ -9,6 +9,7 @@ import type { CallKey, Claim, Cluster } from '../cluster/cluster.js'
 import { ClusterError } from '../errors.js'
 import { upgradingSocket } from '../websocket.js'
 import { readDialledUrl } from './guard.js'
+import { isHandshake } from './handshake.js'
 
 /** What the other nodes said of an upgrade. */
 export interface Asked {
@@ -47,7 +48,8 @@ export class Claims {
   /** Makes the `onRequest` hook of one route. It refuses nobody but who is gone by then. */
   hook (provider: Provider, needsCallId: boolean, hasSecret: boolean): onRequestHookHandler {
     return (request, _reply, done) => {
-      if (!request.ws) return done()
+      // To claim a call cuts its socket on the node that has it.
+      if (!request.ws || !isHandshake(request.raw)) return done()
       const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : { callId: undefined }
       if (needsCallId && callId === undefined) return done()
       void this.#ask(request, callId === undefined ? undefined : { provider, id: callId }).then(done) // eslint-disable-line no-void

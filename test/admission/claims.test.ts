@@ -8,12 +8,14 @@ import type { CallKey, Claim, Cluster } from '../../lib/cluster/cluster.js'
 const claim = { status: 'new', previousNode: undefined, fields: {}, isAdmitted: false } as unknown as Claim
 const cluster = { claim: async () => claim, mayTake: async () => true } as unknown as Cluster
 
+const HANDSHAKE = { 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+
 /** An upgrade for a call, and what the hook makes of it once the other nodes were asked. */
 async function upgrade (isGone: boolean) {
   const declined: CallKey[] = []
   const claims = new Claims(cluster, key => { declined.push(key) })
   const socket = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
-  const request = { ws: true, raw: { socket } as unknown as IncomingMessage, params: { call_id: 'call_1' }, url: '/llm-websocket/call_1' } as unknown as FastifyRequest
+  const request = { ws: true, raw: { socket, method: 'GET', headers: HANDSHAKE } as unknown as IncomingMessage, params: { call_id: 'call_1' }, url: '/llm-websocket/call_1' } as unknown as FastifyRequest
   const error = await new Promise<Error | undefined>(resolve => {
     const hook = claims.hook('retell', true, false) as (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
     hook(request, {} as FastifyReply, resolve)
