@@ -13,7 +13,7 @@ import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { secretCheck } from './admission/secret.js'
-import { createTurnstile, entranceOf } from './admission/turnstile.js'
+import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
@@ -173,18 +173,18 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       if (!admitsSomebody(guard)) {
         scope.log.warn(`${route.path} admits nobody: set VOICE_AGENT_SECRET (option secret) or ${route.allowlistName}`)
       }
+      const { provider, needsCallId } = route
+      const entrance: TurnstileSettings = {
+        ...turnstile, provider, needsCallId, goesOn: callId => calls.find(provider, callId) !== undefined, waiting: () => waitingFor(route)
+      }
+      const claim = claims === undefined ? [] : [claims.hook(provider, needsCallId, turnstile.hasSecret)]
       for (const url of [route.path, `${route.path}/:call_id`, `${route.path}/*`]) {
         scope.route({
           method: 'GET',
           url,
           websocket: true,
           config: JUDGES_PRESSURE,
-          onRequest: [createGuard(guard), ...(claims === undefined ? [] : [claims.hook(route.provider, route.needsCallId, shared.knowsSecret !== undefined)]), createTurnstile({
-            ...turnstile,
-            needsCallId: route.needsCallId,
-            goesOn: callId => calls.find(route.provider, callId) !== undefined,
-            waiting: () => waitingFor(route)
-          })],
+          onRequest: [createGuard(guard), createRedialLimit(entrance), ...claim, createTurnstile(entrance)],
           preHandler: joinHandshake,
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
           handler: (socket, request) => take(socket, request, route)

@@ -3,6 +3,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { Provider } from '../agent.js'
+import type { Redials } from '../call/redials.js'
 import { CallIdError, ForbiddenError, LimitError } from '../errors.js'
 import type { Ceiling, Refusal } from '../telemetry/refusals.js'
 import { upgradingSocket } from '../websocket.js'
@@ -10,9 +12,11 @@ import type { Ceilings, Seat } from './ceilings.js'
 import { askedOf, goesOn as goesOnElsewhere, type Asked } from './claims.js'
 import type { AddressedRequest } from './client-address.js'
 import { comeAgain, readDialledUrl } from './guard.js'
+import { isHandshake } from './handshake.js'
 
 /** What a route's turnstile goes by. */
 export interface TurnstileSettings {
+  readonly provider: Provider
   /** Must the URL hold a call id? */
   readonly needsCallId: boolean
   /** Is there a secret in the URL, too? */
@@ -24,7 +28,7 @@ export interface TurnstileSettings {
   /** Is it a call that goes on here, whose provider dials again? */
   goesOn (callId: string): boolean
   /** All that there are. */
-  readonly calls: { readonly size: number }
+  readonly calls: { readonly size: number, readonly redials: Redials }
   /** Of these, how many wait for their provider without a socket's URL saying which of them it belongs to, if to any. */
   waiting (): number
   isUnderPressure (): boolean
@@ -33,12 +37,28 @@ export interface TurnstileSettings {
 }
 
 /**
+ * Makes the `onRequest` hook that bounds how often a call is dialled again. It stands ahead of the one that asks other nodes:
+ * that alone cuts the call's older socket.
+ *
+ * The hook refuses with VOICE_AGENT_ERR_LIMIT.
+ */
+export function createRedialLimit ({ provider, needsCallId, hasSecret, calls, refused }: TurnstileSettings): onRequestHookHandler {
+  return (request, reply, done) => {
+    const callId = needsCallId ? readDialledUrl(request, hasSecret).callId : undefined
+    if (callId === undefined || !calls.redials.isExceeded(provider, callId)) return done()
+    refused('redials')
+    request.log.warn('refused: the call is dialled again too often')
+    done(comeAgain(reply, new LimitError()))
+  }
+}
+
+/**
  * Makes the `onRequest` hook of one route. What asks for no upgrade takes no place: it is answered, and gone.
  *
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
 export function createTurnstile (settings: TurnstileSettings): onRequestHookHandler {
-  const { needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refused } = settings
+  const { provider, needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refused } = settings
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
@@ -69,6 +89,7 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       else request.log.warn({ address, limit: obstacle }, 'refused: too many calls')
       return comeAgain(reply, new LimitError())
     }
+    if (!isNew && isHandshake(request.raw)) calls.redials.count(provider, callId!)
     const seat = ceilings.sit(address ?? '')
     entrances.set(request.raw, { seat, callId, isAgain, asked })
     if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')

@@ -38,6 +38,8 @@ type CallResult = Omit<CallRecord, 'callId' | 'provider' | 'startedAt'>
 // Nobody closed the connection: it broke.
 const ABNORMAL = 1006
 
+const NOT_EXPECTED = 'the call is not expected: app.admitCall() was not told of it'
+
 const NOTHING_HEARD: Transcript = { utterances: () => [], entries: () => [] }
 
 /** What all calls of one registration share. A plain object: its functions are called without it. */
@@ -503,6 +505,10 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   #started (event: Extract<ProviderEvent, { type: 'started' }>): void {
     const known = event.id === undefined ? this : this.#host.calls.find(this.provider, event.id) ?? this
+    if (event.id !== undefined && event.id !== this.#id && !this.#isIntroduced) {
+      if (this.#host.calls.redials.isExceeded(this.provider, event.id)) return this.#refuse('redials', 'the call is dialled again too often')
+      if (known !== this) this.#host.calls.redials.count(this.provider, event.id)
+    }
     if (known !== this && !this.hasBegun) return this.#handOver(known, event)
     if (event.id !== undefined && event.id !== this.#id && this.#isIntroduced) {
       // Whoever has said which call it is ends nobody else's, and gets no other in the place of one that was expected.
@@ -542,13 +548,13 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #isExpected (id: string): boolean {
     // Of other nodes' it is not known yet.
     if (this.hasBegun || this.#isAdmitted || this.#host.cluster !== undefined || this.#host.expects(id)) return true
-    this.#refuse()
+    this.#refuse('call', NOT_EXPECTED)
     return false
   }
 
-  #refuse (): void {
-    this.#host.refused('call')
-    this.#connection.reject('the call is not expected: app.admitCall() was not told of it')
+  #refuse (reason: Refusal, why: string): void {
+    this.#host.refused(reason)
+    this.#connection.reject(why)
   }
 
   // The connection belongs to a call that is known, so this one never was.
@@ -605,8 +611,9 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#phase = 'opening'
     if (!claim.isAdmitted && !this.#host.expects(this.#id)) {
       claim.lease.leave()
-      return this.#refuse()
+      return this.#refuse('call', NOT_EXPECTED)
     }
+    if (claim.status === 'resumed') this.#host.calls.redials.count(this.provider, this.#id)
     const isLeaving = this.#leaving !== undefined
     this.#take(claim)
     const first = this.#first

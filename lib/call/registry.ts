@@ -2,6 +2,7 @@ import type { Call, Provider } from '../agent.js'
 import type { ClusterCalls } from '../cluster/cluster.js'
 import { LocalCalls, type DatedCall } from '../cluster/local.js'
 import { noRefusals, type Refusals } from '../telemetry/refusals.js'
+import { Redials } from './redials.js'
 
 /** The live calls of this process, as `fastify.calls`. */
 export interface Calls extends Iterable<Call> {
@@ -19,6 +20,7 @@ export class CallRegistry<C extends DatedCall> implements Calls {
   readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
   #emptied = (): void => {}
   readonly refusals = noRefusals()
+  readonly redials = new Redials()
   cluster: ClusterCalls = new LocalCalls(this)
   /** Calls whose provider is not connected. Counted by the calls themselves. */
   readonly waiting: Record<Provider, number> = { retell: 0, millis: 0 }

@@ -8,8 +8,8 @@ export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 
 /** What bounds a single call. */
 export type CallCeiling = 'maxFramesPerSecond' | 'maxBytesPerCall' | 'maxTurnsPerCall' | 'maxCallDurationMs' | 'maxTokensPerCall'
 
-/** Why somebody was refused: not admitted, too many headers, no id in the URL, the server closes, the app is under pressure, or a ceiling by the name of its option. */
-export type Refusal = 'address' | 'secret' | 'call' | 'headers' | 'url' | 'closing' | 'pressure' | Ceiling | CallCeiling
+/** Why somebody was refused: not admitted, too many headers, no id in the URL, a call dialled again too often, the server closes, the app is under pressure, or a ceiling by the name of its option. */
+export type Refusal = 'address' | 'secret' | 'call' | 'headers' | 'url' | 'redials' | 'closing' | 'pressure' | Ceiling | CallCeiling
 
 /** How often each happened. */
 export type Refusals = Readonly<Record<Refusal, number>>
@@ -22,6 +22,7 @@ export function noRefusals (): Record<Refusal, number> {
     call: 0,
     headers: 0,
     url: 0,
+    redials: 0,
     closing: 0,
     pressure: 0,
     maxCalls: 0,
