@@ -14,6 +14,7 @@ import { admitsSomebody, createGuard, type GuardSettings } from './admission/gua
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { secretCheck } from './admission/secret.js'
 import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
+import { warnOfSettings } from './admission/warnings.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
@@ -140,6 +141,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       refused,
       isClosing
     }
+    warnOfSettings(scope.log, config)
     const ceilings = new Ceilings(limits)
     const claims = cluster && new Claims(cluster, (key, claim) => decline(calls, key, claim))
     if (cluster !== undefined) {

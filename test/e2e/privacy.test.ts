@@ -19,7 +19,7 @@ const TO = '+14155550199'
 const DESTINATION = '+14155550177'
 const IN_QUERY = '+14155550166'
 const DIGITS = '90817263'
-const SECRET = 'canary-secret'
+const SECRET = 'canary-secret-of-16-characters'
 const API_KEY = 'sk-canary-key'
 
 const SECRETS = [CANARY, FROM, TO, DESTINATION, IN_QUERY, DIGITS].flatMap(secret => [secret, encodeURIComponent(secret)])
