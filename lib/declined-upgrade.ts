@@ -143,8 +143,10 @@ async function giveBack (socket: Socket, head: Buffer): Promise<void> {
   socket.unshift(head)
 }
 
-function hasBody ({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0
+// One whose end is not known, as its last encoding is not `chunked`, is none to Node where it asks for an upgrade. Read anew, such
+// a request is refused with 400, as it is elsewhere.
+function hasBody ({ headers: { 'transfer-encoding': encoding = '', 'content-length': length } }: IncomingMessage): boolean {
+  return /(?:^|,)[ \t]*chunked$/i.test(encoding) || Number(length) > 0
 }
 
 // `Connection` stays, as it may say that the client closes.

@@ -84,6 +84,38 @@ t.test('a body is a body, and the request behind it is served', async t => {
   t.notOk(served.includes('GET /inner'))
 })
 
+t.test('a body whose end is not known is refused, and what is in it is no request', async t => {
+  const encodings = ['xchunked', 'gzip', 'chunked, gzip', 'x chunked', 'chunked\r\nTransfer-Encoding: identity']
+  for (const encoding of encodings) {
+    const { port, served } = await listen(t)
+    const peer = new RawPeer(t, port)
+    peer.write(h2c('POST', '/echo', { headers: `Transfer-Encoding: ${encoding}\r\n`, body: INNER }))
+    await peer.closed
+    t.match(peer.text, /^HTTP\/1\.1 400 /, encoding)
+    t.strictSame(served.filter(request => !request.startsWith('POST /echo')), [])
+  }
+  for (const encoding of ['gzip, chunked', 'gzip\r\nTransfer-Encoding: chunked', 'Chunked']) {
+    const { port, served } = await listen(t)
+    const peer = new RawPeer(t, port)
+    peer.write(h2c('POST', '/echo', { headers: `Content-Type: text/plain\r\nTransfer-Encoding: ${encoding}\r\n`, body: inChunks(INNER).body }))
+    await peer.heard(/\[echo/)
+    t.strictSame(served, ['POST /echo'], encoding)
+  }
+})
+
+t.test('two lengths, a folded header and a request within a tunnel are no requests', async t => {
+  const lengths = [`Content-Length: 1\r\nContent-Length: ${INNER.length}\r\n`, `Content-Length: ${INNER.length}\r\nTransfer-Encoding: chunked\r\n`, `Content-Length: 1, ${INNER.length}\r\n`,
+    `Content-Length: +${INNER.length}\r\n`, `X: a\r\n Content-Length: 3\r\nContent-Length: ${INNER.length}\r\n`]
+  for (const request of [...lengths.map(headers => h2c('POST', '/echo', { headers, body: INNER })), h2c('CONNECT', 'x:1', { body: INNER })]) {
+    const { port, served } = await listen(t)
+    const peer = new RawPeer(t, port)
+    peer.write(request)
+    await peer.closed
+    t.strictSame(served.filter(request => !request.startsWith('POST /echo')), [])
+    t.notMatch(peer.text, / 200 /)
+  }
+})
+
 t.test('a body that comes later is a body', async t => {
   for (const { headers, body } of [ofLength('hello'), ofLength(INNER), inChunks('hel', 'lo'), inChunks(INNER)]) {
     for (const early of [0, 3]) {
