@@ -235,6 +235,9 @@ export type Reply =
  */
 export type Agent = (this: FastifyInstance, turn: Turn) => Reply
 
+// No model reads or writes as much at once.
+const MOST_TOKENS = 1_000_000_000
+
 /** Hangs up after the reply was spoken. Nothing after it is said. */
 export function endCall (options: EndCallOptions = {}): Extract<Action, { action: 'end-call' }> {
   return { action: 'end-call', say: text(options.say ?? '', 'endCall: say') }
@@ -290,13 +293,17 @@ export function working (): Action {
 }
 
 /**
- * Tells which model was asked, and what it read and wrote, for the turn's report. Tokens of several requests in a turn are added up.
- * @throws VOICE_AGENT_ERR_ACTION when a number is none, or below 0
+ * Tells which model was asked, and how many tokens it read and wrote, for the turn's report. Tokens of several requests in a turn are
+ * added up. Figures come from the model's server: one that is not a number from 0 to 1,000,000,000 counts as 0.
  */
 export function usage (model: string, tokens: { inputTokens?: number, outputTokens?: number } = {}): Extract<Action, { action: 'usage' }> {
-  const action = { action: 'usage' as const, model: text(model, 'usage: model'), inputTokens: tokens.inputTokens ?? 0, outputTokens: tokens.outputTokens ?? 0 }
-  if (!ACTIONS.usage.Check(action)) throw new ActionError('usage: tokens are numbers, 0 or more')
-  return action
+  const figure = (count: unknown): number => isTokenCount(count) ? count : 0
+  return { action: 'usage', model: text(model, 'usage: model'), inputTokens: figure(tokens.inputTokens), outputTokens: figure(tokens.outputTokens) }
+}
+
+/** Is it a number of tokens that one answer may take? */
+export function isTokenCount (count: unknown): count is number {
+  return typeof count === 'number' && count >= 0 && count <= MOST_TOKENS
 }
 
 /**
@@ -327,6 +334,7 @@ export function toolResult (id: string, content: string, successful?: boolean): 
 
 // Anybody can write an action by hand, and what is missing in it would be found where it is sent.
 const Id = Type.String({ minLength: 1 })
+const Tokens = Type.Number({ minimum: 0, maximum: MOST_TOKENS })
 const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   'end-call': TypeCompiler.Compile(Type.Object({ say: Type.String() })),
   'transfer-call': TypeCompiler.Compile(Type.Object({ destination: Type.String({ pattern: '\\S' }), say: Type.String(), showCaller: Type.Boolean() })),
@@ -334,7 +342,7 @@ const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
   flush: TypeCompiler.Compile(Type.Object({})),
   working: TypeCompiler.Compile(Type.Object({})),
-  usage: TypeCompiler.Compile(Type.Object({ model: Type.String(), inputTokens: Type.Number({ minimum: 0 }), outputTokens: Type.Number({ minimum: 0 }) })),
+  usage: TypeCompiler.Compile(Type.Object({ model: Type.String(), inputTokens: Tokens, outputTokens: Tokens })),
   filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({})) })),

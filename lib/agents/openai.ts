@@ -2,7 +2,7 @@
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
 import { APIError, type OpenAI } from 'openai'
-import { usage, type Action, type Turn } from '../agent.js'
+import { isTokenCount, usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from '../telemetry/model-request.js'
 import { within } from '../telemetry/operation.js'
@@ -191,7 +191,7 @@ class Completion implements ModelAnswer {
   #count ({ model, usage }: NonNullable<Chunk>): void {
     if (typeof model === 'string') this.#model = model
     const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage!
-    this.#tokens = { ...(isCount(inputTokens) && { inputTokens }), ...(isCount(outputTokens) && { outputTokens }) }
+    this.#tokens = { ...(isTokenCount(inputTokens) && { inputTokens }), ...(isTokenCount(outputTokens) && { outputTokens }) }
   }
 
   get usage (): Action | undefined {
@@ -238,10 +238,6 @@ function wordsOf (chunk: Chunk): string {
 
 function textOf (value: unknown): string {
   return typeof value === 'string' ? value : ''
-}
-
-function isCount (count: unknown): count is number {
-  return typeof count === 'number' && count >= 0
 }
 
 function isFiltered (error: unknown): boolean {
