@@ -35,6 +35,7 @@ function readArgs (): DialRequest | 'help' {
   if (provider !== 'retell' && provider !== 'millis') throw new Error('--provider is retell or millis')
   if (twilio && web) throw new Error('--twilio and --web are two ways')
   if (provider === 'millis' && (twilio || web)) throw new Error('Millis calls phones from its own numbers: leave out --twilio and --web')
+  if (DIAL_URL && !/^https?:$/.test(URL.canParse(DIAL_URL) ? new URL(DIAL_URL).protocol : '')) throw new Error('DIAL_URL is no http or https URL')
   if (!DIAL_TOKEN) throw new Error('DIAL_TOKEN is not set: the server wants the one that it was started with')
   if (web) return { way: 'retell-web' }
   if (to === undefined) throw new Error('--to is missing: whom to call')
@@ -54,7 +55,7 @@ async function dial (request: DialRequest): Promise<number> {
     })
     answer = await response.json() as typeof answer
   } catch {
-    console.error(`The example app does not answer at ${server}: run "npm start" first, with the same DIAL_TOKEN and PORT`)
+    console.error(`The example app does not answer at ${new URL(server).origin}: run "npm start" first, with the same DIAL_TOKEN and PORT`)
     return 1
   }
   if (!response.ok) {

@@ -4,7 +4,7 @@
  */
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'fastify-voice-agent'
+import { ConfigError, Type } from 'fastify-voice-agent'
 import { bearerCheck } from 'fastify-voice-agent/control'
 import { placeMillisCall } from './dialling/millis.js'
 import { placePhoneCall, placeWebCall } from './dialling/retell.js'
@@ -52,6 +52,8 @@ export async function dialling (app: FastifyInstance, { env = process.env, timeo
   const context: DialContext = { env, timeoutMs, log: app.log, admit: callId => app.admitCall(callId) }
   const { DIAL_TOKEN: token, TWILIO_AUTH_TOKEN: authToken, PUBLIC_URL: publicUrl } = env
 
+  // Twilio's SDK would throw an error that quotes it.
+  if (publicUrl && (!/^https?:\/\//.test(publicUrl) || !URL.canParse(publicUrl))) throw new ConfigError('PUBLIC_URL must be an http or https URL')
   if (authToken && publicUrl) app.register(twilioVoice, { context, authToken, publicUrl })
   if (!token) return
   const knowsToken = bearerCheck(token)

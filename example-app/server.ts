@@ -2,6 +2,7 @@
  * `npm start`: listens on HOST and PORT, says which URLs to paste into the dashboards, and closes on SIGTERM and SIGINT.
  */
 import closeWithGrace from 'close-with-grace'
+import { ConfigError } from 'fastify-voice-agent'
 import playground from 'fastify-voice-agent/playground'
 import { createApp } from './app.js'
 import { logging } from './logging.js'
@@ -26,7 +27,9 @@ closeWithGrace({ logger: app.log, delay: Number(DRAIN_TIMEOUT_MS || 5_000) + 12_
 })
 
 try {
-  const url = await app.listen({ host: HOST || '127.0.0.1', port: Number(PORT || 3000) })
+  const port = Number(PORT || 3000)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new ConfigError('PORT must be a whole number, 0 to 65535')
+  const url = await app.listen({ host: HOST || '127.0.0.1', port }).catch(withoutAddress)
   const address = url.replace(/^http/, 'ws')
   const secret = VOICE_AGENT_SECRET === undefined ? '' : '/<VOICE_AGENT_SECRET>'
   console.log(`
@@ -43,4 +46,9 @@ Providers reach this machine through a tunnel: see "Trying it with real calls" i
   app.log.error({ err }, 'the server did not start')
   await app.close()
   process.exit(1)
+}
+
+// What the system says repeats the value of HOST, where a secret may have been pasted by mistake.
+function withoutAddress (error: NodeJS.ErrnoException): never {
+  throw error.syscall === undefined ? error : new ConfigError(`HOST and PORT: cannot listen there (${error.code})`)
 }

@@ -202,7 +202,13 @@ export const envSchema = Type.Object({
   MAX_UNSTARTED_CALLS: Type.Optional(Ceiling('maxUnstartedCalls')),
   MAX_UPGRADES_PER_SECOND: Type.Optional(Ceiling('maxUpgradesPerSecond')),
   MAX_CLUSTER_CALLS: Ceiling('maxClusterCalls', 0),
-  REDIS_URL: Type.String({ title: 'cluster.redis', description: 'a URL such as redis://localhost:6379, or rediss:// with TLS', default: '', pattern: '^(rediss?://[!-~]+)?$' }),
+  REDIS_URL: Type.String({
+    title: 'cluster.redis',
+    description: 'a URL such as redis://localhost:6379, or rediss:// with TLS; in a password / ? # @ % are written as %2F %3F %23 %40 %25',
+    default: '',
+    // Host, number of a database, options. An @ behind the host is part of a password that was cut short.
+    pattern: '^(rediss?://[!"$-.0->@-~]+(/\\d*)?(\\?[!"$-?A-~]*)?)?$'
+  }),
   REDIS_PREFIX: Name('cluster.prefix', 'voice-agent'),
   NODE_NAME: Name('cluster.node', ''),
   MAX_FRAMES_PER_SECOND: Ceiling('maxFramesPerSecond', 100),
@@ -403,7 +409,8 @@ export function toConfigError (error: Error & { errors?: ReadonlyArray<{ instanc
   return new ConfigError(Array.from(names, accepted).join('; '))
 }
 
-function accepted (variable: keyof Env): string {
+/** Says what is accepted, without the value that is not. */
+export function accepted (variable: keyof Env): string {
   return `${nameOf(variable)} must be ${envSchema.properties[variable].description}`
 }
 

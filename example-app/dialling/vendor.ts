@@ -15,7 +15,7 @@ export interface DialContext {
   admit (callId: string): Promise<boolean>
 }
 
-/** Variables that a way to place calls needs are not set. The message names them. */
+/** Variables that a way to place calls needs are not set, or have line breaks or letters that no header can hold. The message names them. */
 const NotConfiguredError = createError<[string]>('DIAL_ERR_NOT_CONFIGURED', 'Not configured: set %s', 501)
 
 /** A vendor refused. The message has its status, and its error code where it has some. */
@@ -27,11 +27,12 @@ const NoAnswerError = createError<[string]>('DIAL_ERR_NO_ANSWER',
 
 /**
  * The values of these variables.
- * @throws DIAL_ERR_NOT_CONFIGURED naming all that are missing
+ * @throws DIAL_ERR_NOT_CONFIGURED naming all that are missing or cannot be sent
  */
 export function settings<Name extends string> ({ env }: DialContext, ...names: Name[]): Record<Name, string> {
-  const missing = names.filter(name => !env[name])
-  if (missing.length > 0) throw new NotConfiguredError(missing.join(', '))
+  // A key that no header can hold would be quoted by the error of each request.
+  const wrong = names.filter(name => !/^[ -~]+$/.test(env[name] ?? ''))
+  if (wrong.length > 0) throw new NotConfiguredError(wrong.join(', '))
   return env as Record<Name, string>
 }
 

@@ -20,28 +20,29 @@ export interface Allowlist {
  * Reads the allowlist of a route. Blank entries are skipped.
  * @param entries IPv4 and IPv6 addresses, CIDR ranges, or `*` for everyone, even callers without a known address
  * @param name what the operator calls the list, for the error: the variable and the option
- * @throws ConfigError naming the list and the entry that is none of these
+ * @throws ConfigError naming the list and the place of the entry that is none of these
  */
 export function parseAllowlist (entries: readonly string[], name: string): Allowlist {
-  const named = entries.filter(entry => entry.trim() !== '*')
-  const ranges = parseRanges(named, name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
-  return named.length === entries.length ? ranges : { empty: false, admits: () => true }
+  const isEveryone = (entry: string): boolean => entry.trim() === '*'
+  // Each entry keeps its place, which the error names.
+  const ranges = parseRanges(entries.map(entry => isEveryone(entry) ? '' : entry), name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
+  return entries.some(isEveryone) ? { empty: false, admits: () => true } : ranges
 }
 
 /**
  * Reads a list of addresses and CIDR ranges, where `*` has no meaning. Blank entries are skipped.
  * @param name what the operator calls the list, for the error
  * @param accepted what the operator may write, for the error
- * @throws ConfigError naming the list, the entry that is neither, and what is accepted
+ * @throws ConfigError naming the list, the place of the entry that is neither, and what is accepted
  */
 export function parseRanges (entries: readonly string[], name: string, accepted: string): Allowlist {
   const ranges = new BlockList()
-  const list = entries.map(entry => entry.trim()).filter(entry => entry !== '')
-  for (const entry of list) {
-    if (!addRange(ranges, entry)) {
-      throw new ConfigError(`${name}: ${JSON.stringify(entry)} is not accepted; accepted are ${accepted}`)
-    }
+  const trimmed = entries.map(entry => entry.trim())
+  for (const [i, entry] of trimmed.entries()) {
+    // Not quoted: a secret may have been pasted into the wrong variable.
+    if (entry !== '' && !addRange(ranges, entry)) throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are ${accepted}`)
   }
+  const list = trimmed.filter(entry => entry !== '')
   const asWritten = new Set(list.filter(entry => isIP(entry) !== 0))
   return {
     empty: list.length === 0,

@@ -19,14 +19,14 @@ export interface AddressedRequest {
  * is a trusted proxy's and the header names nobody. Never throws.
  * @param entries addresses and CIDR ranges of the proxies; none = the header is never believed
  * @param name what the operator calls the list, for the error: the variable and the option
- * @throws ConfigError naming the list and the entry that is neither address nor range, or trusts everybody
+ * @throws ConfigError naming the list and the place of the entry that is neither address nor range, or trusts everybody
  */
 export function trustProxies (entries: readonly string[], name: string): (request: AddressedRequest) => string | undefined | null {
   const accepted = 'IP addresses and CIDR ranges such as 10.0.0.0/8'
-  const everybody = entries.find(entry => /^\*$|\/0+$/.test(entry.trim()))
-  if (everybody !== undefined) {
+  const everybody = entries.findIndex(entry => /^\*$|\/0+$/.test(entry.trim()))
+  if (everybody !== -1) {
     // Every address in the header would be a proxy's, so the left-most counts, and that one the caller writes.
-    throw new ConfigError(`${name}: ${JSON.stringify(everybody)} would let callers choose their own address; accepted are ${accepted}`)
+    throw new ConfigError(`${name}: entry ${everybody + 1} would let callers choose their own address; accepted are ${accepted}`)
   }
   const proxies = parseRanges(entries, name, accepted)
 

@@ -28,7 +28,7 @@ export class ModelClient {
 
   /**
    * @param params the same in every request
-   * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
+   * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or cannot be sent, or a URL is none
    */
   constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
     const client = connect(options)
@@ -101,20 +101,23 @@ function connect ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): Ope
     return new AzureOpenAI({
       ...shared,
       endpoint: httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'),
-      apiKey: required(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
+      apiKey: key(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
       apiVersion: azure.apiVersion ?? AZURE_API_VERSION
     })
   }
-  if (baseURL === '') return new OpenAI({ ...shared, apiKey: required(apiKey, 'OPENAI_API_KEY (option openai.apiKey)') })
+  const name = 'OPENAI_API_KEY (option openai.apiKey)'
+  if (baseURL === '') return new OpenAI({ ...shared, apiKey: key(apiKey, name) })
   return new OpenAI({
     ...shared,
     baseURL: httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)'),
-    apiKey: apiKey === '' ? 'none' : apiKey // the client insists on one
+    apiKey: apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
   })
 }
 
-function required (value: string, name: string): string {
+function key (value: string, name: string): string {
   if (!value) throw new ConfigError(`${name} is missing`)
+  // No header can hold others: each request would fail with an error that quotes the key.
+  if (!/^[!-~]+$/.test(value)) throw new ConfigError(`${name} must be ASCII text without blanks`)
   return value
 }
 
