@@ -3,9 +3,9 @@
  */
 import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
-import { isAction, type Agent, type ChatMessage, type Reply, type Turn } from '../agent.js'
+import { isAction, unspeakable, type Agent, type ChatMessage, type Reply, type Turn } from '../agent.js'
 import { DeadlineError, SpeechError, TurnAbortedError } from '../errors.js'
-import { kindOf, openReply, type Source } from '../reply.js'
+import { openReply, type Source } from '../reply.js'
 
 /**
  * Owns the agent's AbortSignal and reply. Whoever makes it closes it; until then it listens to the turn's signal, whose
@@ -98,7 +98,7 @@ export class Attempt {
 export function isAnswer (piece: unknown): boolean {
   if (piece === undefined || piece === null) return false
   if (typeof piece === 'string') return piece !== ''
-  if (!isAction(piece)) throw new SpeechError(kindOf(piece))
+  if (!isAction(piece)) throw new SpeechError(unspeakable(piece))
   return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage'
 }
 

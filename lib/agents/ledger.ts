@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
-import { isTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
+import { isTerminal, rebuiltTerminal, type Call, type TerminalAction, type Turn } from '../agent.js'
 import { DeadlineError, ToolError } from '../errors.js'
 import { handoverOf, type Handover } from '../handover.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
@@ -135,8 +135,9 @@ export class Ledger {
     const left = this.#left.get(key)
     this.#left.delete(key)
     if (left === undefined || left.state === 'failed' || (left.state === 'running' && tool.idempotent)) return undefined
-    const { state, turns, content = DONE, action } = left
-    const outcome = state === 'running' ? lost() : { content, successful: true, ...(isTerminal(action) && { action }) }
+    const { state, turns, content = DONE } = left
+    const action = rebuiltTerminal(left.action)
+    const outcome = state === 'running' ? lost() : { content, successful: true, ...(action !== undefined && { action }) }
     const run: Run = {
       tool,
       settled: Promise.resolve(outcome),

@@ -256,7 +256,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   returned (id: string, content: string): void {
-    this.#book.returned({ action: 'tool-result', id, content })
+    this.#book.returned({ id, content })
   }
 
   /** Another node has the call, which is no end: here it says nothing more. */

@@ -4,7 +4,7 @@
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { isTerminal } from '../agent.js'
+import { rebuiltTerminal } from '../agent.js'
 import type { Fields } from '../cluster/cluster.js'
 import type { CallFacts, LeavingAction } from '../protocols/protocol.js'
 import type { Spoken, ToolRecord } from './spoken.js'
@@ -133,5 +133,6 @@ export function readLegacy (fields: Fields): Legacy {
 }
 
 function leavingOf (value: unknown): LeavingAction | undefined {
-  return isTerminal(value) && value.action !== 'press-digits' ? value : undefined
+  const action = rebuiltTerminal(value)
+  return action?.action === 'press-digits' ? undefined : action
 }

@@ -49,7 +49,7 @@ export class ToolBook {
   }
 
   /** A tool returned, be it long after its turn. @returns whether it is the first result of that call */
-  returned ({ id, content }: ToolResultAction): boolean {
+  returned ({ id, content }: Pick<ToolResultAction, 'id' | 'content'>): boolean {
     const record = this.#records?.get(id)
     // Of a call that nobody was told of there is nothing to tell.
     if (record === undefined) return false

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import { isAction } from '../agent.js'
+import { isAction, unspeakable } from '../agent.js'
 import type { Action, Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
@@ -10,7 +10,7 @@ import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
 import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, TurnTelemetry } from '../telemetry/telemetry.js'
-import { kindOf, openReply, type Source } from '../reply.js'
+import { openReply, type Source } from '../reply.js'
 import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
 import { placeBehind, toMessages, type MessagesOptions } from './messages.js'
@@ -235,7 +235,7 @@ export class LiveTurn implements Turn {
   }
 
   #act (value: unknown): void {
-    if (!isAction(value)) throw new SpeechError(kindOf(value))
+    if (!isAction(value)) throw new SpeechError(unspeakable(value))
     if (value.action === 'usage') return this.#used(value)
     const { speaker, protocol } = this.#connection
     if (value.action === 'uninterruptible') this.#answered()

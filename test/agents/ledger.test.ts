@@ -135,7 +135,8 @@ for (const [what, returned, content] of [
   ['a symbol', Symbol('4111'), 'Done.'],
   ['what is no JSON by its own account', { toJSON: () => undefined }, 'Done.'],
   ['an action that does not end the turn', filler('Hm'), '{"action":"filler","text":"Hm"}'],
-  ['an action with something missing', { action: 'end-call' }, '{"action":"end-call"}']
+  ['an action with something missing', { ...endCall(), say: undefined }, '{"action":"end-call"}'],
+  ['what looks like an action', { action: 'end-call', say: 'Bye' }, '{"action":"end-call","say":"Bye"}']
 ] as Array<[what: string, returned: unknown, content: string]>) {
   t.test(`a tool that returns ${what} is done`, async t => {
     const { logs, newTurn, ask } = setup()

@@ -673,8 +673,8 @@ t.test('a stream that cannot be cancelled properly does not hold up the next tur
   }
 })
 
-t.test('an action that was made by hand, and lacks something, is answered with the fallback', async t => {
-  const line = await answer(t, () => ['So. ', { action: 'end-call' } as never])
+t.test('a copy of an action that lacks something is answered with the fallback', async t => {
+  const line = await answer(t, () => ['So. ', { ...endCall(), say: undefined } as never])
   t.strictSame(line.frames, [toRetell.speech(1, 'So. '), toRetell.complete(1, APOLOGY)])
   t.strictSame(failures(line), [['agent failed', 'VOICE_AGENT_ERR_SPEECH']])
 })

@@ -147,7 +147,7 @@ t.test('what the provider did not take in time is in the report of the turn, and
 })
 
 t.test('usage holds figures: what is no number of tokens counts as 0', async t => {
-  t.strictSame(usage('m'), { action: 'usage', model: 'm', inputTokens: 0, outputTokens: 0 })
+  t.match(usage('m'), { action: 'usage', model: 'm', inputTokens: 0, outputTokens: 0 })
   t.match(usage('m', { inputTokens: 0.5, outputTokens: 1e9 }), { inputTokens: 0.5, outputTokens: 1e9 })
   for (const wrong of [-1, NaN, Infinity, 1e9 + 1, null, '5', {}]) t.strictSame(usage('m', { inputTokens: wrong as never, outputTokens: wrong as never }), usage('m'), String(wrong))
   t.throws(() => usage(5 as never), { code: 'VOICE_AGENT_ERR_ACTION' })

@@ -55,6 +55,10 @@ app.decorate('agent', () => ({ text: 'Hi' }))
 app.decorate('agent', async function * () { yield 7 })
 // @ts-expect-error an action has a name that is known
 app.decorate('agent', function * () { yield { action: 'sing' } })
+// @ts-expect-error and is made by its builder
+app.decorate('agent', function * () { yield { action: 'end-call', say: 'Bye' } })
+// A copy of one may be changed.
+app.decorate('agent', function * () { yield { ...endCall({ say: 'Bye' }), say: 'Goodbye' } })
 // @ts-expect-error an agent is given one turn
 app.decorate('agent', (turn: Turn, more: string) => more)
 // @ts-expect-error an agent is a function
