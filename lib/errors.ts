@@ -48,6 +48,12 @@ export const UnauthorizedError = createError<[]>('VOICE_AGENT_ERR_UNAUTHORIZED',
 /** A webhook is its provider's, and has a body that cannot be read. */
 export const WebhookError = createError<[string]>('VOICE_AGENT_ERR_WEBHOOK', 'The webhook is %s', 400)
 
+/** As many bodies of webhooks are being read as may be before their signatures are checked. */
+export const WebhookLimitError = createError<[]>('VOICE_AGENT_ERR_WEBHOOK_LIMIT', 'The server reads no more webhooks at the moment', 503)
+
+/** The body of a webhook whose signature is still to be checked took too long. */
+export const WebhookTimeoutError = createError<[]>('VOICE_AGENT_ERR_WEBHOOK_TIMEOUT', 'The webhook was not there within 10 s', 408)
+
 /** A hook answered something that its provider would drop. Logged: the provider is answered without. */
 export const HookReplyError = createError<[string, string, string]>('VOICE_AGENT_ERR_HOOK_REPLY', 'What %s returned: %s: %s', 500)
 

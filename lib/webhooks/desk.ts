@@ -1,6 +1,7 @@
 /**
  * What the providers' webhooks have in common once one is known to be genuine: the app is told, once, or asked.
  */
+import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { TObject } from '@sinclair/typebox'
 import type { TypeCheck } from '@sinclair/typebox/compiler'
@@ -24,6 +25,8 @@ const NOTHING = Buffer.alloc(0)
 export interface ProviderWebhooks {
   /** An `onRequest` hook: refuses what can be refused before a body is read. */
   readonly checkHeader: onRequestAsyncHookHandler
+  /** Reads a body, and refuses it where it is not the provider's. Left out where the header says whose it is: then Fastify reads it. */
+  readonly readBody?: (request: FastifyRequest, payload: Readable) => Promise<Buffer>
   readonly handlers: Partial<Record<'GET' | 'POST', (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>>>
 }
 

@@ -3,19 +3,16 @@
  */
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
-import { createGuard, type GuardSettings } from '../admission/guard.js'
+import { comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
 import { secretsOf } from '../admission/secret.js'
 import type { HookRunner } from '../call/hooks.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError, WebhookLimitError } from '../errors.js'
 import { entriesOf, nameOf, type Env, type VoiceAgentOptions } from '../options.js'
 import { WebhookDesk, type ProviderWebhooks } from './desk.js'
 import type { WebhookHooks } from './hooks.js'
 import { millisWebhooks } from './millis.js'
 import { retellWebhooks } from './retell.js'
-
-// What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for every word, the
-// same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
-const BODY_LIMIT_BYTES = 8 * 1024 * 1024
+import { BODY_LIMIT_BYTES } from './unchecked-body.js'
 
 /** What the webhooks share with the routes of the calls. */
 export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allowlistName' | 'knowsSecret'> {
@@ -33,20 +30,27 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
 
   await scope.register(async function webhooks (scope) {
     const desk = new WebhookDesk(options, hooks, shared.isClosing)
-    scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    if (retellKeys.length > 0) await add('RETELL', retellWebhooks(desk, retellKeys, nameOf('RETELL_API_KEY')))
+    if (millisSecrets.length > 0) await add('MILLIS', millisWebhooks(desk, millisSecrets, nameOf('MILLIS_WEBHOOK_SECRET')))
 
-    if (retellKeys.length > 0) add('RETELL', retellWebhooks(desk, retellKeys, nameOf('RETELL_API_KEY')))
-    if (millisSecrets.length > 0) add('MILLIS', millisWebhooks(desk, millisSecrets, nameOf('MILLIS_WEBHOOK_SECRET')))
-
-    function add (provider: 'RETELL' | 'MILLIS', { checkHeader, handlers }: ProviderWebhooks): void {
+    // Each provider has its bodies read in its own way.
+    async function add (provider: 'RETELL' | 'MILLIS', { checkHeader, readBody, handlers }: ProviderWebhooks): Promise<void> {
       const path = `${provider}_WEBHOOK_PATH` as const
       const url = config[path]
-      for (const [method, handler] of Object.entries(handlers)) {
-        if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
-        // A HEAD would run a hook.
-        scope.route({ method: method as HTTPMethods, url, exposeHeadRoute: false, bodyLimit: BODY_LIMIT_BYTES, onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader], handler })
-      }
+      await scope.register(async function providerWebhooks (scope) {
+        scope.removeAllContentTypeParsers()
+        if (readBody === undefined) scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+        else scope.addContentTypeParser('*', readBody)
+        // A body is read without the reply at hand.
+        scope.addHook('onError', async function sayWhenToComeAgain (_request, reply, error) {
+          if (error instanceof WebhookLimitError) comeAgain(reply, error)
+        })
+        for (const [method, handler] of Object.entries(handlers)) {
+          if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
+          // A HEAD would run a hook.
+          scope.route({ method: method as HTTPMethods, url, exposeHeadRoute: false, bodyLimit: BODY_LIMIT_BYTES, onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader], handler })
+        }
+      })
     }
   })
 

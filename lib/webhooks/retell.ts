@@ -12,6 +12,7 @@ import { readRetellEvent } from './events.js'
 import type { InboundCall, InboundCallReply } from './hooks.js'
 import { Recent } from './recent.js'
 import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } from './signature.js'
+import { readUnchecked } from './unchecked-body.js'
 
 // A signature that was made ahead of our clock is good for twice that time, and is known for longer. Transcripts are told of every few seconds of every call:
 // so many are 160 a second, and 19 MiB.
@@ -58,14 +59,18 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
     if (skewMs > MAX_SKEW_MS) refuse(request, { skewMs }, 'the signature is too old, or the clock of this machine is wrong')
   }
 
+  function checkSignature (request: FastifyRequest, data: Buffer): void {
+    if (!isSigned(data, readSignature(request.headers[SIGNATURE_HEADER])!)) refuse(request, {}, `the signature is wrong: is ${keysName} the key with the webhook badge?`)
+  }
+
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const data = desk.accept(request, reply)
-    const signature = readSignature(request.headers[SIGNATURE_HEADER])!
-    if (!isSigned(data, signature)) refuse(request, {}, `the signature is wrong: is ${keysName} the key with the webhook badge?`)
+    // Fastify has none read where no header announces one.
+    if (request.body === undefined) checkSignature(request, data)
     const body = parseFrame(data, false)
     if (!isNamed(body)) throw new WebhookError(typeof body === 'string' ? body : 'without an event')
 
-    const key = signature.digest.toString('base64')
+    const key = readSignature(request.headers[SIGNATURE_HEADER])!.digest.toString('base64')
     const isNews = signatures.add(key, performance.now())
     if (body.event !== 'call_inbound') return desk.tell(request, reply, readRetellEvent(body), isNews)
 
@@ -89,7 +94,11 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
     return answer
   }
 
-  return { checkHeader, handlers: { POST: receive } }
+  return {
+    checkHeader,
+    readBody: (request, payload) => readUnchecked(request, payload, data => checkSignature(request, data)),
+    handlers: { POST: receive }
+  }
 }
 
 function refuse (request: FastifyRequest, facts: object, why: string): never {

@@ -1,0 +1,96 @@
+/**
+ * Bodies that anybody may have sent, since their signature can be checked only once all of them is there.
+ */
+import type { Readable } from 'node:stream'
+import { errorCodes, type FastifyRequest } from 'fastify'
+import { WebhookError, WebhookLimitError, WebhookTimeoutError } from '../errors.js'
+import { whenLate } from '../patience.js'
+
+/**
+ * The size of one body. What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for every
+ * word, the same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
+ */
+export const BODY_LIMIT_BYTES = 8 * 1024 * 1024
+
+const MAX_BODIES = 8
+const MAX_BYTES = 16 * 1024 * 1024
+const TIMEOUT_MS = 10_000
+
+// Where the size is not announced. A ringing phone fits, a transcript grows.
+const FIRST_BYTES = 16 * 1024
+
+/** What is being read, on all routes: they share the memory of the process. */
+const underWay = { bodies: 0, bytes: 0 }
+
+/**
+ * Reads a body, and has it checked. Until then it counts towards the ceilings.
+ * @param check throws what refuses the body
+ * @throws VOICE_AGENT_ERR_WEBHOOK_LIMIT, VOICE_AGENT_ERR_WEBHOOK_TIMEOUT, VOICE_AGENT_ERR_WEBHOOK, Fastify's error of a body that is too large
+ */
+export async function readUnchecked ({ headers }: FastifyRequest, payload: Readable, check: (body: Buffer) => void): Promise<Buffer> {
+  if (underWay.bodies === MAX_BODIES) throw new WebhookLimitError()
+  const body = new GrowingBody()
+  underWay.bodies++
+  try {
+    body.grow(Number(headers['content-length']) || FIRST_BYTES)
+    await read(payload, body)
+    check(body.bytes)
+    return body.bytes
+  } finally {
+    underWay.bodies--
+    underWay.bytes -= body.size
+  }
+}
+
+/** One buffer instead of the chunks: of one byte each they would take a hundred times as much. */
+class GrowingBody {
+  #buffer = Buffer.alloc(0)
+  #length = 0
+
+  get size (): number {
+    return this.#buffer.length
+  }
+
+  get bytes (): Buffer {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  grow (size: number): void {
+    if (size > BODY_LIMIT_BYTES) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE()
+    const more = size - this.#buffer.length
+    if (underWay.bytes + more > MAX_BYTES) throw new WebhookLimitError()
+    const grown = Buffer.allocUnsafe(size)
+    this.#buffer.copy(grown)
+    this.#buffer = grown
+    underWay.bytes += more
+  }
+
+  add (chunk: Buffer): void {
+    const length = this.#length + chunk.length
+    if (length > this.#buffer.length) this.grow(Math.max(length, Math.min(2 * this.#buffer.length, BODY_LIMIT_BYTES)))
+    chunk.copy(this.#buffer, this.#length)
+    this.#length = length
+  }
+}
+
+function read (payload: Readable, body: GrowingBody): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      inTime()
+      payload.off('data', take)
+      act()
+    }
+    const inTime = whenLate(TIMEOUT_MS, () => settle(() => reject(new WebhookTimeoutError())))
+    const take = (chunk: Buffer | string): void => {
+      try {
+        // A stream of an app's preParsing hook may consist of strings.
+        body.add(Buffer.from(chunk as Buffer))
+      } catch (error) {
+        settle(() => reject(error))
+      }
+    }
+    // It still listens when the body was refused: a stream that fails by then would be an uncaught exception.
+    payload.on('error', () => settle(() => reject(new WebhookError('incomplete'))))
+    payload.on('end', () => settle(resolve)).on('data', take)
+  })
+}
