@@ -77,6 +77,11 @@ export function comeAgain<Refusal> (reply: FastifyReply, refusal: Refusal): Refu
   return refusal
 }
 
+/** Of a request that is refused ahead of its body: the connection ends with the answer. Node would go on reading, for as long as bytes drip in. */
+export function closeUnread ({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (!raw.complete) reply.header('connection', 'close')
+}
+
 /** Takes apart the URL of a request to `<path>/:call_id`, `<path>/*` or `<path>`. */
 export function readDialledUrl (request: FastifyRequest, hasSecret: boolean): CallUrl {
   const params = request.params as { call_id?: string, '*'?: string }

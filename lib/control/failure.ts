@@ -3,6 +3,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { closeUnread } from '../admission/guard.js'
 import { logFailure } from '../telemetry/failure.js'
 
 /**
@@ -14,6 +15,7 @@ export function answerFailure (error: FastifyError, request: FastifyRequest, rep
   const isExpected = statusCode < 500 || code?.startsWith('VOICE_AGENT_ERR_')
   if (!isExpected) logFailure(request.log, error, 'a control failed')
   else if (statusCode !== 401) request.log.info({ code, statusCode }, 'control refused')
+  closeUnread(request, reply)
   reply.code(statusCode).send({
     statusCode,
     ...(isExpected && { code }),

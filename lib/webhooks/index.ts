@@ -3,7 +3,7 @@
  */
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
-import { comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
+import { closeUnread, comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
 import { secretsOf } from '../admission/secret.js'
 import type { HookRunner } from '../call/hooks.js'
 import { ConfigError, WebhookLimitError } from '../errors.js'
@@ -41,9 +41,10 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
         scope.removeAllContentTypeParsers()
         if (readBody === undefined) scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
         else scope.addContentTypeParser('*', readBody)
-        // A body is read without the reply at hand.
-        scope.addHook('onError', async function sayWhenToComeAgain (_request, reply, error) {
+        scope.addHook('onError', async function refuse (request, reply, error) {
+          // A body is read without the reply at hand.
           if (error instanceof WebhookLimitError) comeAgain(reply, error)
+          closeUnread(request, reply)
         })
         for (const [method, handler] of Object.entries(handlers)) {
           if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)

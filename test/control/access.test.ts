@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import voiceAgentControl, { type ControlOptions } from '../../lib/control/index.js'
 import voiceAgentPlugin from '../../lib/index.js'
@@ -5,6 +6,7 @@ import { RetellCaller } from '../../lib/testing/index.js'
 import { AT_ONCE, createApp } from '../helpers/app.js'
 import { ask, BEARER, TOKEN, withControl } from '../helpers/control.js'
 import { setEnv } from '../helpers/env.js'
+import { RawPeer } from '../helpers/raw-peer.js'
 import { send } from '../helpers/webhooks.js'
 
 setEnv(t)
@@ -44,6 +46,14 @@ t.test('they are refused before a body is read', async t => {
   // It never comes.
   const answer = await send(t, url, { 'content-type': 'application/json', 'content-length': 5, authorization: 'Bearer wrong' }, () => {})
   t.strictSame([answer.status, JSON.parse(answer.body)], [401, UNAUTHORIZED])
+})
+
+t.test('a request that is refused ahead of its body has its connection closed', async t => {
+  const { app } = await withControl(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const peer = new RawPeer(t, (app.server.address() as AddressInfo).port)
+  peer.write('POST /control/calls/call_1/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n')
+  t.match(String(await peer.closed), 'HTTP/1.1 401 ')
 })
 
 t.test('of several tokens each is right, so that one can be changed without a gap', async t => {

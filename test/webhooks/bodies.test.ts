@@ -43,8 +43,8 @@ async function open (t: Test, preParsing = async (payload: Payload): Promise<Pay
   const begin = (headers: Record<string, string | number>, body: string | Buffer = '', path = '/webhooks/retell'): RawPeer => {
     const peer = new RawPeer(t, port)
     const all = { Host: 'x', 'Content-Type': 'application/json', 'X-Retell-Signature': `v=${Date.now()},d=${MADE_UP}`, ...headers }
-    peer.write(`POST ${path} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
-    peer.write(body)
+    const head = `POST ${path} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+    peer.write(Buffer.concat([Buffer.from(head), Buffer.from(body)]))
     return peer
   }
   /** Sends a whole body that Retell signed, and resolves with the status. */
@@ -163,6 +163,22 @@ t.test('headers that are ambiguous or stale are refused before the body is read'
     [{ 'Transfer-Encoding': 'gzip, chunked, identity' }, 400]
   ]
   for (const [headers, status] of cases) t.match(await answer(begin(headers)), `HTTP/1.1 ${status} `, JSON.stringify(headers))
+})
+
+t.test('a request that is refused ahead of its body has its connection closed, and others keep theirs', async t => {
+  const { begin } = await open(t)
+  const refused: Array<[status: number, headers: Record<string, string | number>, path?: string]> = [
+    [401, { 'X-Retell-Signature': 'v=1', 'Content-Length': 8 * MIB }],
+    [401, { 'X-Retell-Signature': `v=1,d=${MADE_UP}`, 'Transfer-Encoding': 'chunked' }],
+    [401, { 'Content-Length': 8 * MIB }, '/webhooks/millis'],
+    [413, { ...BEARER, 'Content-Length': 8 * MIB + 1 }, '/webhooks/millis']
+  ]
+  for (const [status, headers, path] of refused) {
+    const peer = begin(headers, 'Content-Length' in headers ? ' ' : chunk(' '), path)
+    t.match(String(await peer.closed), `HTTP/1.1 ${status} `)
+  }
+  const kept = begin({ 'X-Retell-Signature': 'v=1', 'Content-Length': 2 }, '{}')
+  t.notMatch(await answer(kept), /connection: close/i)
 })
 
 t.test('a body is what was signed, whatever its headers say of it', async t => {
