@@ -4,6 +4,7 @@
 import { APIError, type OpenAI } from 'openai'
 import { isTokenCount, usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
+import { isId } from '../id.js'
 import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from '../telemetry/model-request.js'
 import { within } from '../telemetry/operation.js'
 import { ChunkPattern } from './chunk-pattern.js'
@@ -189,7 +190,7 @@ class Completion implements ModelAnswer {
 
   // Some servers count on in each chunk.
   #count ({ model, usage }: NonNullable<Chunk>): void {
-    if (typeof model === 'string') this.#model = model
+    if (isId(model)) this.#model = model
     const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage!
     this.#tokens = { ...(isTokenCount(inputTokens) && { inputTokens }), ...(isTokenCount(outputTokens) && { outputTokens }) }
   }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
 import { toolCall, toolResult, type ToolCallAction, type Turn } from '../agent.js'
 import { DeadlineError } from '../errors.js'
+import { isId } from '../id.js'
 import { failed, ledgerOf, unfinished, type ToolOutcome } from './ledger.js'
 import type { Tool, ToolArguments } from './tool.js'
 
@@ -20,7 +21,7 @@ import type { Tool, ToolArguments } from './tool.js'
 export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newToolCallId()): Promise<ToolOutcome> {
   turn.signal.throwIfAborted()
   const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)), turn)
-  const ownId = record(id) ? id : newToolCallId()
+  const ownId = isId(id) && record(id) ? id : newToolCallId()
   if (ownId !== id) record(ownId)
   return await answerCall(turn, ownId, tool, tool.read(args))
 }

@@ -3,12 +3,13 @@
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { IdSchema } from '../id.js'
 import { compile, isObject, type FrameOf } from '../protocols/frame.js'
 import type { Command } from './cluster.js'
 
 const callMembers = {
   provider: Type.Union([Type.Literal('retell'), Type.Literal('millis')]),
-  id: Type.String()
+  id: IdSchema
 }
 
 // Scripts write the first two. An epoch has more digits than they may give a number.
@@ -24,15 +25,15 @@ const messages = {
   request: Type.Object({
     type: Type.Literal('request'),
     ...callMembers,
-    nonce: Type.String(),
-    from: Type.String(),
+    nonce: IdSchema,
+    from: IdSchema,
     /** When nobody waits for it any more, by Redis' clock, in ms since 1970. */
     until: Type.Number(),
     command: Type.Unknown()
   }),
   reply: Type.Object({
     type: Type.Literal('reply'),
-    nonce: Type.String(),
+    nonce: IdSchema,
     error: Type.Optional(Type.Object({ code: Type.String({ pattern: '^\\w{1,64}$' }), message: Type.String() }))
   })
 } satisfies Record<string, TObject>

@@ -3,6 +3,7 @@
  */
 import type { AgentConfig, EndCallOptions, InterjectOptions, TransferCallOptions } from '../agent.js'
 import { CallEndedError, ClusterError } from '../errors.js'
+import { isId } from '../id.js'
 import type { CallKey, ClusterCall, ClusterCalls, ClusterHost, ClusterNode, Command } from './cluster.js'
 import { keyOf, type Keys } from './keys.js'
 import type { RedisCommands } from './redis-commands.js'
@@ -49,6 +50,8 @@ export class RedisCalls implements ClusterCalls {
       const lease = this.#leases.holderOf(key)
       if (lease !== undefined) return this.#call(key, this.node, lease.startedAt)
     }
+    // UTF-8 may make the id of another call of what is none.
+    if (!isId(id)) return undefined
     const calls = await Promise.all(keys.map(key => this.#find(key)))
     return calls.find(call => call !== undefined)
   }
@@ -57,7 +60,8 @@ export class RedisCalls implements ClusterCalls {
     const fleet = await this.#ask(client => evaluate(client, 'fleet', this.#keys.fleet, [this.#expiryMs])) as string[]
     const nodes: ClusterNode[] = []
     for (let i = 0; i < fleet.length; i += 3) {
-      nodes.push({ id: fleet[i]!, calls: Number(fleet[i + 1]), startedAt: Number(fleet[i + 2]) })
+      const id = fleet[i]
+      if (isId(id)) nodes.push({ id, calls: Number(fleet[i + 1]), startedAt: Number(fleet[i + 2]) })
     }
     return nodes
   }
@@ -71,14 +75,17 @@ export class RedisCalls implements ClusterCalls {
     do {
       const [next, entries] = await this.#ask(client => client.call('hscan', this.#keys.callsOf(node), cursor)) as [string, string[]]
       cursor = next
-      for (let i = 0; i < entries.length; i += 2) yield this.#call(keyOf(entries[i]!), node, Number(entries[i + 1]))
+      for (let i = 0; i < entries.length; i += 2) {
+        const key = keyOf(entries[i]!)
+        if (isId(key.id)) yield this.#call(key, node, Number(entries[i + 1]))
+      }
     } while (cursor !== '0')
   }
 
   async #find (key: CallKey): Promise<ClusterCall | undefined> {
     const [node, startedAt, left] = await this.#ask(client => client.call('hmget', this.#keys.record(key), 'node', 'startedAt', 'left')) as Array<string | null>
     // Where it is this node that has it by Redis, but not by itself, it is over.
-    if (node == null || left != null || node === this.node) return undefined
+    if (!isId(node) || left != null || node === this.node) return undefined
     const isAlive = await this.#ask(client => evaluate(client, 'isAlive', this.#keys.fleet, [node, this.#expiryMs]))
     return isAlive === 1 ? this.#call(key, node, Number(startedAt)) : undefined
   }

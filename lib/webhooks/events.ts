@@ -1,7 +1,9 @@
 /**
  * From the bodies of the providers' webhooks to events. Lenient in: of what a provider may leave out nothing is missed.
  */
-import { isObject, nonEmpty, type JsonObject } from '../protocols/frame.js'
+import { idOf } from '../id.js'
+import { isObject, type JsonObject } from '../protocols/frame.js'
+import { sessionIdOf } from '../protocols/millis/frames.js'
 import type { MillisChatEntry, MillisWebhookEvent, RetellWebhookEvent, RetellWebhookName } from './hooks.js'
 
 const RETELL_NAMES: ReadonlySet<string> = new Set<RetellWebhookName>([
@@ -16,7 +18,7 @@ export function readRetellEvent (body: JsonObject & { event: string }): RetellWe
   return {
     provider: 'retell',
     event: RETELL_NAMES.has(body.event) ? body.event as RetellWebhookName : 'unknown',
-    callId: nonEmpty(call['call_id']) ?? nonEmpty(call['chat_id']),
+    callId: idOf(call['call_id']) ?? idOf(call['chat_id']),
     call,
     body
   }
@@ -24,7 +26,7 @@ export function readRetellEvent (body: JsonObject & { event: string }): RetellWe
 
 /** Reads the body of Millis' end-of-call webhook, which has no name for its event. */
 export function readMillisEvent (call: JsonObject): MillisWebhookEvent {
-  return { provider: 'millis', event: 'call_ended', callId: nonEmpty(call['session_id']), chat: chatOf(call['chat']), call }
+  return { provider: 'millis', event: 'call_ended', callId: sessionIdOf(call['session_id']), chat: chatOf(call['chat']), call }
 }
 
 /** The entries of a conversation at Millis, which are JSON in a string, says Millis; `undefined` where they cannot be read. */

@@ -7,6 +7,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { createBearerGuard } from '../admission/bearer.js'
 import { WebhookError } from '../errors.js'
+import { idOf } from '../id.js'
 import { nonEmpty, parseFrame } from '../protocols/frame.js'
 import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
 import { readMillisEvent } from './events.js'
@@ -48,7 +49,7 @@ export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], s
 function readSession (url: string): PrefetchSession {
   const { session_id: callId, agent_id: agentId, from, to, ...metadata } =
     Object.fromEntries(new URLSearchParams(url.slice((url + '?').indexOf('?') + 1))) as Record<string, string>
-  return { callId: nonEmpty(callId), agentId: nonEmpty(agentId), from: numberOf(from), to: numberOf(to), metadata }
+  return { callId: idOf(callId), agentId: idOf(agentId), from: numberOf(from), to: numberOf(to), metadata }
 }
 
 // A plus sign that was not encoded is a space.

@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { UnauthorizedError, WebhookError } from '../errors.js'
+import { idOf } from '../id.js'
 import { isObject, nonEmpty, parseFrame, type JsonObject } from '../protocols/frame.js'
 import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
 import { readRetellEvent } from './events.js'
@@ -113,10 +114,10 @@ function isNamed (body: JsonObject | string): body is JsonObject & { event: stri
 function readInboundCall ({ call_inbound: sent }: JsonObject): InboundCall {
   const details = isObject(sent) ? sent : {}
   return {
-    callId: nonEmpty(details['call_id']),
+    callId: idOf(details['call_id']),
     from: nonEmpty(details['from_number']),
     to: nonEmpty(details['to_number']),
-    agentId: nonEmpty(details['agent_id']),
+    agentId: idOf(details['agent_id']),
     details
   }
 }

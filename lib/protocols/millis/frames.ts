@@ -4,6 +4,7 @@
  * transcript; `null` is as good as absent. Schemas are of the flattened frame, since Millis envelopes all but one.
  */
 import { Type, type TSchema } from '@sinclair/typebox'
+import { idOf } from '../../id.js'
 import { compile, type FrameOf } from '../frame.js'
 
 const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -64,6 +65,14 @@ export interface MillisControlFrames {
 export const millisControlFrames: MillisControlFrames = {
   endCall: streamId => ({ type: 'end_call', data: { stream_id: streamId } }),
   transferCall: (streamId, destination) => ({ type: 'transfer_call', data: { stream_id: streamId, destination } })
+}
+
+/**
+ * The id of a call, where `session_id` is one; what is none stays in the details. A number that JSON.parse may have rounded is none: two
+ * calls would share it, and one would be taken for the other dialling again.
+ */
+export function sessionIdOf (sessionId: unknown): string | undefined {
+  return Number.isSafeInteger(sessionId) ? String(sessionId) : idOf(sessionId)
 }
 
 /** What Millis may send, compiled. */

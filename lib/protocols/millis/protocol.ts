@@ -5,14 +5,12 @@ import type { TerminalAction } from '../../agent.js'
 import { ActionError } from '../../errors.js'
 import { directionOf, isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../protocol.js'
-import { millisInbound, type MillisControlFrames, type MillisFrame } from './frames.js'
+import { millisInbound, sessionIdOf, type MillisControlFrames, type MillisFrame } from './frames.js'
 import { millisTranscript } from './transcript.js'
 
 const LACKS: ReadonlySet<Feature> = new Set<Feature>([
   'press-digits', 'uninterruptible', 'show-caller', 'interject', 'metadata', 'update-agent'
 ])
-
-const MAX_ID_LENGTH = 256
 
 /** One socket of Millis. */
 export class MillisProtocol implements Protocol {
@@ -101,7 +99,7 @@ function started (raw: JsonObject): ProviderEvent {
   const frame = flat(raw)
   if (!schema.Check(frame)) return violation(schema, 'start_call', frame)
   const voip = isObject(frame.voip) ? frame.voip : {}
-  const id = idOf(frame.session_id)
+  const id = sessionIdOf(frame.session_id)
   const facts: CallFacts = {
     from: nonEmpty(voip['from']),
     to: nonEmpty(voip['to']),
@@ -117,13 +115,6 @@ function started (raw: JsonObject): ProviderEvent {
     resumed: false,
     facts
   }
-}
-
-// An id goes into every log line of its call. One that is too long for that is none, and stays in the details. So is a
-// number that JSON.parse may have rounded: two calls would share it, and one would be taken for the other dialling again.
-function idOf (sessionId: unknown): string | undefined {
-  const id = Number.isSafeInteger(sessionId) ? String(sessionId) : nonEmpty(sessionId)
-  return id !== undefined && id.length <= MAX_ID_LENGTH ? id : undefined
 }
 
 function asked (frame: JsonObject): ProviderEvent {

@@ -2,6 +2,7 @@
  * Retell's transcripts in words of no provider. Nothing is promised of an entry, so each is looked at before use.
  */
 import type { Utterance } from '../../agent.js'
+import { idOf } from '../../id.js'
 import { isObject, nonEmpty, type JsonObject } from '../frame.js'
 import type { Entry, Transcript } from '../protocol.js'
 
@@ -42,13 +43,13 @@ function toEntry (entry: JsonObject): Entry | undefined {
   if (typeof role !== 'string') return undefined
   switch (role) {
     case 'tool_call_invocation': {
-      const id = nonEmpty(entry['tool_call_id'])
-      const name = nonEmpty(entry['name'])
+      const id = idOf(entry['tool_call_id'])
+      const name = idOf(entry['name'])
       if (id === undefined || name === undefined || OWN_ACTIONS.has(name)) return undefined
       return { kind: 'tool-call', id, name, arguments: typeof entry['arguments'] === 'string' ? entry['arguments'] : '{}' }
     }
     case 'tool_call_result': {
-      const id = nonEmpty(entry['tool_call_id'])
+      const id = idOf(entry['tool_call_id'])
       if (id === undefined) return undefined
       return {
         kind: 'tool-result',
