@@ -3,6 +3,7 @@
  */
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import type { Static, TObject } from '@sinclair/typebox'
+import { nestsLists } from './lists.js'
 import type { ProviderEvent } from './protocol.js'
 
 /** A JSON object whose members are still to be checked. */
@@ -13,16 +14,30 @@ export function isObject (value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** From here on a text is looked at before it is parsed, in UTF-16 units: a smaller one is parsed in milliseconds, whatever is in it. */
+const LARGE = 256 * 1024
+
 /**
- * Reads a frame as a JSON object, or says in words that may be logged why it is none. Never throws.
- * @param abridge leaves out what nobody will read; where what is left is no JSON, the whole is read
+ * Reads a frame as a JSON object, or says in words that may be logged why it is none. Never throws, and parses nothing twice.
+ * @param abridge leaves out what nobody will read
  */
 export function parseFrame (data: Buffer, binary: boolean, abridge?: (text: string) => string): JsonObject | string {
   if (binary) return 'binary frame'
-  const text = data.toString()
-  const frame = (abridge && parse(abridge(text))) ?? parse(text)
+  const whole = data.toString()
+  const text = abridge === undefined ? whole : abridge(whole)
+  if (isTooDeep(text)) return 'nested too deeply'
+  const frame = parse(text)
   if (frame === undefined) return 'not JSON'
   return isObject(frame) ? frame : 'not a JSON object'
+}
+
+/** Parses JSON from outside. Undefined where it is none, or nested too deeply. Never throws. */
+export function parseJson (text: string): unknown {
+  return isTooDeep(text) ? undefined : parse(text)
+}
+
+function isTooDeep (text: string): boolean {
+  return text.length >= LARGE && nestsLists(text)
 }
 
 function parse (text: string): unknown {

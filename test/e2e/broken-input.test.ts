@@ -31,7 +31,7 @@ interface Side {
   /** Reads one whole answer and returns its words. */
   answer (caller: Caller, id: number): Promise<string>
   readonly cases: readonly Case[]
-  /** Cases that take the parser a tenth of a second each. */
+  /** Cases that would take a parser a tenth of a second each. */
   readonly deep: readonly Case[]
 }
 
@@ -196,18 +196,20 @@ const millisCases: Case[] = [
   { name: 'prototypes in the start', frame: `{${POLLUTED},"type":"start_call","data":{${POLLUTED},"stream_id":0,"metadata":{${POLLUTED}},"voip":{${POLLUTED},"from":"${CANARY}"}}}` }
 ]
 
+const TOO_DEEP = 'nested too deeply'
+
 const retellDeep: Case[] = [
-  { name: 'brackets', frame: arrays(), why: 'not a JSON object' },
+  { name: 'brackets', frame: arrays(), why: TOO_DEEP },
   { name: 'metadata', frame: `{"interaction_type":"call_details","call":{"metadata":${objects()}}}` },
-  { name: 'an update', frame: `{"interaction_type":"update_only","transcript":${arrays()}}` },
-  { name: 'a transcript', frame: `{"interaction_type":"response_required","response_id":7,"transcript":${arrays(`"${CANARY}"`)}}` }
+  { name: 'an update', frame: `{"interaction_type":"update_only","transcript":${arrays()}}`, why: 'broken update' },
+  { name: 'a transcript', frame: `{"interaction_type":"response_required","response_id":7,"transcript":${arrays(`"${CANARY}"`)}}`, why: TOO_DEEP }
 ]
 
 const millisDeep: Case[] = [
   { name: 'unclosed braces', frame: '{"a":'.repeat(DEEP), why: 'not JSON' },
   { name: 'braces', frame: objects(), why: 'no discriminator' },
   { name: 'metadata', frame: `{"type":"start_call","data":{"stream_id":0,"metadata":${objects()}}}` },
-  { name: 'a transcript', frame: `{"type":"stream_request","data":{"stream_id":7,"transcript":[{"role":"user","content":${arrays(`"${CANARY}"`)}}]}}` }
+  { name: 'a transcript', frame: `{"type":"stream_request","data":{"stream_id":7,"transcript":[{"role":"user","content":${arrays(`"${CANARY}"`)}}]}}`, why: TOO_DEEP }
 ]
 
 const SIDES: Side[] = [

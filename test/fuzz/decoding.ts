@@ -71,7 +71,7 @@ function judge (provider: Provider, { data, binary }: WireFrame, event: Provider
       expect(retellOutbound.ping_pong.Check(JSON.parse(event.reply)), 'a keepalive is answered with a wrong frame')
       break
     case 'started':
-      expect(event.id === undefined || (event.id !== '' && event.id.length <= 256), 'a call has an odd id')
+      expect(event.id === undefined || isPrintable(event.id), 'a call has an odd id')
       expect(event.id === undefined || isExact(members(parsed)['session_id'], event.id), 'a call has the id of another')
       expect(event.greeting === undefined || event.greeting === members(parsed)['stream_id'], 'a greeting has an id that nobody gave it')
       expect(event.facts.metadata === undefined || isObject(event.facts.metadata), 'metadata is no object')
@@ -147,6 +147,10 @@ function parse (data: Buffer): JsonObject | undefined {
 /** Millis puts members under `data`, or not. */
 function members (frame: JsonObject | undefined): JsonObject {
   return isObject(frame?.['data']) ? { ...frame, ...frame['data'] } : frame ?? {}
+}
+
+function isPrintable (id: string): boolean {
+  return id.length <= 256 && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(id) && Buffer.from(id).toString() === id
 }
 
 // Numbers that JSON.parse may have rounded are the id of more than one call.

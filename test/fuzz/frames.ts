@@ -67,7 +67,7 @@ const NUMBERS = [
 const WORDS = [
   '', ' ', 'Hi', 'Yes?', 'One moment. ', CANARY, `${CANARY}\n`, '\ud800', '\udc00\ud800', '\0', '\ufeff', 'NaN', '1', '-1', '1e999', '__proto__', 'toString', 'user',
   'agent', 'assistant', 'system', 'tool', 'dtmf', 'İ', 'inbound', 'ongoing', 'update_only', 'response_required', 'ping_pong', 'start_call', 'stream_request',
-  'interrupt', 'e\u0301 🙂', 'x'.repeat(300), 'Hi '.repeat(3_000)
+  'interrupt', 'e\u0301 🙂', 'x'.repeat(300), 'Hi '.repeat(3_000), 'a\u2028b', '\u001b[2J', '\u202eb', 'a\u0085', '[inaudible]', ']},{', '1}],', 'd":1}]'
 ]
 const VALUES: readonly Json[] = [
   ...NUMBERS.map(text => ({ text })),
@@ -77,14 +77,14 @@ const VALUES: readonly Json[] = [
     '{"__proto__":{"polluted":true}}', '{"constructor":{"prototype":{"polluted":true}}}', '{"toString":null,"valueOf":1}', '{"length":4294967295}',
     '{"role":"user","content":"Hi"}', '{"role":"__proto__","content":"Hi"}', '{"role":"constructor","content":""}', '{"role":"agent","content":" "}',
     '{"role":"tool_call_invocation","tool_call_id":"t","name":"n","arguments":" "}', '{"role":"tool_call_result","tool_call_id":"u"}',
-    '{"role":"dtmf","digit":"#"}', '"\\ud83d"', '"\\u0000"', '"\t"', '"\\x"', '\'Hi\'', 'undefined', '',
+    '[{"word":"]","end":1}]', '[{"word":"Hi","end":1}]', '[{"a":[{"end":1}],"end":1}]', '{"role":"dtmf","digit":"#"}', '"\\ud83d"', '"\\u0000"', '"\t"', '"\\x"', '\'Hi\'', 'undefined', '',
     '['.repeat(50) + ']'.repeat(50), '['.repeat(5_000) + ']'.repeat(5_000), '{"a":'.repeat(2_000) + '1' + '}'.repeat(2_000), '['.repeat(3_000)
   ].map(text => ({ text }))
 ]
 const KEYS = [
   '__proto__', 'constructor', 'prototype', 'toString', 'toJSON', 'then', 'length', '0', '', CANARY, '\ud800', 'interaction_type', 'type', 'data', 'response_id',
   'stream_id', 'session_id', 'transcript', 'transcript_with_tool_calls', 'role', 'content', 'tool_call_id', 'name', 'arguments', 'timestamp', 'call', 'call_status',
-  'start_timestamp', 'metadata', 'retell_llm_dynamic_variables', 'voip', 'is_final', 'turntaking', 'text'
+  'start_timestamp', 'words', 'metadata', 'retell_llm_dynamic_variables', 'voip', 'is_final', 'turntaking', 'text'
 ]
 
 interface Change {

@@ -16,6 +16,11 @@ const talk = (n: number): string => `{"role":"${n % 2 === 0 ? 'user' : 'agent'}"
 const FRAMES: ReadonlyArray<readonly [what: string, provider: Provider, frame: (size: number) => string]> = [
   ['retell, nested lists', 'retell', size => retellAsks('['.repeat(size / 2) + ']'.repeat(size / 2))],
   ['retell, lists that are never closed', 'retell', size => '['.repeat(size)],
+  ['retell, lists that are closed in strings', 'retell', size => '["]",'.repeat(size / 5)],
+  ['retell, words that are lists in lists', 'retell', size => retellAsks(`[{"words":${'['.repeat(size / 2)}${']'.repeat(size / 2)}}]`)],
+  ['retell, words with brackets', 'retell', size => retellAsks(list(() => '{"words":[{"word":"]","end":1}]}', size / 32))],
+  ['retell, words that never end', 'retell', size => retellAsks('{"words":["]",'.repeat(size / 14))],
+  ['retell, backslashes', 'retell', size => retellAsks(`[{"words":["${'\\\\'.repeat(size / 2)}]"]}]`)],
   ['retell, blanks in front', 'retell', size => `${' '.repeat(size)}{"interaction_type":"update_only","transcript":[]}`],
   ['retell, blanks behind', 'retell', size => `{"a":1,"interaction_type":"update_only"}${' '.repeat(size)}`],
   ['retell, one number', 'retell', size => `{"interaction_type":"ping_pong","timestamp":${'1'.repeat(size)}}`],
@@ -30,6 +35,7 @@ const FRAMES: ReadonlyArray<readonly [what: string, provider: Provider, frame: (
   ['millis, utterances', 'millis', size => millisAsks(list(talk, size / 40))],
   ['millis, parts of an utterance', 'millis', size => millisAsks(`[{"role":"user","content":${list(() => '{"text":"a"}', size / 14)}}]`)],
   ['millis, a role', 'millis', size => millisAsks(`[{"role":"${'İ'.repeat(size / 2)}","content":"Hi"}]`)],
+  ['millis, lists in lists', 'millis', size => millisAsks('['.repeat(size / 2) + ']'.repeat(size / 2))],
   ['millis, a session id', 'millis', size => `{"type":"start_call","data":{"session_id":"${'x'.repeat(size)}"}}`]
 ]
 

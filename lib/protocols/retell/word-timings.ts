@@ -2,26 +2,69 @@
  * Retell repeats the whole call in every frame, with a timing for each of its words: four bytes in five, which nobody
  * here reads, and the most expensive ones to parse.
  */
+import { endOfList } from '../lists.js'
+
 const KEY = '"words":'
-const SPACE = 32
 
 /**
- * The text of a frame with each list of words emptied. A list is taken to end with the first `]`. Where that stood inside a
- * word, or ended a list inside the list, what is left has an odd number of quotes or a bracket too many, and is no JSON;
- * whoever parses it then has to parse the whole. In a string the key cannot be found, as quotes there are escaped.
+ * The text of a frame with each list of words emptied. What is in a list is not checked: it may be no JSON. In a string the key cannot be
+ * found, as quotes there are escaped.
  */
 export function withoutWordTimings (text: string): string {
   let lean = ''
   let from = 0
-  for (let at = text.indexOf(KEY); at !== -1; at = text.indexOf(KEY, Math.max(at + KEY.length, from))) {
-    const behind = at + KEY.length
-    const open = text.charCodeAt(behind) === SPACE ? behind + 1 : behind // as Python writes it
-    // A key may end in `"words`.
-    if (text[open] !== '[' || text[at - 1] === '\\') continue
-    const close = text.indexOf(']', open)
+  for (let open = findWords(text, 0); open !== -1;) {
+    const next = text.indexOf('[', open + 1)
+    const first = text.indexOf(']', open)
+    // A word may have a bracket in it, and a list may have lists in it.
+    const close = (next === -1 || next > first) && isLastTiming(text, first) ? first : endOfList(text, open)
     if (close === -1) break
     lean += text.slice(from, open + 1)
     from = close
+    open = next > close && isWords(text, next) ? next : findWords(text, close)
   }
   return from === 0 ? text : lean + text.slice(from)
 }
+
+/** Where the next list of words begins; -1 where there is none. */
+function findWords (text: string, from: number): number {
+  for (let at = text.indexOf(KEY, from); at !== -1; at = text.indexOf(KEY, at + KEY.length)) {
+    const behind = at + KEY.length
+    const open = text.charCodeAt(behind) === SPACE ? behind + 1 : behind // as Python writes it
+    if (isWords(text, open)) return open
+  }
+  return -1
+}
+
+function isWords (text: string, open: number): boolean {
+  const behind = text.charCodeAt(open - 1) === SPACE ? open - 1 : open
+  // A key may end in `"words`.
+  return text.charCodeAt(open) === OPEN && text.startsWith(KEY, behind - KEY.length) && text.charCodeAt(behind - KEY.length - 1) !== BACKSLASH
+}
+
+/**
+ * Does a bracket stand behind `d":0.75}`, as that of a list of timings does? A quote behind a letter ends a string, unless it is escaped, so
+ * that the bracket is in no string.
+ */
+function isLastTiming (text: string, close: number): boolean {
+  if (text.charCodeAt(close - 1) !== BRACE) return false
+  let at = close - 2
+  while (isOfNumber(text.charCodeAt(at))) at--
+  if (text.charCodeAt(at) === SPACE) at--
+  return text.charCodeAt(at) === COLON && text.charCodeAt(at - 1) === QUOTE && isLetter(text.charCodeAt(at - 2))
+}
+
+function isOfNumber (unit: number): boolean {
+  return (unit >= 48 && unit <= 57) || unit === 46
+}
+
+function isLetter (unit: number): boolean {
+  return unit >= 97 && unit <= 122
+}
+
+const SPACE = 32
+const QUOTE = 34
+const COLON = 58
+const OPEN = 91
+const BACKSLASH = 92
+const BRACE = 125

@@ -37,7 +37,7 @@ t.test('as Python writes them, too', async t => {
   t.equal(withoutWordTimings('{"role": "user", "words": [{"word": "Hi", "start": 0.1}], "content": "Hi"}'), '{"role": "user", "words": [], "content": "Hi"}')
 })
 
-t.test('a bracket in a word has the whole frame parsed', async t => {
+t.test('a bracket in a word does not end its list', async t => {
   for (const word of ['[inaudible]', ']', 'a],', ']},{', '\\]"', '],"role":"agent","words":[']) {
     const frame = { interaction_type: 'response_required', response_id: 1, transcript: [timed('Hi'), timed(`${word} please`), timed(`yes ${word}`)] }
     const text = JSON.stringify(frame)
