@@ -11,6 +11,7 @@ import type { Drill, Scenario } from './scenario.js'
 import { soak } from './soak.js'
 import { supersede } from './supersede.js'
 import { bunch, millis, stream } from './throughput.js'
+import { toolPieces } from './tool-pieces.js'
 import { updates } from './updates.js'
 
-export const scenarios: ReadonlyArray<Scenario | Drill> = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry, instrumented, telemetryByHand, clustered, clusteredIdle, ...chaos]
+export const scenarios: ReadonlyArray<Scenario | Drill> = [paced, bunch, stream, millis, updates, longCall, supersede, greetings, idle, reconnects, ...scale, soak, hostile, telemetry, instrumented, telemetryByHand, clustered, clusteredIdle, ...chaos, toolPieces]

@@ -35,6 +35,8 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   #began!: (head: ResponseHead) => void
   #failed!: (error: unknown) => void
   readonly #chunks: Buffer[] = []
+  /** How many of them were read: to shift a long list costs as much as the list is long. */
+  #read = 0
   #waiting = 0
   #reader: { resolve (step: IteratorResult<Buffer>): void, reject (error: unknown): void } | undefined
   readonly #onEnd: () => void
@@ -96,9 +98,10 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   }
 
   next (): Promise<IteratorResult<Buffer>> {
-    const chunk = this.#chunks.shift()
+    const chunk = this.#chunks[this.#read]
     if (chunk !== undefined) {
       this.#waiting -= chunk.length
+      this.#drop()
       if (this.#controller?.paused === true && this.#waiting === 0) this.#controller.resume()
       return Promise.resolve({ done: false, value: chunk })
     }
@@ -116,6 +119,12 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   return (): Promise<IteratorResult<Buffer>> {
     this.abort(new Error('the reader left'))
     return Promise.resolve({ done: true, value: undefined })
+  }
+
+  #drop (): void {
+    if (++this.#read * 2 < this.#chunks.length) return
+    this.#chunks.splice(0, this.#read)
+    this.#read = 0
   }
 
   #give (step: IteratorResult<Buffer>): void {

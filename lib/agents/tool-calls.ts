@@ -1,3 +1,4 @@
+import { GrowingJson } from './growing-json.js'
 import type { ModelToolCall } from './tool-loop.js'
 
 /** A piece of a tool call, as chat-completions servers stream it: nothing is promised of what is in it. */
@@ -8,7 +9,10 @@ export type ToolCallDelta = {
   function?: { name?: unknown, arguments?: unknown } | null
 } | null
 
-interface Growing { readonly index: unknown, id: string, name: string, arguments: string, extra: object }
+interface Growing { id: string, name: string, readonly arguments: GrowingJson, readonly extra: object }
+
+/** The calls of one number. An answer may have thousands, which are not searched one by one. */
+interface Lane { last: Growing, readonly byId: Map<string, Growing> }
 
 /**
  * Puts the tool calls of one answer together: they may come at once or in pieces, the arguments cut anywhere, id and name
@@ -16,6 +20,7 @@ interface Growing { readonly index: unknown, id: string, name: string, arguments
  */
 export class ToolCalls {
   readonly #calls: Growing[] = []
+  readonly #lanes = new Map<unknown, Lane>()
 
   add (deltas: readonly ToolCallDelta[]): void {
     if (!Array.isArray(deltas)) return
@@ -28,27 +33,36 @@ export class ToolCalls {
       if (textOf(id) === '' && name === '' && args === '') continue
       const call = this.#find(index, textOf(id), name, args)
       Object.assign(call.extra, extra)
-      call.id ||= textOf(id)
+      this.#identify(call, index, textOf(id))
       call.name ||= name
-      call.arguments += args
+      call.arguments.add(args)
     }
   }
 
   /** @param isCutOff the answer ended before its end, so that no arguments may be missing arguments */
   complete (isCutOff: boolean): ModelToolCall[] {
-    return this.#calls.map(({ id, name, arguments: args, extra }) => ({ id, name, arguments: isCutOff && args.trim() === '' ? '{' : args, extra }))
+    return this.#calls.map(({ id, name, arguments: { text }, extra }) => ({ id, name, arguments: isCutOff && text.trim() === '' ? '{' : text, extra }))
   }
 
   // Servers that give every call the same number, or none, tell them apart by their ids, or by nothing at all. Some give
   // each piece an id of its own.
   #find (index: unknown, id: string, name: string, args: string): Growing {
-    const sameId = id === '' ? undefined : this.#calls.find(call => call.id === id && call.index === index)
+    const lane = this.#lanes.get(index)
+    const sameId = lane?.byId.get(id)
     if (sameId !== undefined) return sameId
-    const last = this.#calls.findLast(call => call.index === index)
-    if (last !== undefined && (name === '' || !isAnother(last, id, name, args))) return last
-    const call = { index, id, name: '', arguments: '', extra: {} }
+    if (lane !== undefined && (name === '' || !isAnother(lane.last, id, name, args))) return lane.last
+    const call = { id: '', name: '', arguments: new GrowingJson(), extra: {} }
     this.#calls.push(call)
+    if (lane === undefined) this.#lanes.set(index, { last: call, byId: new Map() })
+    else lane.last = call
     return call
+  }
+
+  // The first id is the call's own.
+  #identify (call: Growing, index: unknown, id: string): void {
+    if (id === '' || call.id !== '') return
+    call.id = id
+    this.#lanes.get(index)!.byId.set(id, call)
   }
 }
 
@@ -56,7 +70,7 @@ export class ToolCalls {
 function isAnother (last: Growing, id: string, name: string, args: string): boolean {
   if (last.name === '') return false
   if (last.name !== name) return true
-  return id !== '' && last.id !== '' ? last.arguments === '' || isComplete(last.arguments) : args !== '' && isComplete(last.arguments)
+  return id !== '' && last.id !== '' ? last.arguments.text === '' || last.arguments.isComplete : args !== '' && last.arguments.isComplete
 }
 
 function textOf (value: unknown): string {
@@ -65,12 +79,4 @@ function textOf (value: unknown): string {
 
 function isObject (value: unknown): value is object {
   return typeof value === 'object' && value !== null
-}
-
-function isComplete (args: string): boolean {
-  try {
-    return isObject(JSON.parse(args))
-  } catch {
-    return false
-  }
 }

@@ -83,6 +83,9 @@ interface PendingCall {
   readonly read: ToolArguments<Static<TObject>>
 }
 
+/** An answer that calls more tools than this is an accident, or somebody's trick: each would be run, and recorded. */
+const MOST_CALLS = 128
+
 /** For a model, or a voice, that needs no filter. */
 const VERBATIM: Pick<SpeechFilter, 'push' | 'end'> = { push: text => text, end: () => '' }
 
@@ -91,7 +94,7 @@ const MS_PER_CHARACTER = 65
 
 /**
  * Speaks a model's answer, and runs the tools it calls on the way. An aborted turn ends quietly.
- * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word; what `ask` throws
+ * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word, or calls too many at once; what `ask` throws
  */
 export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, speakable: isFiltered, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
   const messages: StepMessage[] = [...turn.messages]
@@ -138,6 +141,7 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     }
     if (toolCalls.length === 0) return
     if (isLast) throw new ModelError('called tools instead of answering')
+    if (toolCalls.length > MOST_CALLS) throw new ModelError(`called more than ${MOST_CALLS} tools at once`)
 
     const calls = toolCalls.map(call => pend(call, tools, ids))
     const line = hasSpoken ? '' : firstLine(calls, turn, (tool, { args, spoken }) => tool.say({ args, spoken: isFiltered ? speakable(spoken) : spoken }))

@@ -208,8 +208,8 @@ function alternatives (schema: TSchema): TSchema[] {
 // Paths and what is expected there, and nothing of what was written.
 function mismatches (errors: Iterable<ValueError>): string {
   const byPath = new Map<string, string>()
-  for (const { path, message } of errors) if (!byPath.has(path)) byPath.set(path, message)
-  return Array.from(byPath, ([path, message]) => `${path || '/'}: ${message}`).slice(0, MAX_MISMATCHES).join('; ')
+  for (const { path, message } of errors) if (!byPath.has(path) && byPath.set(path, message).size === MAX_MISMATCHES) break
+  return Array.from(byPath, ([path, message]) => `${path || '/'}: ${message}`).join('; ')
 }
 
 /** Kinds of values that no JSON holds. */

@@ -31,6 +31,8 @@ export class Floor implements Spoken {
   pending = ''
   /** Has a word of the answer been said? Fillers are none. */
   answering = false
+  /** What was said last, behind the two characters before it. */
+  ending = ''
   /** Would a word said now run into the one before? */
   endsOpen = false
   /** Are the next words a part of their own? */
@@ -195,14 +197,15 @@ function parted (floor: Floor, text: string): string {
 function said (floor: Floor, text: string): void {
   if (text === '') return
   floor.text += text
+  floor.ending = floor.ending.slice(-2) + text
   floor.endsOpen = /\S$/.test(text)
 }
 
 // Words of the answer are on their way.
 function answered (floor: Floor, text: string): void {
   if (text === '' || floor.firstSentenceAt !== undefined) return
-  // A sentence may end in one piece, and be known to have ended by the next one.
-  const before = floor.firstSaidAt === undefined ? 0 : 2
+  // A sentence may end in one piece, and be known to have ended by the next one. Not cut out of the whole text, which that would copy each time.
+  const ending = floor.firstSaidAt === undefined ? text : floor.ending
   floor.firstSaidAt ??= performance.now()
-  if (hasSentence(floor.text.slice(-text.length - before))) floor.firstSentenceAt = performance.now()
+  if (hasSentence(ending)) floor.firstSentenceAt = performance.now()
 }

@@ -1,0 +1,49 @@
+/** JSON text that comes in pieces. Each piece is read once, and the whole is parsed once at most: pieces may be thousands. */
+export class GrowingJson {
+  #text = ''
+  #depth = 0
+  #isInString = false
+  #isEscaped = false
+  /** Has the outermost bracket been closed? */
+  #isClosed = false
+  #isComplete: boolean | undefined
+
+  /** All pieces. */
+  get text (): string {
+    return this.#text
+  }
+
+  add (piece: string): void {
+    this.#text += piece
+    for (let at = 0; at < piece.length && !this.#isClosed; at++) this.#read(piece.charCodeAt(at))
+  }
+
+  /** Is it one object or list? To be asked before each piece that may begin another: what follows the end is not looked at a second time. */
+  get isComplete (): boolean {
+    return this.#isClosed && (this.#isComplete ??= isJson(this.#text))
+  }
+
+  #read (unit: number): void {
+    if (this.#isEscaped) this.#isEscaped = false
+    else if (unit === QUOTE) this.#isInString = !this.#isInString
+    else if (this.#isInString) this.#isEscaped = unit === BACKSLASH
+    else if (unit === OPEN_LIST || unit === OPEN_OBJECT) this.#depth++
+    else if (unit === CLOSE_LIST || unit === CLOSE_OBJECT) this.#isClosed = --this.#depth <= 0
+  }
+}
+
+function isJson (text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const QUOTE = 34
+const OPEN_LIST = 91
+const BACKSLASH = 92
+const CLOSE_LIST = 93
+const OPEN_OBJECT = 123
+const CLOSE_OBJECT = 125
