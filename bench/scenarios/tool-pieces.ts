@@ -20,16 +20,17 @@ const event = (choice: object): string => `data: ${JSON.stringify({ choices: [{ 
 const called = (id: string | undefined, name: string | undefined, args: string, index = 0): string =>
   event({ delta: { tool_calls: [{ index, id, function: { name, arguments: args } }] } })
 const ending = (reason: string): string => `${event({ delta: {}, finish_reason: reason })}data: [DONE]\n\n`
+const all = (piece: (n: number) => string, many: number): string => Array.from({ length: many }, (_, n) => piece(n)).join('')
 const oneCall = (piece: (n: number) => string, many: number): string =>
-  called('a', 'look_up', '{"day":"') + Array.from({ length: many }, (_, n) => piece(n)).join('') + called(undefined, undefined, '"}') + ending('tool_calls')
+  called('a', 'look_up', '{"day":"') + all(piece, many) + called(undefined, undefined, '"}') + ending('tool_calls')
 
 /** Answers in so many pieces. */
 const ANSWERS: Readonly<Record<string, (many: number) => string>> = {
   'pieces of one call': many => oneCall(() => called(undefined, undefined, 'x'), many),
   'pieces with its name': many => oneCall(() => called(undefined, 'look_up', 'x'), many),
   'pieces with ids of their own': many => oneCall(n => called(`a${n}`, 'look_up', 'x'), many),
-  'calls with a number each': many => Array.from({ length: many }, (_, n) => called(`a${n}`, 'look_up', '{}', n)).join('') + ending('tool_calls'),
-  'calls of one number': many => Array.from({ length: many }, (_, n) => called(`a${n}`, 'look_up', '{}')).join('') + ending('tool_calls'),
+  'calls with a number each': many => all(n => called(`a${n}`, 'look_up', '{}', n), many) + ending('tool_calls'),
+  'calls of one number': many => all(n => called(`a${n}`, 'look_up', '{}'), many) + ending('tool_calls'),
   words: many => event({ delta: { content: 'one *word* ' } }).repeat(many) + ending('stop')
 }
 
@@ -50,7 +51,11 @@ export const toolPieces: Drill = {
         few = Math.min(few, await cpuMs(some))
         many = Math.min(many, await cpuMs(twice))
       }
-      figures.push(note(`${what}: ${pieces}`, 'ms of CPU', few), note(`${what}: ${2 * pieces}`, 'ms of CPU', many), lower(`${what}: ratio`, 'times', many / few))
+      figures.push(
+        note(`${what}: ${pieces}`, 'ms of CPU', few),
+        note(`${what}: ${2 * pieces}`, 'ms of CPU', many),
+        lower(`${what}: ratio`, 'times', many / few)
+      )
       progress(`${what}: ${(many / few).toFixed(2)} times\n`)
       if (many / few > MOST) steep.push(what)
     }
@@ -69,8 +74,10 @@ async function cpuMs (answer: Buffer): Promise<number> {
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const look = tool({ name: 'look_up', description: 'Looks it up.', parameters: Type.Object({ day: Type.String() }), sideEffects: false, execute: () => 'done' })
-  const agent = openAIAgent({ apiKey: 'none', baseURL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, tools: [look] })
+  const parameters = Type.Object({ day: Type.String() })
+  const look = tool({ name: 'look_up', description: 'Looks it up.', parameters, sideEffects: false, execute: () => 'done' })
+  const { port } = server.address() as AddressInfo
+  const agent = openAIAgent({ apiKey: 'none', baseURL: `http://127.0.0.1:${port}/v1`, tools: [look] })
   const before = process.cpuUsage()
   try {
     for await (const piece of agent(fakeTurn())) void piece // eslint-disable-line no-void

@@ -18,7 +18,7 @@ export class GrowingJson {
     for (let at = 0; at < piece.length && !this.#isClosed; at++) this.#read(piece.charCodeAt(at))
   }
 
-  /** Is it one object or list? To be asked before each piece that may begin another: what follows the end is not looked at a second time. */
+  /** Is it one object or list? Parsed when this is first asked behind its end: text that was added since is not looked at. */
   get isComplete (): boolean {
     return this.#isClosed && (this.#isComplete ??= isJson(this.#text))
   }

@@ -41,7 +41,8 @@ export class ToolCalls {
 
   /** @param isCutOff the answer ended before its end, so that no arguments may be missing arguments */
   complete (isCutOff: boolean): ModelToolCall[] {
-    return this.#calls.map(({ id, name, arguments: { text }, extra }) => ({ id, name, arguments: isCutOff && text.trim() === '' ? '{' : text, extra }))
+    const written = ({ text }: GrowingJson): string => isCutOff && text.trim() === '' ? '{' : text
+    return this.#calls.map(({ id, name, arguments: args, extra }) => ({ id, name, arguments: written(args), extra }))
   }
 
   // Servers that give every call the same number, or none, tell them apart by their ids, or by nothing at all. Some give

@@ -204,7 +204,7 @@ function said (floor: Floor, text: string): void {
 // Words of the answer are on their way.
 function answered (floor: Floor, text: string): void {
   if (text === '' || floor.firstSentenceAt !== undefined) return
-  // A sentence may end in one piece, and be known to have ended by the next one. Not cut out of the whole text, which that would copy each time.
+  // A sentence may end in one piece, and be known to have ended by the next one. To cut these out of the whole text would copy it each time.
   const ending = floor.firstSaidAt === undefined ? text : floor.ending
   floor.firstSaidAt ??= performance.now()
   if (hasSentence(ending)) floor.firstSentenceAt = performance.now()

@@ -6,8 +6,8 @@
 const DEEPEST = 1_000
 
 /**
- * Do its lists stand in one another deeper than any frame needs? A parser takes up to sixty times as long for such a text as for an ordinary
- * one of its size. Objects need names, which makes them as dear as ordinary members.
+ * Do its lists stand in one another deeper than any frame needs? A parser takes up to sixty times as long for such a text as for
+ * an ordinary one of its size. Objects need names, which makes them as dear as ordinary members.
  */
 export function nestsLists (text: string): boolean {
   return hasManyLists(text) && isDeep(text)

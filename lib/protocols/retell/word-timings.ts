@@ -39,12 +39,13 @@ function findWords (text: string, from: number): number {
 function isWords (text: string, open: number): boolean {
   const behind = text.charCodeAt(open - 1) === SPACE ? open - 1 : open
   // A key may end in `"words`.
-  return text.charCodeAt(open) === OPEN && text.startsWith(KEY, behind - KEY.length) && text.charCodeAt(behind - KEY.length - 1) !== BACKSLASH
+  const at = behind - KEY.length
+  return text.charCodeAt(open) === OPEN && text.startsWith(KEY, at) && text.charCodeAt(at - 1) !== BACKSLASH
 }
 
 /**
- * Does a bracket stand behind `d":0.75}`, as that of a list of timings does? A quote behind a letter ends a string, unless it is escaped, so
- * that the bracket is in no string.
+ * Does a bracket stand behind `d":0.75}`, as that of a list of timings does? A quote right behind a letter ends a string, so that
+ * the bracket is in none.
  */
 function isLastTiming (text: string, close: number): boolean {
   if (text.charCodeAt(close - 1) !== BRACE) return false
