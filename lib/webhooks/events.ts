@@ -2,7 +2,7 @@
  * From the bodies of the providers' webhooks to events. Lenient in: of what a provider may leave out nothing is missed.
  */
 import { idOf } from '../id.js'
-import { isObject, type JsonObject } from '../protocols/frame.js'
+import { isObject, parseJson, type JsonObject } from '../protocols/frame.js'
 import { sessionIdOf } from '../protocols/millis/frames.js'
 import type { MillisChatEntry, MillisWebhookEvent, RetellWebhookEvent, RetellWebhookName } from './hooks.js'
 
@@ -31,12 +31,8 @@ export function readMillisEvent (call: JsonObject): MillisWebhookEvent {
 
 /** The entries of a conversation at Millis, which are JSON in a string, says Millis; `undefined` where they cannot be read. */
 export function chatOf (chat: unknown): MillisChatEntry[] | undefined {
-  try {
-    const entries: unknown = typeof chat === 'string' ? JSON.parse(chat) : chat
-    return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
-  } catch {
-    return undefined
-  }
+  const entries = typeof chat === 'string' ? parseJson(chat) : chat
+  return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
 }
 
 /**

@@ -92,6 +92,14 @@ t.test('a frame is parsed once, whatever its words are', async t => {
   t.equal(lengths.length, 2 * transcripts.length)
 })
 
+t.test('millis: members that nobody reads are not copied', async t => {
+  const data = new Proxy({ stream_id: 3, transcript: [] }, { ownKeys: () => { throw new Error('all members are listed') } })
+  const frame = new Proxy({ type: 'stream_request', data, transcript: 'Hi' }, { ownKeys: () => { throw new Error('all members are listed') } })
+  const mocked = mock.method(JSON, 'parse', () => frame)
+  t.teardown(() => mocked.mock.restore())
+  t.match(newProtocol('millis').decode(Buffer.from('{}'), false), { type: 'asked', id: 3 })
+})
+
 t.test('brackets in strings nest nothing', async t => {
   for (const text of ['[', '"[', '\\[', '\\\\"[', '[\\', ']]['].map(text => text.repeat(100_000))) {
     const frame = { type: 'partial_transcript', transcript: text }

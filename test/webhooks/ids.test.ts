@@ -32,6 +32,13 @@ t.test('an event of Millis has the id of its call, also where that is a number',
   t.strictSame((await allTold()).map(({ callId }) => callId), ['77', undefined, undefined])
 })
 
+t.test('a chat of lists in lists is told as it was sent', async t => {
+  const { millis, allTold } = await withWebhooks(t)
+  const chat = `[{"role":${'['.repeat(200_000)}${']'.repeat(200_000)}}]`
+  await millis({ session_id: 'ses_1', chat })
+  t.strictSame((await allTold()).map(event => event.provider === 'millis' && [event.chat, event.call.chat]), [[undefined, chat]])
+})
+
 t.test('a question of who takes a call tells the ids that are ids', async t => {
   const rung: InboundCall[] = []
   const fetched: PrefetchSession[] = []

@@ -90,9 +90,19 @@ function encode (frame: MillisFrame): string {
 }
 
 // Most frames have their members under `data`, `interrupt` has them on top, and no version is promised.
+// Those that are read are picked: a stranger's frame may have a million others.
 function flat (frame: JsonObject): JsonObject {
-  return isObject(frame['data']) ? { ...frame, ...frame['data'] } : frame
+  const data = frame['data']
+  if (!isObject(data)) return frame
+  const members: JsonObject = {}
+  for (const name of MEMBERS) {
+    const holder = Object.hasOwn(data, name) ? data : frame
+    if (Object.hasOwn(holder, name)) members[name] = holder[name]
+  }
+  return members
 }
+
+const MEMBERS = ['stream_id', 'session_id', 'metadata', 'voip', 'transcript', 'is_final']
 
 function started (raw: JsonObject): ProviderEvent {
   const schema = millisInbound.start_call

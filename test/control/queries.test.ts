@@ -6,6 +6,18 @@ import { FAIR_IDS, ODD_IDS } from '../helpers/odd-ids.js'
 
 setEnv(t)
 
+t.test('a page has a whole number of calls, written in digits, or is refused', async t => {
+  const { ask } = await withControl(t)
+  const statusOf = async (query: string) => (await ask(`GET /control/calls?${query}`)).status
+  for (const limit of ['1', '007', '1000']) t.equal(await statusOf(`limit=${limit}`), 200, limit)
+  for (const limit of ['1.5', '1e999', '1e2', '0x10', 'true', 'null', '-1', '0', '1001', '', '%20', '1%20', '9'.repeat(400)]) {
+    t.equal(await statusOf(`limit=${limit}`), 400, limit)
+  }
+  const odd = ['limit=1&limit=2', 'after=a&after=b', 'node=a&node=b', 'provider[]=retell', '__proto__=1', 'constructor=1', 'toString=1']
+  for (const query of odd) t.equal(await statusOf(query), 400, query)
+  t.equal(await statusOf('node=123'), 200)
+})
+
 t.test('each page leads to the next one, whatever session ids were sent', async t => {
   const { app, ask } = await withControl(t)
   const ids = [...ODD_IDS, ...FAIR_IDS]
