@@ -114,6 +114,8 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks {
   cluster?: ClusterOptions
   /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For is believed. `TRUSTED_PROXIES`, default none. */
   trustedProxies?: string | readonly string[]
+  /** Origins of the web pages that may place calls, such as `https://app.example.com`; upgrades with any other `Origin` are refused. `ALLOWED_ORIGINS`, default none: then they are refused where the judged address is private, or only `*` admits it. */
+  allowedOrigins?: string | readonly string[]
   /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is known. */
   openai?: Omit<OpenAIAgentOptions, 'azure'> & { azure?: Partial<AzureOptions> }
   /** What the caller hears when the agent failed or exceeded a deadline (then the error is a DeadlineError); `''` = nothing. Default: `How may I help you?` to a greeting, else `I am sorry, can you say that again?`. */
@@ -217,6 +219,7 @@ export const envSchema = Type.Object({
   MAX_CALL_DURATION_MS: Ceiling('maxCallDurationMs', 2 * HOUR_MS),
   MAX_TOKENS_PER_CALL: Ceiling('maxTokensPerCall', 100_000_000),
   TRUSTED_PROXIES: List('trustedProxies'),
+  ALLOWED_ORIGINS: Type.String({ title: 'allowedOrigins', description: 'origins such as https://app.example.com, separated by commas', default: '' }),
   FIRST_TOKEN_TIMEOUT_MS: Milliseconds('deadlines.firstTokenMs', 5_000, HOUR_MS),
   TOKEN_GAP_TIMEOUT_MS: Milliseconds('deadlines.tokenGapMs', 5_000, HOUR_MS),
   TURN_TIMEOUT_MS: Milliseconds('deadlines.turnMs', 60_000, HOUR_MS),
@@ -270,6 +273,7 @@ const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
   }),
   cluster: members({ redis: Type.Union([Type.String(), Type.Object({})], { description: 'a URL, or an ioredis client' }), prefix: Type.String(), node: Type.String() }),
   trustedProxies: StringList,
+  allowedOrigins: StringList,
   openai: members({
     apiKey: Type.String(),
     baseURL: Type.String(),
@@ -360,6 +364,7 @@ export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, st
     MAX_CALL_DURATION_MS: limits?.maxCallDurationMs,
     MAX_TOKENS_PER_CALL: limits?.maxTokensPerCall,
     TRUSTED_PROXIES: joined(options.trustedProxies),
+    ALLOWED_ORIGINS: joined(options.allowedOrigins),
     FIRST_TOKEN_TIMEOUT_MS: deadlines?.firstTokenMs,
     TOKEN_GAP_TIMEOUT_MS: deadlines?.tokenGapMs,
     TURN_TIMEOUT_MS: deadlines?.turnMs,

@@ -11,6 +11,7 @@ import { Ceilings } from './admission/ceilings.js'
 import { Claims } from './admission/claims.js'
 import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
+import { createPageCheck } from './admission/origin.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { secretCheck } from './admission/secret.js'
 import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
@@ -138,6 +139,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
+      judgePage: createPageCheck(entriesOf(config.ALLOWED_ORIGINS), nameOf('ALLOWED_ORIGINS'), nameOf('VOICE_AGENT_SECRET')),
       refused,
       isClosing
     }

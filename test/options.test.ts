@@ -385,6 +385,18 @@ const SETTINGS: Setting[] = [
     }
   },
   {
+    variable: 'ALLOWED_ORIGINS',
+    with: OPEN,
+    inEnv: 'https://env.example, https://both.example',
+    option: { allowedOrigins: ['https://option.example'] },
+    expected: [[], ['https://env.example', 'https://both.example'], ['https://option.example']],
+    observe: async (t, app) => {
+      const origins = ['https://env.example', 'https://both.example', 'https://option.example']
+      const calls = await Promise.allSettled(origins.map((origin, i) => dial(t, app, `/llm-websocket/call_${i}`, { headers: { origin } })))
+      return origins.filter((_, i) => calls[i]!.status === 'fulfilled')
+    }
+  },
+  {
     variable: 'FIRST_TOKEN_TIMEOUT_MS',
     with: OPEN,
     agent: () => new Promise(() => {}),
@@ -615,6 +627,9 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /: entry 1 would .* CIDR ranges/],
   ['TRUSTED_PROXIES', '10.0.0.1,opensesame', trustedProxies => ({ trustedProxies: String(trustedProxies).split(',') }), /: entry 2 is not accepted.* CIDR ranges/],
   ['TRUSTED_PROXIES', '10.0.0.1,opensesame/0', trustedProxies => ({ trustedProxies }), /: entry 2 would .* CIDR ranges/],
+  ...['https://app.example.com/', 'app.example.com', 'https://', 'https://a b', '*', 'null', 'ftp://app.example.com', 'https://me@app.example.com'].map(origin => (
+    ['ALLOWED_ORIGINS', origin, (allowedOrigins: string) => ({ allowedOrigins: [allowedOrigins] }), /origins such as https:\/\/app.example.com/] as (typeof WRONG)[number]
+  )),
   ['READINESS_PATH', 'ready', readinessPath => ({ readinessPath }), /a path such as \/ready/],
   ['READINESS_PATH', '/ready?', readinessPath => ({ readinessPath }), /a path such as \/ready/],
   ['LIVENESS_PATH', '/', livenessPath => ({ livenessPath }), /a path such as \/live/],

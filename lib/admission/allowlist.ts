@@ -4,6 +4,10 @@
 import { BlockList, isIP } from 'node:net'
 import { ConfigError } from '../errors.js'
 
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+
 /** Judges addresses. Made once at start by {@link parseAllowlist}; never changes. */
 export interface Allowlist {
   /** No entry at all: nobody is admitted. */
@@ -14,6 +18,10 @@ export interface Allowlist {
    * Never throws.
    */
   admits (address: string | undefined): boolean
+  /** The same, but for `*`: is there an entry that names the address? */
+  names (address: string | undefined): boolean
+  /** Are all entries loopback addresses? Then only this machine is admitted, or whoever connects through it. */
+  readonly isLoopbackOnly: boolean
 }
 
 /**
@@ -26,7 +34,7 @@ export function parseAllowlist (entries: readonly string[], name: string): Allow
   const isEveryone = (entry: string): boolean => entry.trim() === '*'
   // Each entry keeps its place, which the error names.
   const ranges = parseRanges(entries.map(entry => isEveryone(entry) ? '' : entry), name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
-  return entries.some(isEveryone) ? { empty: false, admits: () => true } : ranges
+  return entries.some(isEveryone) ? { ...ranges, empty: false, admits: () => true, isLoopbackOnly: false } : ranges
 }
 
 /**
@@ -44,22 +52,29 @@ export function parseRanges (entries: readonly string[], name: string, accepted:
   }
   const list = trimmed.filter(entry => entry !== '')
   const asWritten = new Set(list.filter(entry => isIP(entry) !== 0))
-  return {
-    empty: list.length === 0,
-    // The usual case first, as to take an address apart costs more than all other admission.
-    admits: address => address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
-  }
+  // The usual case first, as to take an address apart costs more than all other admission.
+  const admits = (address: string | undefined): boolean => address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
+  return { empty: list.length === 0, admits, names: admits, isLoopbackOnly: list.length > 0 && list.every(isLoopback) }
 }
 
 function addRange (ranges: BlockList, entry: string): boolean {
+  const { address, family, bits, length } = readRange(entry)
+  if (family === 0 || length > bits) return false
+  ranges.addSubnet(address, length, family === 6 ? 'ipv6' : 'ipv4')
+  return true
+}
+
+function isLoopback (entry: string): boolean {
+  const { address, family, length } = readRange(entry)
+  return holds(LOOPBACK, address) && length >= (family === 6 ? 128 : 8)
+}
+
+function readRange (entry: string) {
   // Digits only: Number('') is 0, and a prefix of 0 is the whole internet.
   const [, address = '', prefix] = /^([^/]+)(?:\/(\d+))?$/.exec(entry) ?? []
   const family = isIP(address)
   const bits = family === 6 ? 128 : 32
-  const length = Number(prefix ?? bits)
-  if (family === 0 || length > bits) return false
-  ranges.addSubnet(address, length, family === 6 ? 'ipv6' : 'ipv4')
-  return true
+  return { address, family, bits, length: Number(prefix ?? bits) }
 }
 
 function holds (ranges: BlockList, address: string): boolean {

@@ -8,6 +8,7 @@ import type { Refusal } from '../telemetry/refusals.js'
 import type { Allowlist } from './allowlist.js'
 import { readCallUrl, type CallUrl } from './call-url.js'
 import type { AddressedRequest } from './client-address.js'
+import type { PageCheck } from './origin.js'
 
 // A deploy, a burst: soon over. A provider that knows of Retry-After asks again by then.
 const RETRY_AFTER_S = 1
@@ -20,6 +21,8 @@ export interface GuardSettings {
   readonly knowsSecret: ((candidate: string | undefined) => boolean) | undefined
   /** `null` = a trusted proxy does not say who the client is. */
   clientAddress (request: AddressedRequest): string | undefined | null
+  /** Keeps web pages from placing calls. */
+  readonly judgePage: PageCheck
   isClosing (): boolean
   /** Counts each refusal. */
   refused (reason: Refusal): void
@@ -36,7 +39,7 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
  * The hook refuses with VOICE_AGENT_ERR_CLOSING, VOICE_AGENT_ERR_HEADERS or VOICE_AGENT_ERR_FORBIDDEN.
  */
 export function createGuard (settings: GuardSettings): onRequestHookHandler {
-  const { allowlist, allowlistName, knowsSecret, clientAddress, isClosing, refused } = settings
+  const { allowlist, allowlistName, knowsSecret, clientAddress, judgePage, isClosing, refused } = settings
   // Not async: it would cost a new call a turn of promises.
   return (request, reply, done) => done(refusal(request, reply))
 
@@ -67,7 +70,11 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
       request.log.warn({ address, admittedBy: 'VOICE_AGENT_SECRET (option secret)' }, 'refused: the URL does not hold the secret')
       return new ForbiddenError()
     }
-    return undefined
+    // What asks for no upgrade is given nothing, or has a signature.
+    const obstacle = request.ws ? judgePage(request, { address, allowlist, knowsSecret: knowsSecret !== undefined }) : undefined
+    if (obstacle === undefined) return undefined
+    refused(obstacle)
+    return new ForbiddenError()
   }
 }
 

@@ -8,8 +8,12 @@ export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 
 /** What bounds a single call. */
 export type CallCeiling = 'maxFramesPerSecond' | 'maxBytesPerCall' | 'maxTurnsPerCall' | 'maxCallDurationMs' | 'maxTokensPerCall'
 
-/** Why somebody was refused: not admitted, too many headers, no id in the URL, a call dialled again too often, the server closes, the app is under pressure, or a ceiling by the name of its option. */
-export type Refusal = 'address' | 'secret' | 'call' | 'headers' | 'url' | 'redials' | 'closing' | 'pressure' | Ceiling | CallCeiling
+/**
+ * Why somebody was refused: not admitted, a web page that may place no call (`origin`, `host`), too many headers, no id in the URL, a call
+ * dialled again too often, the server closes, the app is under pressure, or a ceiling by the name of its option.
+ */
+export type Refusal =
+  | 'address' | 'secret' | 'origin' | 'host' | 'call' | 'headers' | 'url' | 'redials' | 'closing' | 'pressure' | Ceiling | CallCeiling
 
 /** How often each happened. */
 export type Refusals = Readonly<Record<Refusal, number>>
@@ -19,6 +23,8 @@ export function noRefusals (): Record<Refusal, number> {
   return {
     address: 0,
     secret: 0,
+    origin: 0,
+    host: 0,
     call: 0,
     headers: 0,
     url: 0,

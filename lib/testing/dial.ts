@@ -23,7 +23,7 @@ export async function openSocket (target: DialTarget, { path, address, headers, 
   const options = { headers, perMessageDeflate: false }
   const socket = typeof target === 'string'
     ? new WebSocket(target.replace(/^http/, 'ws').replace(/\/$/, '') + path, options)
-    : new WebSocket(`ws://app${path}`, { ...options, createConnection: await connectionTo(target, address) })
+    : new WebSocket(`ws://localhost${path}`, { ...options, createConnection: await connectionTo(target, address) })
   listen(socket)
   const refused = new Promise<never>((_resolve, reject) => {
     socket.once('unexpected-response', (request, { statusCode }: IncomingMessage) => {

@@ -3,6 +3,14 @@ import axe from 'axe-core'
 import type { Test } from 'tap'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 
+const ARGUMENTS = [
+  '--no-sandbox',
+  // All names below `example` lead to this machine, as their owners may have them do.
+  '--host-resolver-rules=MAP *.example 127.0.0.1',
+  // Others than new Chromium let any page connect to this machine.
+  '--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests'
+]
+
 const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => existsSync(path))
 
 /** Why tests of pages cannot run here; false where they can. */
@@ -10,7 +18,7 @@ export const noBrowser: string | false = EXECUTABLE === undefined && 'no Chromiu
 
 /** Starts Chromium; closed when the test ends. */
 export async function startBrowser (t: Test): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: EXECUTABLE!, args: ['--no-sandbox'] })
+  const browser = await chromium.launch({ executablePath: EXECUTABLE!, args: ARGUMENTS })
   t.teardown(() => browser.close())
   return browser
 }
@@ -28,6 +36,24 @@ export async function onPage (t: Test, browser: Browser, url: string, name: stri
     await use(t, page)
     t.strictSame(complaints, [], 'nothing on the console')
   })
+}
+
+/** Opens an empty page at a URL, which no server is asked for: what the owner of that name would serve. */
+export async function openForeignPage (t: Test, browser: Browser, url: string, html = ''): Promise<Page> {
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  await page.route(url, async route => await route.fulfill({ contentType: 'text/html', body: `<!doctype html><title>Elsewhere</title>${html}` }))
+  await page.goto(url)
+  return page
+}
+
+/** What becomes of a socket that a page opens: `open`, or `error`. */
+export async function dialFrom (page: Page, url: string): Promise<string> {
+  return await page.evaluate(`new Promise(resolve => {
+    const socket = new WebSocket(${JSON.stringify(url)})
+    socket.onopen = socket.onerror = ({ type }) => resolve(type)
+  })`)
 }
 
 /** What keeps people from using a page as it stands. */

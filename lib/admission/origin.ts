@@ -1,0 +1,68 @@
+/**
+ * Calls that a web page places. Browsers let any page open sockets to anywhere, the developer's own machine included, and name the
+ * page in `Origin`. Whether a provider sends that header is not known, so it is refused only where a page needs nothing else.
+ */
+import type { FastifyRequest } from 'fastify'
+import { ConfigError } from '../errors.js'
+import type { Allowlist } from './allowlist.js'
+import { hostOf, isLocalName, privateNetworks } from './this-machine.js'
+
+/** What else an upgrade was admitted by. */
+export interface Admission {
+  readonly address: string | undefined
+  readonly allowlist: Allowlist
+  /** Did it know a secret? No page of others does. */
+  readonly knowsSecret: boolean
+}
+
+/** Judges an upgrade that is otherwise admitted. Returns why it is refused, if it is, and tells the log. */
+export type PageCheck = (request: FastifyRequest, admission: Admission) => 'host' | 'origin' | undefined
+
+/**
+ * Makes the check of all routes.
+ * @param entries the origins that are admitted; with any, all others are refused
+ * @param name what the operator calls the list: the variable and the option
+ * @param secretName what the operator calls the secret
+ * @throws ConfigError naming the list and the place of the entry that is no origin
+ */
+export function createPageCheck (entries: readonly string[], name: string, secretName: string): PageCheck {
+  const origins = parseOrigins(entries, name)
+  let isNoted = false
+
+  return function judgePage ({ headers, log }, { address, allowlist, knowsSecret }) {
+    if (!knowsSecret && allowlist.isLoopbackOnly && !isLocalName(hostOf(headers))) {
+      log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and the Host header names another one')
+      return 'host'
+    }
+    if (headers.origin === undefined) return undefined
+    const origin = normalize(headers.origin)
+    const isKnown = origins.has(origin)
+    const isPublic = allowlist.names(address) && !privateNetworks.admits(address)
+    if (!isKnown && (origins.size > 0 || !(knowsSecret || isPublic))) {
+      log.warn({ address, origin, admittedBy: name }, 'refused: a web page asked for the upgrade')
+      return 'origin'
+    }
+    if (!isKnown && !isNoted) {
+      isNoted = true
+      log.warn({ address, origin, refusedBy: name }, 'admitted an upgrade with an Origin header, which web pages send: logged once')
+    }
+    return undefined
+  }
+}
+
+function parseOrigins (entries: readonly string[], name: string): ReadonlySet<string> {
+  const trimmed = entries.map(entry => entry.trim())
+  for (const [i, entry] of trimmed.entries()) {
+    if (entry !== '' && (!/^https?:\/\/[^/?#@]+$/i.test(entry) || normalize(entry) === MALFORMED)) {
+      throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are origins such as https://app.example.com, without a path`)
+    }
+  }
+  return new Set(trimmed.filter(entry => entry !== '').map(normalize))
+}
+
+const MALFORMED = 'malformed'
+
+// In one form, which can also stand in a log. Pages without an origin of their own send `null`.
+function normalize (origin: string): string {
+  return URL.canParse(origin) ? new URL(origin).origin : MALFORMED
+}
