@@ -1,6 +1,6 @@
 /**
- * OpenTelemetry's own SDK: traces, wherever `OTEL_*` says, and metrics on `/metrics`. The plugin finds it by itself. See
- * docs/telemetry.md.
+ * OpenTelemetry's own SDK: traces, wherever `OTEL_*` says, and metrics on `/metrics`, with METRICS_TOKEN. The plugin finds it by
+ * itself. See docs/telemetry.md.
  */
 import { setTimeout } from 'node:timers/promises'
 import { diag, DiagLogLevel } from '@opentelemetry/api'
@@ -10,10 +10,9 @@ import { NodeSDK } from '@opentelemetry/sdk-node'
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import { bearerCheck } from 'fastify-voice-agent/control'
-import { isFromHere } from 'fastify-voice-agent/playground'
 import fp from 'fastify-plugin'
 
-/** Neither from this machine, nor with METRICS_TOKEN. */
+/** The bearer token is not METRICS_TOKEN. */
 const UnauthorizedError = createError<[]>('METRICS_ERR_UNAUTHORIZED', 'Unauthorized', 401)
 
 /** A collector that is away is not waited for: the process is expected to end. */
@@ -21,7 +20,7 @@ const STOP_TIMEOUT_MS = 2_000
 
 /** What {@link startTelemetry} started. */
 export interface Telemetry {
-  /** Serves `/metrics`, and logs what cannot be exported. To be registered by the app. */
+  /** Serves `/metrics` where METRICS_TOKEN is set, and logs what cannot be exported. To be registered by the app. */
   plugin (app: FastifyInstance): Promise<void>
   /** Sends what is still to be sent, for at most 2 s. To be called when the app is closed. Rejects where nobody takes it. */
   stop (): Promise<void>
@@ -46,10 +45,11 @@ export function startTelemetry (): Telemetry {
   async function telemetry (app: FastifyInstance): Promise<void> {
     const warn = (message: string, ...details: unknown[]): void => app.log.warn({ details }, message)
     diag.setLogger({ error: warn, warn, info: warn, debug: warn, verbose: warn }, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
-    if (OTEL_SDK_DISABLED === 'true') return
-    const isAdmitted = METRICS_TOKEN ? bearerCheck(METRICS_TOKEN) : isFromHere
+    // Without a token there is nothing to know Prometheus by: a proxy on this machine has the same address for everybody.
+    if (OTEL_SDK_DISABLED === 'true' || !METRICS_TOKEN) return
+    const knowsToken = bearerCheck(METRICS_TOKEN)
     app.get('/metrics', { logLevel: 'warn' }, async (request, reply) => {
-      if (!isAdmitted(request)) throw new UnauthorizedError()
+      if (!knowsToken(request)) throw new UnauthorizedError()
       reply.hijack()
       prometheus.getMetricsRequestHandler(request.raw, reply.raw)
     })

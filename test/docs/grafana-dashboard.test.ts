@@ -95,11 +95,13 @@ function happen (): void {
 
 /** What `/metrics` says once all has happened. */
 async function scrape (): Promise<string> {
+  process.env['METRICS_TOKEN'] = 'token'
   const telemetry = startTelemetry()
+  delete process.env['METRICS_TOKEN']
   const app = Fastify()
   app.register(telemetry.plugin)
   happen()
-  const { body } = await app.inject({ url: '/metrics', headers: { host: 'localhost' } })
+  const { body } = await app.inject({ url: '/metrics', headers: { authorization: 'Bearer token' } })
   await app.close()
   await telemetry.stop()
   for (const api of [trace, context, metrics, propagation]) api.disable()
