@@ -2,7 +2,7 @@
  * How the app logs: for people on a terminal, elsewhere in JSON.
  */
 import { openSync, writeSync } from 'node:fs'
-import { LogController, type FastifyServerOptions } from 'fastify'
+import { LogController, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 
 // One line each, and the call in front.
 const PRETTY = { target: 'pino-pretty', options: { singleLine: true, ignore: 'pid,hostname,reqId,callId,provider', messageFormat: '{if callId}{provider} {callId} {end}{msg}' } }
@@ -21,9 +21,21 @@ const FULL_PIPE_MS = 10
 export function logging (file?: string): Pick<FastifyServerOptions, 'logger' | 'logController'> {
   const isForPeople = file === undefined && process.stdout.isTTY
   return {
-    logger: isForPeople ? { transport: PRETTY } : { stream: new Bunches(file) },
+    logger: { serializers: { req: withoutQuery }, ...(isForPeople ? { transport: PRETTY } : { stream: new Bunches(file) }) },
     // A call says itself that it begins, and who is refused has a line of warning.
-    logController: new LogController({ disableRequestLogging: ({ headers }) => headers.upgrade !== undefined })
+    logController: new AppLog({ disableRequestLogging: ({ headers }) => headers.upgrade !== undefined })
+  }
+}
+
+// The playground's token stands in a query.
+function withoutQuery ({ method, url, ip }: FastifyRequest): { method: string, url: string, remoteAddress: string } {
+  return { method, url: url.replace(/\?.*/s, '?…'), remoteAddress: ip }
+}
+
+class AppLog extends LogController {
+  // Fastify's own line holds the whole URL, which may be a mistyped one of the playground.
+  override routeNotFound (request: FastifyRequest): void {
+    if (!this.isLogDisabled(request)) request.log.info('no route has this URL')
   }
 }
 

@@ -8,12 +8,12 @@ import { createApp } from './app.js'
 import { logging } from './logging.js'
 import { startTelemetry } from './telemetry.js'
 
-const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS } = process.env
+const { HOST, PORT, RETELL_PATH = '/llm-websocket', MILLIS_PATH = '/millis', VOICE_AGENT_SECRET, DRAIN_TIMEOUT_MS, METRICS_TOKEN } = process.env
 
 const telemetry = startTelemetry()
 const app = createApp(logging())
 
-// A page on / to call the agent from. It serves this machine alone.
+// A page on / to call the agent from, for developers: see example-app/development.env. It prints its URL itself, since that holds a token.
 const inPath = VOICE_AGENT_SECRET === undefined ? '' : `/${VOICE_AGENT_SECRET}`
 app.register(playground, { retellPath: RETELL_PATH + inPath, millisPath: MILLIS_PATH + inPath })
 
@@ -35,11 +35,7 @@ try {
   console.log(`
 Retell  Custom LLM WebSocket URL  ${address}${RETELL_PATH}${secret}
 Millis  Custom LLM WebSocket URL  ${address}${MILLIS_PATH}${secret}
-
-Playground  ${url}
-Live calls  ${url}/calls
-Metrics     ${url}/metrics
-
+${METRICS_TOKEN ? `Metrics, with METRICS_TOKEN        ${url}/metrics\n` : ''}
 Providers reach this machine through a tunnel: see "Trying it with real calls" in README.md.
 `)
 } catch (err) {

@@ -30,9 +30,9 @@ export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL m
 /** A ceiling on calls is reached: of all, of those from one address, of those not started, or of new ones in a second. Or the app is under pressure. The log says which. */
 export const LimitError = createError<[]>('VOICE_AGENT_ERR_LIMIT', 'The server takes no more calls at the moment', 503)
 
-/** The playground is asked for from another machine, or by another page. */
+/** The playground is asked for without its token, from another machine, or by another page. */
 export const PlaygroundError = createError<[]>('VOICE_AGENT_ERR_PLAYGROUND',
-  'The playground serves this machine alone: open it as http://localhost, without a tunnel, or register it with allowRemote', 403)
+  'Open the playground by the URL with a token that the server printed at its start, on the same machine and without a tunnel, or register it with allowRemote', 403)
 
 /** As many look at the live calls as may, or the server is closing. */
 export const ViewersError = createError<[]>('VOICE_AGENT_ERR_VIEWERS', 'The page of live calls has no room for another viewer', 503)

@@ -16,6 +16,7 @@ export interface Suite {
 const ALONE: readonly string[] = [
   'playground/page',
   'playground/board-page',
+  'playground/strangers',
   'e2e/example-app',
   'e2e/cluster',
   'e2e/hostile-sockets',

@@ -54,7 +54,7 @@ function parseOrigins (entries: readonly string[], name: string): ReadonlySet<st
   const trimmed = entries.map(entry => entry.trim())
   for (const [i, entry] of trimmed.entries()) {
     if (entry !== '' && (!/^https?:\/\/[^/?#@]+$/i.test(entry) || normalize(entry) === MALFORMED)) {
-      throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are origins such as https://app.example.com, without a path`)
+      throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are origins such as https://app.example.com`)
     }
   }
   return new Set(trimmed.filter(entry => entry !== '').map(normalize))

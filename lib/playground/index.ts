@@ -1,29 +1,42 @@
 /**
- * A page to call the app from, without a phone, and one that shows calls as they happen: `await app.register(playground)`.
+ * A page to call the app from, without a phone, and one that shows calls as they happen: `await app.register(playground)`, for
+ * developers alone.
  */
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { closingOf } from '../closing.js'
-import { PlaygroundError, ViewersError } from '../errors.js'
+import { ConfigError, PlaygroundError, ViewersError } from '../errors.js'
+import { logSerializers } from '../request-log.js'
 import { provideWebsocket } from '../websocket.js'
-import { isFromHere, isOwnPage } from './admission.js'
+import { isOwnPage } from './admission.js'
 import { Board } from './board.js'
 import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
+import { whyOff } from './switch.js'
+import { createTokenGuard, urlWithToken } from './token.js'
 import { Viewers } from './viewers.js'
-
-export { isFromHere } from './admission.js'
 
 /** Options of {@link playground}; `prefix` moves its pages, as of any plugin. */
 export interface PlaygroundOptions extends Partial<Routes> {
+  /**
+   * Is it served? Default: where `PLAYGROUND` is `true` in the environment and `NODE_ENV` is `development` or `test`, or is not set and
+   * standard output is a terminal. `true` serves it whatever the environment says.
+   */
+  enabled?: boolean
+  /**
+   * What the URL of the page holds as `?token=`, of letters, digits and `. _ ~ -`. Default: 128 random bits, made anew at each start;
+   * only then the URL is printed to standard output once the app listens.
+   */
+  token?: string
   /** Path of Retell's route, with its secret where it has one. Default `/llm-websocket`. */
   retellPath?: string
   /** Path of Millis' route, likewise. Default `/millis`. */
   millisPath?: string
   /**
-   * Serves everybody who can reach the server, and not this machine alone. Calls that are placed from the page pass the
-   * allowlists: whoever can open it talks to your agent.
+   * Admits other machines, tunnels and proxies, and any `Host`, with the token all the same. Calls that are placed from the page pass the
+   * allowlists: whoever can open it talks to your agent. Default `false`: only requests that may come from this machine.
    */
   allowRemote?: boolean
 }
@@ -31,23 +44,41 @@ export interface PlaygroundOptions extends Partial<Routes> {
 // Compiled, and the same whether this file is or not.
 const PAGE = fileURLToPath(new URL('../../dist/playground/page/', import.meta.url))
 
+const TOKEN_BYTES = 16
+
 // Nothing leaves the machine, and nothing comes from elsewhere.
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
-const PAGE_HEADERS = { 'content-security-policy': POLICY, 'referrer-policy': 'no-referrer', 'content-type': 'text/html; charset=utf-8' }
+const PAGE_HEADERS = { 'content-security-policy': POLICY, 'content-type': 'text/html; charset=utf-8' }
 
-const EVENTS_HEADERS = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
+const EVENTS_HEADERS = { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' }
 
 /**
  * Serves the playground at `/`, and at `/calls` a page of all calls of this process, of which it knows those that begin from
  * now on. Calls are placed within the process, from 127.0.0.1 or, where that is not on the allowlist, from Retell's own
- * address, so that they need no network.
+ * address, so that they need no network. Serves nothing where it is off, see {@link PlaygroundOptions.enabled}: the log says why.
  *
- * Requests fail with VOICE_AGENT_ERR_PLAYGROUND, unless they come from this machine or `allowRemote` is set, and where
- * another page would open the socket.
+ * Requests fail with VOICE_AGENT_ERR_PLAYGROUND unless they hold the token, or the cookie that it was traded for; and where they come
+ * from another machine or another page. The app does not become ready with VOICE_AGENT_ERR_CONFIG where the token cannot be one.
  */
-const playground: FastifyPluginAsync<PlaygroundOptions> = async function playground (scope: FastifyInstance, options: PlaygroundOptions) {
+export const playground: FastifyPluginAsync<PlaygroundOptions> = async function playground (scope, options) {
+  const { token = randomBytes(TOKEN_BYTES).toString('hex') } = options
+  if (!/^[\w.~-]+$/.test(token)) throw new ConfigError('option token must be letters, digits and any of . _ ~ -')
+  const why = whyOff(options.enabled, process)
+  if (why !== undefined) return scope.log.info(`the playground is off: ${why}`)
+
+  // Otherwise the URL would be logged, and the token in it.
+  await scope.register(async inner => await pages(inner, options, token), { logSerializers })
+  if (options.token !== undefined) return
+  scope.addHook('onListen', async function printUrl () {
+    // Not through the logger, whose lines are kept and sent elsewhere.
+    process.stdout.write(`\nPlayground  ${originOf(scope)}${urlWithToken(baseOf(scope), token)}\n`)
+  })
+}
+
+async function pages (scope: FastifyInstance, options: PlaygroundOptions, token: string): Promise<void> {
   const { retellPath = '/llm-websocket', millisPath = '/millis', allowRemote = false } = options
-  const pageOf = async (file: string): Promise<string> => (await readFile(PAGE + file, 'utf8')).replace('<base href="/">', `<base href="${scope.prefix.replace(/\/$/, '')}/">`)
+  const base = baseOf(scope)
+  const pageOf = async (file: string): Promise<string> => (await readFile(PAGE + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`)
   const [callPage, boardPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
 
   const host: PlaygroundHost = {
@@ -58,9 +89,7 @@ const playground: FastifyPluginAsync<PlaygroundOptions> = async function playgro
     admit: async callId => { if (scope.hasDecorator('admitCall')) await scope.admitCall(callId) }
   }
 
-  scope.addHook('onRequest', async function refuseStrangers (request) {
-    if (!(allowRemote || isFromHere(request)) || !isOwnPage(request)) throw new PlaygroundError()
-  })
+  scope.addHook('onRequest', createTokenGuard({ token, allowRemote, base }))
   const sessions = new Set<PlaygroundSession>()
   // Its callers are nobody that the app would have to wait for.
   closingOf(scope).add(async () => { await Promise.all(Array.from(sessions, session => session.close())) })
@@ -85,11 +114,23 @@ const playground: FastifyPluginAsync<PlaygroundOptions> = async function playgro
     viewers.close()
   })
   scope.get('/calls', (_request, reply) => reply.headers(PAGE_HEADERS).send(boardPage))
+  // A window that another page opens here would take the place of a viewer.
+  const refuseOthers = async (request: FastifyRequest): Promise<void> => { if (!isOwnPage(request)) throw new PlaygroundError() }
   // HEAD would look at it for ever.
-  scope.get('/calls/events', { exposeHeadRoute: false }, (_request, reply) => {
+  scope.get('/calls/events', { exposeHeadRoute: false, onRequest: refuseOthers }, (_request, reply) => {
     if (viewers.isFull) throw new ViewersError()
     return reply.headers(EVENTS_HEADERS).send(viewers.add(board.snapshot()))
   })
+}
+
+// An app that has no prefix is at `/`.
+function baseOf ({ prefix }: FastifyInstance): string {
+  return prefix.replace(/\/$/, '')
+}
+
+// The address that means all addresses is none to connect to.
+function originOf ({ listeningOrigin }: FastifyInstance): string {
+  return listeningOrigin.replace(/\/\/(0\.0\.0\.0|\[::\])(?=:)/, '//localhost')
 }
 
 export default playground

@@ -35,9 +35,16 @@ t.test('the code runs', async t => {
     await (new Function('app', 'RetellCaller', 'MillisCaller', 'playground', 'console', `return (async () => { ${body} })()`) as (app: FastifyInstance, ...more: unknown[]) => Promise<void>)(app, RetellCaller, MillisCaller, playground, logged)
   }
   const [test, page] = blocks('js') as [string, string]
+  const { NODE_ENV } = process.env
+  Object.assign(process.env, { PLAYGROUND: 'true', NODE_ENV: 'test' })
+  t.teardown(() => {
+    delete process.env['PLAYGROUND']
+    if (NODE_ENV === undefined) delete process.env['NODE_ENV']
+    else process.env['NODE_ENV'] = NODE_ENV
+  })
   await run(page)
   await run(test)
-  t.equal((await app.inject('/')).statusCode, 200)
+  t.equal((await app.inject('/')).statusCode, 403)
 })
 
 t.test('every finding is explained, and no other', async t => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import axe from 'axe-core'
 import type { Test } from 'tap'
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 
 const ARGUMENTS = [
   '--no-sandbox',
@@ -39,8 +39,8 @@ export async function onPage (t: Test, browser: Browser, url: string, name: stri
 }
 
 /** Opens an empty page at a URL, which no server is asked for: what the owner of that name would serve. */
-export async function openForeignPage (t: Test, browser: Browser, url: string, html = ''): Promise<Page> {
-  const context = await browser.newContext()
+export async function openForeignPage (t: Test, browser: Browser, url: string, html = '', known?: BrowserContext): Promise<Page> {
+  const context = known ?? await browser.newContext()
   t.teardown(() => context.close())
   const page = await context.newPage()
   await page.route(url, async route => await route.fulfill({ contentType: 'text/html', body: `<!doctype html><title>Elsewhere</title>${html}` }))

@@ -15,6 +15,7 @@ import { openCall, tick } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'
 import { setEnv } from '../helpers/env.js'
+import { cookieOf, ENABLED, injectWithCookie } from '../helpers/playground.js'
 
 setEnv(t)
 
@@ -35,14 +36,14 @@ async function createApp (t: Test, { options = {}, answer = () => 'Yes.', drainT
   t.teardown(() => app.close())
   app.decorate('agent', answer)
   await app.register(voiceAgentPlugin, { drainTimeoutMs, millis: { allowlist: '127.0.0.1' } })
-  await app.register(playground, options)
+  await app.register(playground, { ...ENABLED, ...options })
   return app
 }
 
 /** Asks for the events over a socket of its own, and reads nothing yet. */
 async function request (t: Test, app: Awaited<ReturnType<typeof createApp>>, { path = '/calls/events', method = 'GET', headers = {} } = {}): Promise<IncomingMessage> {
   const address = app.server.listening ? `http://127.0.0.1:${(app.server.address() as { port: number }).port}` : await app.listen({ port: 0, host: '127.0.0.1' })
-  const request = get(address + path, { method, headers, agent: false })
+  const request = get(address + path, { method, headers: { cookie: cookieOf(app), ...headers }, agent: false })
   t.teardown(() => request.destroy())
   const [response] = await once(request, 'response') as [IncomingMessage]
   return response
@@ -276,23 +277,23 @@ t.test('who does not read is cut off before it takes much memory', async t => {
 
 t.test('the page is served as the playground is', async t => {
   const app = await createApp(t)
-  const page = await app.inject('/calls')
+  const page = await injectWithCookie(app, '/calls')
   t.equal(page.statusCode, 200)
-  const { headers } = await app.inject('/')
+  const { headers } = await injectWithCookie(app, '/')
   for (const name of ['content-type', 'content-security-policy', 'referrer-policy']) t.equal(page.headers[name], headers[name], name)
-  for (const [, path] of page.payload.matchAll(/(?:src|href)="(playground\/.*?)"/g)) t.equal((await app.inject(`/${path}`)).statusCode, 200, path!)
-  t.equal((await app.inject('/playground/calls.html')).statusCode, 404)
+  for (const [, path] of page.payload.matchAll(/(?:src|href)="(playground\/.*?)"/g)) t.equal((await injectWithCookie(app, `/${path}`)).statusCode, 200, path!)
+  t.equal((await injectWithCookie(app, '/playground/calls.html')).statusCode, 404)
   for (const url of ['/calls', '/calls/events']) {
-    t.equal((await app.inject({ url, remoteAddress: '192.0.2.7' })).statusCode, 403)
-    t.equal((await app.inject({ url, headers: { host: 'example.com' } })).statusCode, 403)
-    t.equal((await app.inject({ url, headers: { 'x-forwarded-for': '127.0.0.1' } })).statusCode, 403)
-    t.equal((await app.inject({ url, headers: { origin: 'http://example.com' } })).statusCode, 403)
+    t.equal((await injectWithCookie(app, { url, remoteAddress: '192.0.2.7' })).statusCode, 403)
+    t.equal((await injectWithCookie(app, { url, headers: { host: 'example.com' } })).statusCode, 403)
+    t.equal((await injectWithCookie(app, { url, headers: { 'x-forwarded-for': '127.0.0.1' } })).statusCode, 403)
+    t.equal((await injectWithCookie(app, { url, headers: { origin: 'http://example.com' } })).statusCode, 403)
   }
 })
 
 t.test('it may stand elsewhere, and be open to everybody', async t => {
   const app = await createApp(t, { options: { prefix: '/try', allowRemote: true } })
-  t.match((await app.inject({ url: '/try/calls', remoteAddress: '192.0.2.7' })).payload, '<base href="/try/">')
+  t.match((await injectWithCookie(app, { url: '/try/calls', remoteAddress: '192.0.2.7' })).payload, '<base href="/try/">')
   const response = await request(t, app, { path: '/try/calls/events', headers: { host: 'example.com' } })
   t.equal(response.statusCode, 200)
 })
@@ -351,7 +352,7 @@ t.test('only so many look at once', async t => {
   const viewers = []
   for (let i = 0; i < 20; i++) viewers.push(await request(t, app))
   t.ok(viewers.every(({ statusCode }) => statusCode === 200))
-  const refused = await app.inject('/calls/events')
+  const refused = await injectWithCookie(app, '/calls/events')
   t.equal(refused.statusCode, 503)
   t.equal(refused.json().code, 'VOICE_AGENT_ERR_VIEWERS')
   viewers[0]!.destroy()

@@ -9,6 +9,7 @@ import voiceAgentPlugin, { endCall, transferCall, type Turn } from '../../lib/in
 import playground from '../../lib/playground/index.js'
 import { look, noBrowser, onPage, startBrowser, violations } from '../helpers/browser.js'
 import { setEnv } from '../helpers/env.js'
+import { ENABLED, withToken } from '../helpers/playground.js'
 
 setEnv(t)
 
@@ -57,8 +58,8 @@ async function serve (t: Test): Promise<string> {
     yield `You said ${turn.transcript.at(-1)?.content}.`
   })
   await app.register(voiceAgentPlugin, { drainTimeoutMs: 0, millis: { allowlist: '127.0.0.1' } })
-  await app.register(playground)
-  return await app.listen({ port: 0, host: '127.0.0.1' })
+  await app.register(playground, ENABLED)
+  return withToken(`${await app.listen({ port: 0, host: '127.0.0.1' })}/`)
 }
 
 /** Says something by keyboard. */

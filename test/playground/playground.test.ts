@@ -4,11 +4,12 @@ import { WebSocket } from 'ws'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyRequest } from 'fastify'
 import voiceAgentPlugin, { type Turn, type VoiceAgentOptions } from '../../lib/index.js'
-import { isFromHere } from '../../lib/playground/admission.js'
+import { mayBeFromHere } from '../../lib/playground/admission.js'
 import playground, { type PlaygroundOptions } from '../../lib/playground/index.js'
 import type { FromPage, ToPage } from '../../lib/playground/wire.js'
 import { deferred } from '../helpers/app.js'
 import { setEnv } from '../helpers/env.js'
+import { cookieOf, ENABLED, injectWithCookie } from '../helpers/playground.js'
 
 setEnv(t)
 
@@ -23,14 +24,14 @@ async function createApp (t: Test, { options = {}, plugin = {}, answer = ({ reas
   t.teardown(() => app.close())
   app.decorate('agent', answer)
   await app.register(voiceAgentPlugin, { drainTimeoutMs: 0, millis: { allowlist: '127.0.0.1' }, ...plugin })
-  await app.register(playground, options)
+  await app.register(playground, { ...ENABLED, ...options })
   return app
 }
 
 /** The page's side. */
 async function open (t: Test, app: Awaited<ReturnType<typeof createApp>>, { path = '/playground/call', headers = {} }: { path?: string, headers?: Record<string, string> } = {}) {
   const address = app.server.listening ? `http://127.0.0.1:${(app.server.address() as { port: number }).port}` : await app.listen({ port: 0, host: '127.0.0.1' })
-  const socket = new WebSocket(address.replace('http', 'ws') + path, { headers })
+  const socket = new WebSocket(address.replace('http', 'ws') + path, { headers: { cookie: cookieOf(app), ...headers } })
   t.teardown(() => socket.terminate())
   const messages: ToPage[] = []
   socket.on('message', data => { messages.push(JSON.parse(String(data)) as ToPage) })
@@ -51,13 +52,13 @@ async function open (t: Test, app: Awaited<ReturnType<typeof createApp>>, { path
 
 t.test('the page is served to this machine, with a policy under which nothing leaves it', async t => {
   const app = await createApp(t)
-  const page = await app.inject('/')
+  const page = await injectWithCookie(app, '/')
   t.equal(page.statusCode, 200)
   t.match(page.headers['content-type'], 'text/html')
   t.match(page.headers['content-security-policy'], /^default-src 'none'.*connect-src 'self'/)
-  for (const [, path] of page.payload.matchAll(/(?:src|href)="(playground\/.*?)"/g)) t.equal((await app.inject(`/${path}`)).statusCode, 200, path!)
-  t.match((await app.inject('/playground/main.js')).headers['content-type'], 'javascript')
-  t.equal((await app.inject('/playground/index.html')).statusCode, 404)
+  for (const [, path] of page.payload.matchAll(/(?:src|href)="(playground\/.*?)"/g)) t.equal((await injectWithCookie(app, `/${path}`)).statusCode, 200, path!)
+  t.match((await injectWithCookie(app, '/playground/main.js')).headers['content-type'], 'javascript')
+  t.equal((await injectWithCookie(app, '/playground/index.html')).statusCode, 404)
 })
 
 t.test('its callers keep no app from closing', async t => {
@@ -70,14 +71,14 @@ t.test('its callers keep no app from closing', async t => {
 })
 
 t.test('it may stand elsewhere, however that is written', async t => {
-  t.match((await (await createApp(t, { options: { prefix: '/try/' } })).inject('/try/')).payload, '<base href="/try/">')
+  t.match((await injectWithCookie(await createApp(t, { options: { prefix: '/try/' } }), '/try/')).payload, '<base href="/try/">')
 })
 
 t.test('it may stand elsewhere', async t => {
   const app = await createApp(t, { options: { prefix: '/try' } })
-  t.match((await app.inject('/try')).payload, '<base href="/try/">')
-  t.equal((await app.inject('/try/playground/main.js')).statusCode, 200)
-  t.equal((await app.inject('/')).statusCode, 404)
+  t.match((await injectWithCookie(app, '/try')).payload, '<base href="/try/">')
+  t.equal((await injectWithCookie(app, '/try/playground/main.js')).statusCode, 200)
+  t.equal((await injectWithCookie(app, '/')).statusCode, 404)
   const page = await open(t, app, { path: '/try/playground/call' })
   page.send({ type: 'place', provider: 'retell' })
   await page.until('placed')
@@ -85,22 +86,22 @@ t.test('it may stand elsewhere', async t => {
 
 t.test('whoever is not at this machine is refused, and told why', async t => {
   const app = await createApp(t)
-  const status = async (options: object): Promise<number> => (await app.inject({ url: '/', ...options })).statusCode
+  const status = async (options: object): Promise<number> => (await injectWithCookie(app, { url: '/', ...options })).statusCode
   for (const host of ['localhost', 'localhost:3000', '127.0.0.1:3000', '[::1]:3000', 'app.localhost:3000', '127.9.9.9']) t.equal(await status({ headers: { host } }), 200, host)
   for (const host of ['example.com', 'localhost.example.com', '192.0.2.7:3000', '127.0.0.1.nip.io', 'a b']) t.equal(await status({ headers: { host } }), 403, host)
   for (const remoteAddress of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) t.equal(await status({ remoteAddress }), 200, remoteAddress)
   for (const remoteAddress of ['192.0.2.7', '::ffff:192.0.2.7', '2001:db8::1']) t.equal(await status({ remoteAddress }), 403, remoteAddress)
   for (const name of ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-real-ip', 'cf-connecting-ip', 'via', 'x-forwarded-proto', 'x-original-forwarded-for', 'true-client-ip', 'x-client-ip']) t.equal(await status({ headers: { [name]: '127.0.0.1' } }), 403, name)
   t.equal(await status({ url: '/playground/main.js', remoteAddress: '192.0.2.7' }), 403)
-  t.match((await app.inject({ url: '/', remoteAddress: '192.0.2.7' })).json(), { code: 'VOICE_AGENT_ERR_PLAYGROUND', message: /allowRemote/ })
+  t.match((await injectWithCookie(app, { url: '/', remoteAddress: '192.0.2.7' })).json(), { code: 'VOICE_AGENT_ERR_PLAYGROUND', message: /allowRemote/ })
   await t.rejects(open(t, app, { headers: { host: 'example.com' } }), /403/)
   // HTTP/1.0 needs none.
-  t.equal(isFromHere({ raw: { socket: { remoteAddress: '127.0.0.1' } }, headers: {} } as FastifyRequest), false)
+  t.equal(mayBeFromHere({ raw: { socket: { remoteAddress: '127.0.0.1' } }, headers: {} } as FastifyRequest), false)
 })
 
-t.test('unless everybody is let in', async t => {
+t.test('unless other machines are admitted', async t => {
   const app = await createApp(t, { options: { allowRemote: true } })
-  t.equal((await app.inject({ url: '/', remoteAddress: '192.0.2.7', headers: { host: 'example.com', 'x-forwarded-for': '192.0.2.8' } })).statusCode, 200)
+  t.equal((await injectWithCookie(app, { url: '/', remoteAddress: '192.0.2.7', headers: { host: 'example.com', 'x-forwarded-for': '192.0.2.8' } })).statusCode, 200)
 })
 
 t.test('no other page opens the socket', async t => {
@@ -171,7 +172,7 @@ t.test('where only calls of the app\'s own are expected, its own are among them'
 t.test('a page without the plugin calls nobody', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(playground)
+  await app.register(playground, ENABLED)
   const page = await open(t, app)
   page.send({ type: 'place', provider: 'retell' })
   t.match(await page.until('refused'), { message: /404/ })
@@ -244,7 +245,7 @@ t.test('what the server gets wrong is told', async t => {
     socket.send('nonsense')
     socket.on('message', () => socket.send('more of it'))
   })
-  await app.register(playground, { retellPath: '/wrong' })
+  await app.register(playground, { ...ENABLED, retellPath: '/wrong' })
   const page = await open(t, app)
   page.send({ type: 'place', provider: 'retell' })
   await page.until('finding', ({ code }) => code === 'not-json')
