@@ -139,7 +139,12 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const shared = {
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
       clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
-      judgePage: createPageCheck(entriesOf(config.ALLOWED_ORIGINS), nameOf('ALLOWED_ORIGINS'), nameOf('VOICE_AGENT_SECRET')),
+      judgePage: createPageCheck({
+        entries: entriesOf(config.ALLOWED_ORIGINS),
+        name: nameOf('ALLOWED_ORIGINS'),
+        secretName: nameOf('VOICE_AGENT_SECRET'),
+        proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES'))
+      }),
       refused,
       isClosing
     }

@@ -18,7 +18,7 @@ export interface Allowlist {
    * Never throws.
    */
   admits (address: string | undefined): boolean
-  /** The same, but for `*`: is there an entry that names the address? */
+  /** The same, but for `*` and ranges of all addresses: is there an entry that names the address? */
   names (address: string | undefined): boolean
   /** Are all entries loopback addresses? Then only this machine is admitted, or whoever connects through it. */
   readonly isLoopbackOnly: boolean
@@ -54,7 +54,9 @@ export function parseRanges (entries: readonly string[], name: string, accepted:
   const asWritten = new Set(list.filter(entry => isIP(entry) !== 0))
   // The usual case first, as to take an address apart costs more than all other admission.
   const admits = (address: string | undefined): boolean => address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
-  return { empty: list.length === 0, admits, names: admits, isLoopbackOnly: list.length > 0 && list.every(isLoopback) }
+  const named = list.filter(entry => readRange(entry).length > 0)
+  const names = named.length === list.length ? admits : parseRanges(named, name, accepted).admits
+  return { empty: list.length === 0, admits, names, isLoopbackOnly: list.length > 0 && list.every(isLoopback) }
 }
 
 function addRange (ranges: BlockList, entry: string): boolean {

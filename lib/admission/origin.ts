@@ -1,5 +1,5 @@
 /**
- * Calls that a web page places. Browsers let any page open sockets to anywhere, the developer's own machine included, and name the
+ * Calls that are admitted by their address, and come from somebody else: from a web page, or through a proxy on this machine. Browsers let any page open sockets to anywhere, the developer's own machine included, and name the
  * page in `Origin`. Whether a provider sends that header is not known, so it is refused only where a page needs nothing else.
  */
 import type { FastifyRequest } from 'fastify'
@@ -16,23 +16,38 @@ export interface Admission {
 }
 
 /** Judges an upgrade that is otherwise admitted. Returns why it is refused, if it is, and tells the log. */
-export type PageCheck = (request: FastifyRequest, admission: Admission) => 'host' | 'origin' | undefined
+export type PageCheck = (request: FastifyRequest, admission: Admission) => 'address' | 'host' | 'origin' | undefined
+
+/** What the check goes by. */
+export interface PageCheckSettings {
+  /** The origins that are admitted; with any, all others are refused. */
+  readonly entries: readonly string[]
+  /** What the operator calls the list: the variable and the option. */
+  readonly name: string
+  /** What the operator calls the secret. */
+  readonly secretName: string
+  /** The trusted proxies. */
+  readonly proxies: Pick<Allowlist, 'admits'>
+}
 
 /**
  * Makes the check of all routes.
- * @param entries the origins that are admitted; with any, all others are refused
- * @param name what the operator calls the list: the variable and the option
- * @param secretName what the operator calls the secret
  * @throws ConfigError naming the list and the place of the entry that is no origin
  */
-export function createPageCheck (entries: readonly string[], name: string, secretName: string): PageCheck {
+export function createPageCheck ({ entries, name, secretName, proxies }: PageCheckSettings): PageCheck {
   const origins = parseOrigins(entries, name)
   let isNoted = false
 
-  return function judgePage ({ headers, log }, { address, allowlist, knowsSecret }) {
-    if (!knowsSecret && allowlist.isLoopbackOnly && !isLocalName(hostOf(headers))) {
-      log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and the Host header names another one')
-      return 'host'
+  return function judgePage ({ headers, log, raw }, { address, allowlist, knowsSecret }) {
+    if (!knowsSecret && allowlist.isLoopbackOnly) {
+      if (proxies.admits(raw.socket.remoteAddress)) {
+        log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and through a trusted proxy on it anybody may come')
+        return 'address'
+      }
+      if (!isLocalName(hostOf(headers))) {
+        log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and the Host header names another one')
+        return 'host'
+      }
     }
     if (headers.origin === undefined) return undefined
     const origin = normalize(headers.origin)

@@ -64,6 +64,15 @@ t.test('a foreign Host is refused where only this machine is admitted: somebody 
   t.equal(app.calls.refusals.host, 12)
 })
 
+t.test('where only this machine is admitted, nobody comes through a trusted proxy on it', async t => {
+  const { app, status, complaints } = await start(t, { ...DEVELOPMENT, trustedProxies: HERE })
+  for (const headers of [{}, from('127.0.0.1'), from('::1')]) t.equal(await status('/millis', headers), 403)
+  t.match(complaints()[0], { level: 40, address: '127.0.0.1', admittedBy: 'VOICE_AGENT_SECRET (option secret)', msg: /through a trusted proxy/ })
+  t.equal(app.calls.refusals.address, 3)
+  const secret = await start(t, { ...DEVELOPMENT, secret: SECRET, trustedProxies: HERE })
+  t.equal(await secret.status(`/millis/${SECRET}`, {}), 101)
+})
+
 t.test('a foreign Host is admitted where others than this machine are, or the secret is known', async t => {
   for (const allowlist of ['*', '127.0.0.1,192.0.2.1', '0.0.0.0/0', '127.0.0.1/7']) {
     const { status } = await start(t, { millis: { allowlist } })
@@ -91,6 +100,10 @@ t.test('a web page is refused where the judged address is private, or where * al
     t.equal(await open.status('/millis', from(address)), 101, address)
     t.equal(await open.status('/millis', from(address, { Origin: EVIL })), 403, address)
   }
+  const all = await start(t, { trustedProxies, millis: { allowlist: '0.0.0.0/0,::/0,203.0.113.9' } })
+  t.equal(await all.status('/millis', from('198.51.100.1')), 101)
+  t.equal(await all.status('/millis', from('198.51.100.1', { Origin: EVIL })), 403)
+  t.equal(await all.status('/millis', from('203.0.113.9', { Origin: EVIL })), 101)
   const both = await start(t, { trustedProxies, millis: { allowlist: '*, 203.0.113.9' } })
   t.equal(await both.status('/millis', from('203.0.113.9', { Origin: EVIL })), 101)
   t.equal(await both.status('/millis', from('203.0.113.8', { Origin: EVIL })), 403)
