@@ -104,17 +104,23 @@ async function stream (reply: string | ToolCall, response: ServerResponse, msPer
 }
 
 /**
- * Starts it on a free port of the loopback. Whoever started it closes it.
+ * Starts it on a free port of the loopback, under a path that only its URL tells. Whoever started it closes it.
  * @param msPerWord how long it thinks about each word
  */
 export async function startScriptedModel (msPerWord = 0): Promise<{ url: string, close (): Promise<void> }> {
+  // Web pages can reach the loopback, and bodies of any size are read.
+  const path = `/${randomUUID()}/v1`
   const server = createServer((request, response) => {
+    if (request.url !== `${path}/chat/completions`) {
+      response.writeHead(404, { connection: 'close' }).end()
+      return
+    }
     json(request).then(body => stream(answer((body as { messages: Message[] }).messages), response, msPerWord)).catch(() => response.destroy()) // who asked has left
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`,
     async close () {
       server.close()
       await once(server, 'close')

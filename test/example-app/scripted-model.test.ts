@@ -82,12 +82,12 @@ t.test('what still runs, was cancelled, or is a goodbye that was talked over, is
 
 t.test('the server outlives a request that breaks off, and one it cannot read, and is gone when it was closed', async t => {
   const model = await startScriptedModel()
-  const { hostname, port } = new URL(model.url)
+  const { hostname, port, pathname } = new URL(model.url)
   t.equal(hostname, '127.0.0.1')
   const ask = (body: string) => fetch(`${model.url}/chat/completions`, { method: 'POST', body })
 
   const leaver = connect(Number(port), hostname)
-  leaver.write('POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n{"messages"')
+  leaver.write(`POST ${pathname}/chat/completions HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n{"messages"`)
   await once(leaver, 'data')
   leaver.resetAndDestroy()
   await t.rejects(ask('{'))
@@ -98,4 +98,18 @@ t.test('the server outlives a request that breaks off, and one it cannot read, a
   t.match(await (await ask(JSON.stringify({ messages: [user('Tuesday')] }))).text(), /"tool_calls":\[.*find_slot.*"finish_reason":"tool_calls"/s)
   await model.close()
   await t.rejects(ask('{}'))
+})
+
+t.test('the server answers nobody who does not know its URL, and reads no body of theirs', async t => {
+  const model = await startScriptedModel()
+  t.teardown(() => model.close())
+  const { origin, hostname, port } = new URL(model.url)
+  for (const path of ['/', '/v1/chat/completions', '/00000000-0000-4000-8000-000000000000/v1/chat/completions']) {
+    const answer = await fetch(origin + path, { method: 'POST', body: JSON.stringify({ messages: [user('Tuesday')] }) })
+    t.strictSame([answer.status, await answer.text()], [404, ''])
+  }
+  const stranger = connect(Number(port), hostname)
+  t.teardown(() => stranger.destroy())
+  stranger.on('error', () => {}).write('POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n{')
+  await once(stranger.resume(), 'close')
 })
