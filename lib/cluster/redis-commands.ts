@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { ActionError, ClusterError } from '../errors.js'
+import type { Clock } from '../patience.js'
 import type { CallKey, ClusterHost, Command } from './cluster.js'
 import type { Keys } from './keys.js'
 import { isCommand, type Message, type Reply, type Request } from './messages.js'
@@ -19,16 +20,18 @@ export class RedisCommands {
   readonly #timeoutMs: number
   /** Redis' time, in ms since 1970. */
   readonly #now: () => number
+  readonly #clock: Clock
   readonly #waiting = new Map<string, (error?: Error) => void>()
   /** A client that was handed in may send twice what it lost the answer of. */
   readonly #seen = new Set<string>()
 
-  constructor (node: string, keys: Keys, link: RedisLink, timeoutMs: number, now: () => number) {
+  constructor (node: string, keys: Keys, link: RedisLink, timeoutMs: number, now: () => number, clock: Clock) {
     this.#node = node
     this.#keys = keys
     this.#link = link
     this.#timeoutMs = timeoutMs
     this.#now = now
+    this.#clock = clock
   }
 
   /** Has another node do something. Rejects as the call does; with VOICE_AGENT_ERR_CLUSTER where there is no answer. */
@@ -40,7 +43,7 @@ export class RedisCommands {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#waiting.set(nonce, error => error === undefined ? resolve() : reject(error))
-        timer = setTimeout(() => reject(new ClusterError(UNCERTAIN)), this.#timeoutMs)
+        timer = this.#clock.setTimeout(() => reject(new ClusterError(UNCERTAIN)), this.#timeoutMs)
         this.#publish('command', node, request).then(isHeard => {
           if (!isHeard) reject(new ClusterError('The node that has the call is not there: it has not done what it was asked'))
         }, (error: unknown) => {
@@ -48,7 +51,7 @@ export class RedisCommands {
         })
       })
     } finally {
-      clearTimeout(timer)
+      this.#clock.clearTimeout(timer)
       this.#waiting.delete(nonce)
     }
   }
@@ -57,7 +60,7 @@ export class RedisCommands {
   async answer ({ nonce, from, until, provider, id, command }: Request, host: ClusterHost): Promise<void> {
     if (this.#now() > until || this.#seen.has(nonce)) return
     this.#seen.add(nonce)
-    setTimeout(() => this.#seen.delete(nonce), this.#timeoutMs).unref()
+    this.#clock.setTimeout(() => this.#seen.delete(nonce), this.#timeoutMs).unref()
     const reply: Reply = { type: 'reply', nonce }
     try {
       if (!isCommand(command)) throw new ActionError('The node that has the call does not know what it was asked')

@@ -1,13 +1,14 @@
 /**
  * One node's hold of one call, as Redis knows it and as it should.
  */
-import { whenLate } from '../patience.js'
+import { whenLate, type Clock } from '../patience.js'
 import type { CallKey, Claim, Fields, Lease, LeaseOwner } from './cluster.js'
 import type { Entry } from './scripts.js'
 
 /** What leases need of the node they belong to. */
 export interface LeaseHolder {
-  /** By `performance.now()`, as Redis tells the time, in ms. Known once Redis has been asked. */
+  readonly clock: Clock
+  /** By the clock, as Redis tells the time, in ms. Known once Redis has been asked. */
   redisTime (at: number): number
   /** Runs the script. Rejects where that failed, which is counted. */
   evaluate (operation: string, entry: Entry, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<unknown>
@@ -40,8 +41,8 @@ export class RedisLease implements Lease {
   readonly #holder: LeaseHolder
   /** Tells this claim from all others: who asks twice is answered alike. */
   readonly #token: string
-  /** By `performance.now()`. */
-  readonly #claimedAt = performance.now()
+  /** By the clock. */
+  readonly #claimedAt: number
   #startedAt = Date.now()
   #phase: Phase = 'live'
   /** The claim's place among those of its call, by Redis' clock, in µs. 0 until it is known, or where the record was lost. */
@@ -68,6 +69,7 @@ export class RedisLease implements Lease {
     this.key = key
     this.#token = token
     this.#holder = holder
+    this.#claimedAt = holder.clock.performance.now()
   }
 
   /** When the call began, in ms since 1970. */
@@ -75,7 +77,7 @@ export class RedisLease implements Lease {
     return this.#startedAt
   }
 
-  /** When it was last written, by `performance.now()`. */
+  /** When it was last written, by the clock. */
   get writtenAt (): number {
     return this.#writtenAt
   }
@@ -83,7 +85,7 @@ export class RedisLease implements Lease {
   /** Resolves with what Redis says, or after so many ms without. */
   claim (timeoutMs: number): Promise<Claim> {
     return new Promise(resolve => {
-      const settle = whenLate(timeoutMs, () => this.#answer?.(this.#unanswered))
+      const settle = whenLate(timeoutMs, () => this.#answer?.(this.#unanswered), this.#holder.clock)
       this.#answer = claim => {
         settle()
         this.#answer = undefined
@@ -188,7 +190,7 @@ export class RedisLease implements Lease {
   /** Does, or does again, what Redis does not know of. Resolves with whether all is done. Never rejects. */
   async settle (): Promise<boolean> {
     // By then the record is gone by itself.
-    if (performance.now() - this.#releasedAt > this.#holder.recordTtlMs) return true
+    if (this.#holder.clock.performance.now() - this.#releasedAt > this.#holder.recordTtlMs) return true
     if (this.#phase === 'ended') return await this.#finish()
     // Nobody came for it: to claim it now would take it from who has it.
     if (this.#phase === 'left' && this.#epoch === 0 && !this.#hasNews) return true
@@ -222,7 +224,7 @@ export class RedisLease implements Lease {
   #release (phase: Phase): void {
     this.#phase = phase
     this.#owner = undefined
-    this.#releasedAt = performance.now()
+    this.#releasedAt = this.#holder.clock.performance.now()
     this.#holder.lost(this)
   }
 
@@ -256,7 +258,7 @@ export class RedisLease implements Lease {
     if (isHeld === 0 || Number(epoch) < this.#fencedBy) this.fence()
     else this.#epoch = Number(epoch)
     if (this.#phase === 'live') {
-      this.#writtenAt = performance.now()
+      this.#writtenAt = this.#holder.clock.performance.now()
       this.#reportsKnown = reports!
       this.#startedAt = Number(startedAt)
       this.#holder.took(this)
@@ -288,7 +290,7 @@ export class RedisLease implements Lease {
     this.#saves = {}
     this.#reports = {}
     if (isWhole) this.#isSnapshotDue = false
-    this.#writtenAt = performance.now()
+    this.#writtenAt = this.#holder.clock.performance.now()
     const { channels, recordTtlMs } = this.#holder
     const { provider, id } = this.key
     try {

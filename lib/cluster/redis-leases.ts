@@ -1,6 +1,7 @@
 /**
  * All holds of this node: the list of its calls in Redis, what is to be sent at the end of a tick, and what Redis missed.
  */
+import type { Clock } from '../patience.js'
 import type { CallKey, Claim } from './cluster.js'
 import { nameOf, type Keys } from './keys.js'
 import { RedisLease, type LeaseHolder } from './redis-lease.js'
@@ -24,6 +25,7 @@ export interface LeaseTimings {
 /** Keeps {@link RedisLease}s. */
 export class RedisLeases implements LeaseHolder {
   readonly node: string
+  readonly clock: Clock
   readonly #keys: Keys
   readonly #timings: LeaseTimings
   readonly #link: RedisLink
@@ -34,12 +36,13 @@ export class RedisLeases implements LeaseHolder {
   /** Calls that are in this node's list in Redis, or on their way there. */
   readonly #listed = new Set<string>()
   #isListWrong = false
-  /** What is to be added to `performance.now()` for Redis' time. */
+  /** What is to be added to the clock for Redis' time. */
   #redisClock = 0
   #claims = 0
 
-  constructor (node: string, keys: Keys, timings: LeaseTimings, link: RedisLink) {
+  constructor (node: string, keys: Keys, timings: LeaseTimings, link: RedisLink, clock: Clock) {
     this.node = node
+    this.clock = clock
     this.#keys = keys
     this.#timings = timings
     this.#link = link
@@ -90,7 +93,7 @@ export class RedisLeases implements LeaseHolder {
 
   /** Redis was asked at `askedAt`, answered now, and said that it is so many ms since 1970. */
   setClock (askedAt: number, redisMs: number): void {
-    this.#redisClock = redisMs - (askedAt + performance.now()) / 2
+    this.#redisClock = redisMs - (askedAt + this.clock.performance.now()) / 2
   }
 
   redisTime (at: number): number {
@@ -158,7 +161,7 @@ export class RedisLeases implements LeaseHolder {
     } catch {
       this.#isListWrong = true
     }
-    const silentSince = performance.now() - this.#timings.recordTtlMs / 3
+    const silentSince = this.clock.performance.now() - this.#timings.recordTtlMs / 3
     await this.#touch([...this].filter(lease => lease.writtenAt < silentSince))
   }
 

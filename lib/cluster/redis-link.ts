@@ -2,7 +2,7 @@
  * Is Redis there? While it is not, nobody waits for it, nothing piles up, and whoever operates the app is told once.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import { whenLate } from '../patience.js'
+import { whenLate, type Clock } from '../patience.js'
 import type { RedisClient } from './redis-client.js'
 
 /** What the link needs of those who use it. */
@@ -39,6 +39,7 @@ const LONGEST_PAUSE_MS = 2_000
 /** The way to Redis. Open while it answers in time. */
 export class RedisLink {
   readonly #timeoutMs: number
+  readonly #clock: Clock
   #client!: RedisClient
   #user!: LinkUser
   #isStarted = false
@@ -53,8 +54,9 @@ export class RedisLink {
   #interrupt!: () => void
   #firstTry!: () => void
 
-  constructor (timeoutMs: number) {
+  constructor (timeoutMs: number, clock: Clock) {
     this.#timeoutMs = timeoutMs
+    this.#clock = clock
   }
 
   get isOpen (): boolean {
@@ -75,9 +77,9 @@ export class RedisLink {
     this.#client.on('close', this.#disconnected)
     if (this.#client.status === 'wait') this.#client.connect().catch(() => {}) // The event tells as much.
     await new Promise<void>(resolve => {
-      const timer = setTimeout(() => this.#fail('connect', new LinkError('timeout', false)), this.#timeoutMs)
+      const timer = this.#clock.setTimeout(() => this.#fail('connect', new LinkError('timeout', false)), this.#timeoutMs)
       this.#firstTry = () => {
-        clearTimeout(timer)
+        this.#clock.clearTimeout(timer)
         resolve()
       }
       this.#mend() // eslint-disable-line @typescript-eslint/no-floating-promises
@@ -94,7 +96,7 @@ export class RedisLink {
       throw new LinkError('down', false)
     }
     const answer = await new Promise<{ readonly value: T } | { readonly error: unknown }>(resolve => {
-      const inTime = whenLate(this.#timeoutMs, () => resolve({ error: new LinkError('timeout', true) }))
+      const inTime = whenLate(this.#timeoutMs, () => resolve({ error: new LinkError('timeout', true) }), this.#clock)
       const settle = (result: { readonly value: T } | { readonly error: unknown }): void => {
         inTime()
         resolve(result)
@@ -184,7 +186,7 @@ export class RedisLink {
     return isDone
   }
 
-  /** Until something happens, or for so many ms. */
+  /** Until something happens, or for so many ms, by the process's own clock: a test waits for the next try, and does not wind it. */
   async #pause (ms: number | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {

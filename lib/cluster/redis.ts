@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { within } from '../patience.js'
+import { within, type Clock } from '../patience.js'
 import type { CallKey, Claim, Cluster, ClusterHost } from './cluster.js'
 import { Keys } from './keys.js'
 import { Mailbox } from './mailbox.js'
@@ -33,7 +33,8 @@ export interface RedisClusterTimings {
   readonly closeTimeoutMs: number
 }
 
-const TIMINGS: RedisClusterTimings = {
+/** Those of a cluster for which nothing else is said. Tests lengthen them where a slow machine is not to be taken for an outage. */
+export const TIMINGS: { -readonly [Timing in keyof RedisClusterTimings]: number } = {
   claimTimeoutMs: 250,
   commandTimeoutMs: 1_000,
   controlTimeoutMs: 2_000,
@@ -54,6 +55,8 @@ export interface RedisClusterOptions {
   /** How many calls all nodes may have together. Default no ceiling. */
   readonly maxCalls?: number
   readonly timings?: Partial<RedisClusterTimings>
+  /** For tests. Default the process's own. */
+  readonly clock?: Clock
 }
 
 /** A {@link Cluster} whose nodes share a Redis, a Redis Cluster or a Valkey. */
@@ -63,6 +66,7 @@ export class RedisCluster implements Cluster {
   readonly #node: string
   readonly #maxCalls: number
   readonly #timings: RedisClusterTimings
+  readonly #clock: Clock
   readonly #keys: Keys
   readonly #link: RedisLink
   readonly #leases: RedisLeases
@@ -74,16 +78,17 @@ export class RedisCluster implements Cluster {
   #isClosed = false
   #disconnect = (): void => {}
 
-  constructor ({ redis, prefix = 'voice-agent', node = defaultNode(), maxCalls = Infinity, timings }: RedisClusterOptions) {
+  constructor ({ redis, prefix = 'voice-agent', node = defaultNode(), maxCalls = Infinity, timings, clock = globalThis }: RedisClusterOptions) {
     this.#redis = redis
     this.#node = node
     this.#maxCalls = maxCalls
     this.#timings = { ...TIMINGS, ...timings }
+    this.#clock = clock
     const { commandTimeoutMs, controlTimeoutMs, expiryMs } = this.#timings
     this.#keys = new Keys(prefix)
-    this.#link = new RedisLink(commandTimeoutMs)
-    this.#leases = new RedisLeases(node, this.#keys, this.#timings, this.#link)
-    this.#commands = new RedisCommands(node, this.#keys, this.#link, controlTimeoutMs, () => this.#leases.redisTime(performance.now()))
+    this.#link = new RedisLink(commandTimeoutMs, clock)
+    this.#leases = new RedisLeases(node, this.#keys, this.#timings, this.#link, clock)
+    this.#commands = new RedisCommands(node, this.#keys, this.#link, controlTimeoutMs, () => this.#leases.redisTime(clock.performance.now()), clock)
     this.calls = new RedisCalls(this.#keys, this.#link, this.#leases, this.#commands, expiryMs)
   }
 
@@ -97,15 +102,15 @@ export class RedisCluster implements Cluster {
       missed: () => { this.#leases.check() } // eslint-disable-line @typescript-eslint/no-floating-promises
     })
     this.#mailbox = mailbox
-    this.#heartbeat = setInterval(() => { this.#beat() }, this.#timings.heartbeatMs).unref() // eslint-disable-line @typescript-eslint/no-floating-promises
+    this.#heartbeat = this.#clock.setInterval(() => { this.#beat() }, this.#timings.heartbeatMs).unref() // eslint-disable-line @typescript-eslint/no-floating-promises
     await Promise.all([
       this.#link.start(client, {
         log: host.log,
         failed: operation => host.failed(operation),
-        probe: async () => { this.#timed(performance.now(), await this.#announce(client)) },
+        probe: async () => { this.#timed(this.#clock.performance.now(), await this.#announce(client)) },
         recover: isNew => this.#leases.recover(isNew)
       }),
-      within(this.#timings.commandTimeoutMs, mailbox.start())
+      within(this.#timings.commandTimeoutMs, mailbox.start(), undefined, this.#clock)
     ])
   }
 
@@ -118,7 +123,7 @@ export class RedisCluster implements Cluster {
     const { load } = this.#host!
     const answer = this.#link.ask('ceiling', client =>
       evaluate(client, 'room', this.#keys.fleet, [this.#node, load, this.#maxCalls, this.#timings.expiryMs]))
-    return await within(this.#timings.claimTimeoutMs, answer.then(room => room === 1, () => true), true)
+    return await within(this.#timings.claimTimeoutMs, answer.then(room => room === 1, () => true), true, this.#clock)
   }
 
   async admit (callId: string, ttlMs: number): Promise<boolean> {
@@ -128,12 +133,12 @@ export class RedisCluster implements Cluster {
   async close (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearInterval(this.#heartbeat)
+    this.#clock.clearInterval(this.#heartbeat)
     this.#commands.close()
     await within(this.#timings.closeTimeoutMs, Promise.all([
       this.#leases.close(),
       this.#link.ask('heartbeat', client => evaluate(client, 'depart', this.#keys.fleet, [this.#node])).catch(() => {})
-    ]))
+    ]), undefined, this.#clock)
     this.#link.close()
     this.#mailbox?.close()
     this.#disconnect()
@@ -161,7 +166,7 @@ export class RedisCluster implements Cluster {
     this.#mailbox?.subscribe() // eslint-disable-line @typescript-eslint/no-floating-promises
     // What mends the link asks for itself.
     if (!this.#link.isSound) return
-    const askedAt = performance.now()
+    const askedAt = this.#clock.performance.now()
     try {
       this.#timed(askedAt, await this.#link.ask('heartbeat', client => this.#announce(client)))
     } catch {

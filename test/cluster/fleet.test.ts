@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { CallKey } from '../../lib/cluster/cluster.js'
-import { startNode, type TestNode } from '../helpers/cluster.js'
+import { TIMINGS } from '../../lib/cluster/redis.js'
+import { EXPIRY_MS, startNode, type TestNode } from '../helpers/cluster.js'
 import { noRedis, startRedis, until } from '../helpers/redis.js'
 
 const skip = noRedis
@@ -54,27 +55,39 @@ t.test('a call that was left is nobody\'s, and found by nobody', { skip }, async
 
 t.test('nodes say how many calls they have', { skip }, async t => {
   const redis = await startRedis(t)
-  const timings = { heartbeatMs: 10 }
-  const [a, b] = [await startNode(t, { redis: redis.url, node: 'a', timings }), await startNode(t, { redis: redis.url, node: 'b', timings })]
+  const since = Date.now()
+  const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   a.load = 2
   b.load = 3
+  await a.pass(TIMINGS.heartbeatMs - 1)
+  await b.pass(TIMINGS.heartbeatMs - 1)
+  t.equal(await a.cluster.calls.size(), 0)
+  await a.pass(1)
+  await b.pass(1)
   await until(async () => await a.cluster.calls.size() === 5)
   const nodes = (await a.cluster.calls.nodes()).sort((one, other) => one.id < other.id ? -1 : 1)
   t.strictSame(nodes.map(({ id, calls }) => [id, calls]), [['a', 2], ['b', 3]])
-  t.ok(nodes.every(({ startedAt }) => Math.abs(Date.now() - startedAt) < 30_000))
+  t.ok(nodes.every(({ startedAt }) => startedAt >= since && startedAt <= Date.now()))
 })
 
 t.test('what a node that is silent had vanishes', { skip }, async t => {
   const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs: 60_000, expiryMs: 200 } })
-  const b = await startNode(t, { redis: redis.url, node: 'b', timings: { heartbeatMs: 20, expiryMs: 200 } })
+  const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   await b.take({ provider: 'retell', id: 'call_2' })
   t.strictSame(await listed(b), ['a retell:call_1', 'b retell:call_2'])
-  await until(async () => (await b.cluster.calls.nodes()).length === 1)
+  // As it would be had its heartbeat come earlier by so many ms.
+  const beatAt = Number(await redis.client.zscore('voice-agent:{nodes}:alive', 'a'))
+  const silentFor = async (ms: number): Promise<void> => { await redis.client.zadd('voice-agent:{nodes}:alive', beatAt - ms, 'a') }
+  await silentFor(EXPIRY_MS / 2)
+  t.strictSame(await listed(b), ['a retell:call_1', 'b retell:call_2'])
+  await silentFor(EXPIRY_MS)
+  t.strictSame((await b.cluster.calls.nodes()).map(({ id }) => id), ['b'])
   t.strictSame(await listed(b), ['b retell:call_2'])
   t.equal(await b.cluster.calls.get('call_1'), undefined)
-  await until(async () => await redis.client.exists('voice-agent:{node:a}:calls') === 0)
+  const ttlMs = await redis.client.pttl('voice-agent:{node:a}:calls')
+  t.ok(ttlMs > EXPIRY_MS / 2 && ttlMs <= EXPIRY_MS, `Redis forgets its list in ${ttlMs} ms`)
+  await b.beat()
   await until(async () => await redis.client.hexists('voice-agent:{nodes}:load', 'a') === 0)
   t.strictSame(await redis.client.hkeys('voice-agent:{nodes}:load'), ['b'])
   // What was saved stays for whoever the provider dials.
@@ -83,32 +96,47 @@ t.test('what a node that is silent had vanishes', { skip }, async t => {
 
 t.test('what was silent and is not any more is there again', { skip }, async t => {
   const redis = await startRedis(t)
-  const timings = { heartbeatMs: 50 }
-  const [a, b] = [await startNode(t, { redis: redis.url, node: 'a', timings }), await startNode(t, { redis: redis.url, node: 'b', timings })]
+  const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   await redis.client.del('voice-agent:{node:a}:calls', 'voice-agent:{nodes}:alive')
+  t.strictSame(await listed(b), [])
+  await a.beat()
   await until(async () => (await listed(b)).length === 1)
   t.strictSame(a.lines, [])
 })
 
 t.test('the record of a call that is silent for long stays', { skip }, async t => {
   const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs: 20, recordTtlMs: 300 } })
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
   await a.take({ provider: 'retell', id: 'call_1' })
   const commands = await redis.watch(t)
-  const since = performance.now()
-  await until(() => performance.now() - since > 700)
-  t.equal(await redis.client.exists('voice-agent:{call_1}:retell'), 1)
-  // Not with each heartbeat.
-  const writes = commands.filter(args => args[4] === 'write').length
-  t.ok(writes >= 2 && writes <= 8, `${writes} writes`)
+  const count = (entry: string): number => commands.filter(args => args[3 + Number(args[2])] === entry).length
+  /** Lets so many heartbeats pass, and what Redis does at each. */
+  const beat = async (beats: number): Promise<void> => {
+    const [rolls, lookUps] = [count('roll') + beats, count('fleet') + 2]
+    await a.pass(beats * TIMINGS.heartbeatMs)
+    await until(() => count('roll') === rolls)
+    // The second is asked when the first is answered, and that is after all that the last heartbeat led to.
+    await a.cluster.calls.nodes()
+    await a.cluster.calls.nodes()
+    await until(() => count('fleet') === lookUps)
+  }
+  for (const writes of [1, 2]) {
+    await redis.client.pexpire('voice-agent:{call_1}:retell', 60_000)
+    await beat(TIMINGS.recordTtlMs / 4 / TIMINGS.heartbeatMs)
+    t.equal(count('write'), writes - 1, 'not with each heartbeat')
+    await beat(TIMINGS.recordTtlMs / 8 / TIMINGS.heartbeatMs)
+    t.equal(count('write'), writes)
+    t.ok(await redis.client.pttl('voice-agent:{call_1}:retell') > TIMINGS.recordTtlMs / 2)
+  }
 })
 
 t.test('a silent call that another node has is found out with the next heartbeat that asks', { skip }, async t => {
   const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs: 20, recordTtlMs: 300 } })
+  const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take({ provider: 'retell', id: 'call_1' })
   await redis.client.hset('voice-agent:{call_1}:retell', 'node', 'b', 'token', 'b:1', 'epoch', '9000000000000000')
+  await a.pass(TIMINGS.recordTtlMs / 2)
   await until(() => owner.told.length > 0)
   t.strictSame([owner.told, await listed(a)], [['fenced'], []])
 })
@@ -160,10 +188,14 @@ t.test('without a ceiling nobody is asked', { skip }, async t => {
 
 t.test('where the ceiling is not known in time a call may be taken', { skip }, async t => {
   const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a', maxCalls: 0, timings: { claimTimeoutMs: 50, commandTimeoutMs: 100 } })
+  const a = await startNode(t, { redis: redis.url, node: 'a', maxCalls: 0 })
   t.equal(await a.cluster.mayTake(), false)
   redis.pause()
-  t.equal(await a.cluster.mayTake(), true)
+  const mayTake = a.cluster.mayTake()
+  await a.pass(TIMINGS.claimTimeoutMs)
+  t.equal(await mayTake, true)
+  t.strictSame(a.failures, [], 'no command is late yet')
+  await a.pass(TIMINGS.commandTimeoutMs)
   await until(() => a.failures.includes('ceiling'))
   t.equal(await a.cluster.mayTake(), true)
   redis.resume()

@@ -1,9 +1,12 @@
+import FakeTimers from '@sinonjs/fake-timers'
 import pino from 'pino'
 import type { Test } from 'tap'
 import type { CallKey, Claim, Command, Fields, LeaseOwner } from '../../lib/cluster/cluster.js'
-import { RedisCluster, type RedisClusterOptions } from '../../lib/cluster/redis.js'
+import { RedisCluster, TIMINGS, type RedisClusterOptions } from '../../lib/cluster/redis.js'
 import { CallEndedError } from '../../lib/errors.js'
+import type { Clock } from '../../lib/patience.js'
 import type { LogLine } from './app.js'
+import { tick } from './call.js'
 import { until } from './redis.js'
 
 /** A call's side of a lease, which remembers what it is told. */
@@ -43,7 +46,23 @@ export class Owner implements LeaseOwner {
   }
 }
 
-/** A node as a test sees it: its cluster, what it logs, and what it is asked. */
+/** A node is not taken for dead because the machine is slow. */
+export const EXPIRY_MS = 600_000
+
+/** Runs as clocks do, but its timers go off only when it is wound. */
+function createClock (): Clock & { wind: (ms: number) => void } {
+  const timers = FakeTimers.createClock()
+  return {
+    ...timers as unknown as Clock,
+    performance: { now: () => performance.now() + timers.now },
+    wind: ms => { timers.tick(ms) }
+  }
+}
+
+/**
+ * A node as a test sees it: its cluster, what it logs, and what it is asked. It waits for Redis and for other nodes as long as
+ * they take, and has no heartbeat, until the test lets time pass.
+ */
 export class TestNode {
   readonly cluster: RedisCluster
   readonly logs: LogLine[] = []
@@ -53,8 +72,28 @@ export class TestNode {
   load = 0
   onCommand: (key: CallKey, command: Command) => Promise<void> = async () => { throw new CallEndedError() }
 
-  constructor (options: RedisClusterOptions) {
-    this.cluster = new RedisCluster(options)
+  readonly #clock = createClock()
+
+  constructor ({ timings, ...options }: RedisClusterOptions) {
+    this.cluster = new RedisCluster({ ...options, timings: { expiryMs: EXPIRY_MS, ...timings }, clock: this.#clock })
+  }
+
+  /** Lets time pass, in ms. What was sent before leaves first. */
+  async pass (ms: number): Promise<void> {
+    await tick()
+    this.wind(ms)
+    // Waits end at the end of a turn of the event loop: see `whenLate`.
+    await tick()
+  }
+
+  /** Lets time pass at once. */
+  wind (ms: number): void {
+    this.#clock.wind(ms)
+  }
+
+  /** Lets time pass until the next heartbeat. */
+  async beat (): Promise<void> {
+    await this.pass(TIMINGS.heartbeatMs)
   }
 
   failed (operation: string): void {

@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -18,10 +18,13 @@ export class RedisServer {
   /** For looking into it. */
   readonly client: Redis
   readonly #args: string[]
+  readonly #atEnd: (act: () => Promise<void> | void) => void
   #process: ChildProcess | undefined
 
-  constructor (port: number, args: string[], address = '127.0.0.1') {
+  /** @param atEnd has something done when the test ends, before what was so far asked to be done then */
+  constructor (port: number, args: string[], atEnd: (act: () => Promise<void> | void) => void, address = '127.0.0.1') {
     this.port = port
+    this.#atEnd = atEnd
     this.url = `redis://${address}:${port}`
     this.#args = ['--port', String(port), '--bind', address, '--save', '', '--appendonly', 'no', ...args]
     this.client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null })
@@ -43,10 +46,23 @@ export class RedisServer {
   /** The commands that come in from now on, without those of scripts. Ends with the test. */
   async watch (t: Test): Promise<string[][]> {
     const commands: string[][] = []
-    const monitor = await this.client.monitor()
-    monitor.on('error', () => {})
-    monitor.on('monitor', (_: string, args: string[], source: string) => { if (source !== 'lua') commands.push(args) })
-    t.teardown(() => monitor.disconnect())
+    // A client may take a line of the monitor for the answer to what it asked before.
+    const socket = connect(this.port, '127.0.0.1').setEncoding('latin1')
+    t.teardown(() => { socket.destroy() })
+    let text = ''
+    const isWatching = new Promise<void>((resolve, reject) => {
+      socket.on('error', reject)
+      socket.on('data', (chunk: string) => {
+        const lines = (text + chunk).split('\r\n')
+        text = lines.pop()!
+        for (const line of lines) {
+          if (line === '+OK') resolve()
+          else if (!/^\+\S+ \[\d+ lua\]/.test(line)) commands.push(argsIn(line))
+        }
+      })
+    })
+    socket.write('MONITOR\r\n')
+    await isWatching
     return commands
   }
 
@@ -56,8 +72,9 @@ export class RedisServer {
     await this.client.call('client', 'kill', 'type', 'pubsub')
   }
 
-  /** It does not answer, though its sockets stay open. */
+  /** It does not answer, though its sockets stay open, until it is resumed or the test ends. */
   pause (): void {
+    this.#atEnd(() => this.resume())
     this.#process!.kill('SIGSTOP')
   }
 
@@ -91,7 +108,7 @@ export async function startRedis (t: Pick<Test, 'teardown'>, args: string[] = []
 /** A Redis that is not running yet. */
 export async function createRedis (t: Pick<Test, 'teardown'>, args: string[] = [], address?: string): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'voice-agent-redis-'))
-  const server = new RedisServer(await freePort(address), ['--dir', directory, ...args], address)
+  const server = new RedisServer(await freePort(address), ['--dir', directory, ...args], act => t.teardown(act), address)
   t.teardown(async () => {
     server.client.disconnect()
     await server.kill()
@@ -128,9 +145,17 @@ async function hears (client: Redis, servers: readonly RedisServer[]): Promise<v
   listener.disconnect()
 }
 
-/** Resolves once a condition holds of which no event tells. Rejects after ten seconds. */
+/** The words of a line of MONITOR, such as `+1339518083.107412 [0 127.0.0.1:60866] "set" "key" "\\xc3\\xa4"`; each byte is a character. */
+function argsIn (line: string): string[] {
+  return Array.from(line.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, word]) => word!.replaceAll(/\\(x..|.)/g, (_, escape: string) =>
+    escape.length === 3 ? String.fromCharCode(parseInt(escape.slice(1), 16)) : ESCAPES[escape] ?? escape))
+}
+
+const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }
+
+/** Resolves once a condition holds of which no event tells. Rejects after half a minute. */
 export async function until (holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 30_000
   while (!await holds()) {
     if (Date.now() > deadline) throw new Error(`in vain: ${String(holds)}`)
     await wait(5)
