@@ -3,13 +3,14 @@ import t from 'tap'
 import type { CallKey, Claim } from '../../lib/cluster/cluster.js'
 import { TIMINGS } from '../../lib/cluster/redis.js'
 import { startNode } from '../helpers/cluster.js'
-import { noRedis, startRedis, until } from '../helpers/redis.js'
+import { noRedis, until } from '../helpers/redis.js'
+import { sharedRedis } from '../helpers/shared-redis.js'
 
 const KEY: CallKey = { provider: 'retell', id: 'call_1' }
 const skip = noRedis
 
 t.test('the first claim of a call is new', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const { lease, ...claim } = await a.cluster.claim(KEY)
   t.strictSame(claim, { status: 'new', previousNode: undefined, fields: {}, isAdmitted: false })
@@ -17,7 +18,7 @@ t.test('the first claim of a call is new', { skip }, async t => {
 })
 
 t.test('another node is told what was saved, and the one that had the call that it is fenced', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   first.save({ state: '{"n":1}', said: 'Hello' })
@@ -30,7 +31,7 @@ t.test('another node is told what was saved, and the one that had the call that 
 })
 
 t.test('a fenced lease writes nothing but reports, of which the node is told that has the call', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   const second = await b.take(KEY)
@@ -49,7 +50,7 @@ t.test('a fenced lease writes nothing but reports, of which the node is told tha
 })
 
 t.test('a lease whose message was lost learns from its next save that it is fenced', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   // From now on it hears nothing.
@@ -63,7 +64,7 @@ t.test('a lease whose message was lost learns from its next save that it is fenc
 })
 
 t.test('when a node listens again, it finds out what it was not told', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const first = await a.take(KEY)
   const second = await a.take({ provider: 'millis', id: 'call_1' })
@@ -75,7 +76,7 @@ t.test('when a node listens again, it finds out what it was not told', { skip },
 })
 
 t.test('what is said before a lease is owned is said then', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const b = await startNode(t, { redis: redis.url, node: 'b' })
   const { lease } = await a.cluster.claim(KEY)
@@ -91,7 +92,7 @@ t.test('what is said before a lease is owned is said then', { skip }, async t =>
 })
 
 t.test('a node that claims its own call anew tells nobody: whoever has it will own that claim', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const first = await a.take(KEY)
   first.save({ state: '1' })
@@ -101,7 +102,7 @@ t.test('a node that claims its own call anew tells nobody: whoever has it will o
 })
 
 t.test('what the claim before had not written is written by whoever owns it anew', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   owner.save({ state: '1' })
@@ -113,7 +114,7 @@ t.test('what the claim before had not written is written by whoever owns it anew
 })
 
 t.test('a report reaches the call on its own node without Redis', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const first = await a.take(KEY)
   const second = await a.take(KEY)
@@ -122,7 +123,7 @@ t.test('a report reaches the call on its own node without Redis', { skip }, asyn
 })
 
 t.test('a report whose message was lost is found by the next save', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   first.save({ said: 'by a' })
@@ -141,7 +142,7 @@ t.test('a report whose message was lost is found by the next save', { skip }, as
 })
 
 t.test('what is saved in a tick, be it by promises that settle in it, is one command; what is flushed leaves at once', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const { claim: { lease } } = await a.take(KEY)
   const commands = await redis.watch(t)
@@ -157,7 +158,7 @@ t.test('what is saved in a tick, be it by promises that settle in it, is one com
 })
 
 t.test('of a call that is over nothing is kept, of one that is left all of it', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const millis: CallKey = { provider: 'millis', id: 'call_2' }
   t.equal(await a.cluster.admit('call_1', 60_000), true)
@@ -176,7 +177,7 @@ t.test('of a call that is over nothing is kept, of one that is left all of it', 
 })
 
 t.test('a call of many hours is written at once', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   owner.save(Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`said:${i}`, 'x'])))
@@ -187,7 +188,7 @@ t.test('a call of many hours is written at once', { skip }, async t => {
 })
 
 t.test('an id may hold anything', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   for (const id of ['', '{}', '}{', '%7B', 'a:b', 'ä\n"\\', 'x'.repeat(10_000)]) {
     const key: CallKey = { provider: 'millis', id }
@@ -199,7 +200,7 @@ t.test('an id may hold anything', { skip }, async t => {
 })
 
 t.test('what Redis said in time is heard in time, though the event loop stood still meanwhile', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   let claim: Promise<Claim> | undefined
   // Timers go off before what has arrived is read.
@@ -215,7 +216,7 @@ t.test('what Redis said in time is heard in time, though the event loop stood st
 })
 
 t.test('what is reported and saved again in the same tick has its last value', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const { claim: { lease } } = await a.take(KEY)
   lease.save({ tool: 'asked' })
@@ -228,7 +229,7 @@ t.test('what is reported and saved again in the same tick has its last value', {
 })
 
 t.test('what was reported to a claim that is no more, or before it, is no news', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   const epoch = (await redis.client.hget('voice-agent:{call_1}:retell', 'epoch'))!

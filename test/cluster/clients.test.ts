@@ -8,6 +8,7 @@ import { TIMINGS } from '../../lib/cluster/redis.js'
 import { startNode } from '../helpers/cluster.js'
 import { runNode } from '../helpers/process.js'
 import { noRedis, startRedis, startRedisCluster, until } from '../helpers/redis.js'
+import { sharedRedis } from '../helpers/shared-redis.js'
 
 const KEY: CallKey = { provider: 'retell', id: 'call_1' }
 const skip = noRedis
@@ -44,7 +45,7 @@ async function handOver (t: Test, clients: readonly [RedisClient, RedisClient]):
 }
 
 t.test('a client that was handed in is used, and left open', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const client = clientOf(t, redis.url)
   const listeners = client.eventNames().map(name => [name, client.listenerCount(name)])
   await handOver(t, [client, clientOf(t, redis.url)])
@@ -53,7 +54,7 @@ t.test('a client that was handed in is used, and left open', { skip }, async t =
 })
 
 t.test('a client may connect later, begin its keys with a prefix, or gather its commands', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const options = { lazyConnect: true, keyPrefix: 'mine:', enableAutoPipelining: true, protocol: 2 as const }
   await handOver(t, [clientOf(t, redis.url, options), clientOf(t, redis.url, options)])
   const keys = await redis.client.keys('*')
@@ -102,7 +103,7 @@ ${code}`])
 }
 
 t.test('a cluster that is closed keeps no process alive', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const program = runNodeThatSaves(t, redis.url, `
     await cluster.close()
     console.log('closed')
@@ -113,7 +114,7 @@ t.test('a cluster that is closed keeps no process alive', { skip }, async t => {
 })
 
 t.test('closing waits for a Redis that hangs, but not for long', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   redis.pause()
@@ -128,7 +129,7 @@ t.test('closing waits for a Redis that hangs, but not for long', { skip }, async
 })
 
 t.test('what was flushed is with Redis, though the process dies of it', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const program = runNodeThatSaves(t, redis.url, `
     lease.flush()
     process.kill(process.pid, 'SIGKILL')
@@ -139,7 +140,7 @@ t.test('what was flushed is with Redis, though the process dies of it', { skip }
 })
 
 t.test('a client that its owner closed is a Redis that is lost', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const client = clientOf(t, redis.url)
   const a = await startNode(t, { redis: client, node: 'a' })
   client.disconnect()

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { CallKey } from '../../lib/cluster/cluster.js'
 import { Owner, startNode } from '../helpers/cluster.js'
-import { noRedis, startRedis, until } from '../helpers/redis.js'
+import { noRedis, until } from '../helpers/redis.js'
+import { sharedRedis } from '../helpers/shared-redis.js'
 import { scaledRuns } from '../helpers/runs.js'
 
 const node = fc.constantFrom(0, 1, 2)
@@ -14,7 +15,7 @@ const step = fc.oneof(
 )
 
 t.test('whatever three nodes do with a call, one has it at the most, and its words stand', { skip: noRedis }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const nodes = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' }), await startNode(t, { redis: redis.url, node: 'c' })]
   // A look-up that is answered comes after all that was sent before.
   const settled = async (): Promise<void> => { await Promise.all(nodes.map(({ cluster }) => cluster.calls.nodes())) }

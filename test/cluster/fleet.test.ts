@@ -2,7 +2,8 @@ import t from 'tap'
 import type { CallKey } from '../../lib/cluster/cluster.js'
 import { TIMINGS } from '../../lib/cluster/redis.js'
 import { EXPIRY_MS, startNode, type TestNode } from '../helpers/cluster.js'
-import { noRedis, startRedis, until } from '../helpers/redis.js'
+import { noRedis, until } from '../helpers/redis.js'
+import { sharedRedis } from '../helpers/shared-redis.js'
 
 const skip = noRedis
 
@@ -13,7 +14,7 @@ async function listed ({ cluster }: TestNode): Promise<string[]> {
 }
 
 t.test('the calls of all nodes are listed, and each is found', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const since = Date.now()
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   t.strictSame(await listed(a), [])
@@ -35,7 +36,7 @@ t.test('the calls of all nodes are listed, and each is found', { skip }, async t
 })
 
 t.test('a call that moves began when it began', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   const { startedAt } = (await b.cluster.calls.get('call_1'))!
@@ -45,7 +46,7 @@ t.test('a call that moves began when it began', { skip }, async t => {
 })
 
 t.test('a call that was left is nobody\'s, and found by nobody', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const owner = await a.take({ provider: 'retell', id: 'call_1' })
   owner.claim.lease.leave()
@@ -54,7 +55,7 @@ t.test('a call that was left is nobody\'s, and found by nobody', { skip }, async
 })
 
 t.test('nodes say how many calls they have', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const since = Date.now()
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   a.load = 2
@@ -71,7 +72,7 @@ t.test('nodes say how many calls they have', { skip }, async t => {
 })
 
 t.test('what a node that is silent had vanishes', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   await b.take({ provider: 'retell', id: 'call_2' })
@@ -95,7 +96,7 @@ t.test('what a node that is silent had vanishes', { skip }, async t => {
 })
 
 t.test('what was silent and is not any more is there again', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   await redis.client.del('voice-agent:{node:a}:calls', 'voice-agent:{nodes}:alive')
@@ -106,43 +107,34 @@ t.test('what was silent and is not any more is there again', { skip }, async t =
 })
 
 t.test('the record of a call that is silent for long stays', { skip }, async t => {
-  const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const redis = await sharedRedis(t)
+  const heartbeatMs = TIMINGS.recordTtlMs / 12
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs } })
   await a.take({ provider: 'retell', id: 'call_1' })
   const commands = await redis.watch(t)
-  const count = (entry: string): number => commands.filter(args => args[3 + Number(args[2])] === entry).length
-  /** Lets so many heartbeats pass, and what Redis does at each. */
-  const beat = async (beats: number): Promise<void> => {
-    const [rolls, lookUps] = [count('roll') + beats, count('fleet') + 2]
-    await a.pass(beats * TIMINGS.heartbeatMs)
-    await until(() => count('roll') === rolls)
-    // The second is asked when the first is answered, and that is after all that the last heartbeat led to.
-    await a.cluster.calls.nodes()
-    await a.cluster.calls.nodes()
-    await until(() => count('fleet') === lookUps)
-  }
-  for (const writes of [1, 2]) {
+  for (const round of [1, 2]) {
     await redis.client.pexpire('voice-agent:{call_1}:retell', 60_000)
-    await beat(TIMINGS.recordTtlMs / 4 / TIMINGS.heartbeatMs)
-    t.equal(count('write'), writes - 1, 'not with each heartbeat')
-    await beat(TIMINGS.recordTtlMs / 8 / TIMINGS.heartbeatMs)
-    t.equal(count('write'), writes)
-    t.ok(await redis.client.pttl('voice-agent:{call_1}:retell') > TIMINGS.recordTtlMs / 2)
+    for (let beats = 0; beats < 4; beats++) await a.beat()
+    t.ok(await redis.client.pttl('voice-agent:{call_1}:retell') > TIMINGS.recordTtlMs / 2, `round ${round}`)
   }
+  const entries = commands.map(args => args[3 + Number(args[2])]).filter(entry => entry === 'beat' || entry === 'write')
+  // With every fourth heartbeat.
+  const round = ['beat', 'beat', 'beat', 'beat', 'write']
+  t.strictSame(entries, [...round, ...round])
 })
 
 t.test('a silent call that another node has is found out with the next heartbeat that asks', { skip }, async t => {
-  const redis = await startRedis(t)
-  const a = await startNode(t, { redis: redis.url, node: 'a' })
+  const redis = await sharedRedis(t)
+  const a = await startNode(t, { redis: redis.url, node: 'a', timings: { heartbeatMs: TIMINGS.recordTtlMs / 2 } })
   const owner = await a.take({ provider: 'retell', id: 'call_1' })
   await redis.client.hset('voice-agent:{call_1}:retell', 'node', 'b', 'token', 'b:1', 'epoch', '9000000000000000')
-  await a.pass(TIMINGS.recordTtlMs / 2)
+  await a.beat()
   await until(() => owner.told.length > 0)
   t.strictSame([owner.told, await listed(a)], [['fenced'], []])
 })
 
 t.test('a node that closes is gone at once, and its calls stay for others', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const owner = await a.take({ provider: 'retell', id: 'call_1' })
   owner.save({ said: 'Hello' })
@@ -158,7 +150,7 @@ t.test('a node that closes is gone at once, and its calls stay for others', { sk
 })
 
 t.test('all nodes share a ceiling', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a', maxCalls: 4 }), await startNode(t, { redis: redis.url, node: 'b', maxCalls: 4 })]
   const answers: boolean[] = []
   for (const node of [a, a, b, b, b]) {
@@ -177,7 +169,7 @@ t.test('all nodes share a ceiling', { skip }, async t => {
 })
 
 t.test('without a ceiling nobody is asked', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const commands = await redis.watch(t)
   t.equal(await a.cluster.mayTake(), true)
@@ -187,7 +179,7 @@ t.test('without a ceiling nobody is asked', { skip }, async t => {
 })
 
 t.test('where the ceiling is not known in time a call may be taken', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a', maxCalls: 0 })
   t.equal(await a.cluster.mayTake(), false)
   redis.pause()
@@ -202,7 +194,7 @@ t.test('where the ceiling is not known in time a call may be taken', { skip }, a
 })
 
 t.test('a call is admitted for all nodes, for as long as it was said', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   t.equal(await a.cluster.admit('call_1', 60_000), true)
   t.equal(await a.cluster.admit('call_2', 1), true)
@@ -214,7 +206,7 @@ t.test('a call is admitted for all nodes, for as long as it was said', { skip },
 })
 
 t.test('what a call costs: so many commands and no more', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const commands = await redis.watch(t)
   const { claim: { lease } } = await a.take({ provider: 'retell', id: 'call_1' })
@@ -230,7 +222,7 @@ t.test('what a call costs: so many commands and no more', { skip }, async t => {
 })
 
 t.test('nodes with another prefix have nothing to do with each other', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url }), await startNode(t, { redis: redis.url, prefix: 'other' })]
   await a.take({ provider: 'retell', id: 'call_1' })
   t.equal((await b.cluster.claim({ provider: 'retell', id: 'call_1' })).status, 'new')

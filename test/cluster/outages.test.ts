@@ -4,6 +4,7 @@ import type { CallKey } from '../../lib/cluster/cluster.js'
 import { TIMINGS } from '../../lib/cluster/redis.js'
 import { startNode, TestNode } from '../helpers/cluster.js'
 import { createRedis, noRedis, startRedis, until } from '../helpers/redis.js'
+import { sharedRedis } from '../helpers/shared-redis.js'
 
 const KEY: CallKey = { provider: 'retell', id: 'call_1' }
 const RECORD = 'voice-agent:{call_1}:retell'
@@ -20,7 +21,7 @@ function manualClient (t: Test, url: string): Redis {
 }
 
 t.test('a Redis that hangs keeps nobody waiting, and is told everything when it goes on', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const known = await a.take({ provider: 'millis', id: 'call_2' })
   redis.pause()
@@ -49,7 +50,7 @@ t.test('a Redis that hangs keeps nobody waiting, and is told everything when it 
 })
 
 t.test('a claim that is answered late is told what was saved', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   first.save({ said: 'by a', tool: 'done' })
@@ -141,7 +142,7 @@ t.test('a Redis that forgot everything is told it again', { skip }, async t => {
 })
 
 t.test('a record that is lost without a word is written again with the next save', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   owner.save({ said: 'Hello', tool: 'done' })
@@ -154,7 +155,7 @@ t.test('a record that is lost without a word is written again with the next save
 })
 
 t.test('a Redis that fell back to an earlier time is told who has the call', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const [a, b] = [await startNode(t, { redis: redis.url, node: 'a' }), await startNode(t, { redis: redis.url, node: 'b' })]
   const first = await a.take(KEY)
   const before = await redis.client.dump(RECORD)
@@ -247,7 +248,7 @@ t.test('neither a password nor what is said is logged', { skip }, async t => {
 })
 
 t.test('a node that is closed before it joined has not joined', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = new TestNode({ redis: redis.url, node: 'a' })
   const started = a.cluster.start(a)
   await a.cluster.close()
@@ -256,10 +257,10 @@ t.test('a node that is closed before it joined has not joined', { skip }, async 
 })
 
 t.test('a node that has nothing to do finds out all the same', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   redis.pause()
-  await a.beat()
+  await a.pass(TIMINGS.heartbeatMs)
   await a.pass(TIMINGS.commandTimeoutMs)
   await a.says(LOST)
   redis.resume()
@@ -267,7 +268,7 @@ t.test('a node that has nothing to do finds out all the same', { skip }, async t
 })
 
 t.test('a call that is left while its claim is on its way is left', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   redis.pause()
   const taken = a.take(KEY)
@@ -298,7 +299,7 @@ t.test('a server that became a replica takes no writes until it leads again', { 
 })
 
 t.test('a list of calls that is something else is made anew', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   await a.take(KEY)
   await redis.client.set('voice-agent:{node:a}:calls', 'x')
@@ -322,7 +323,7 @@ t.test('where a node may not write its list, it goes on trying', { skip }, async
 })
 
 t.test('a call that could not be taken off the list is taken off later', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   redis.pause()
@@ -354,7 +355,7 @@ t.test('of calls that are over some are forgotten: the oldest, and those whose r
 })
 
 t.test('a call that comes before the node joined is taken when it does', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = new TestNode({ redis: redis.url, node: 'a' })
   t.teardown(() => a.cluster.close())
   const owner = await a.take(KEY)
@@ -367,7 +368,7 @@ t.test('a call that comes before the node joined is taken when it does', { skip 
 })
 
 t.test('what fails without a word for why is lost all the same', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const client = manualClient(t, redis.url)
   await client.connect()
   const a = await startNode(t, { redis: client, node: 'a' })
@@ -380,7 +381,7 @@ t.test('what fails without a word for why is lost all the same', { skip }, async
 })
 
 t.test('a call that ends while the list is made anew is not in it', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const client = manualClient(t, redis.url)
   await client.connect()
   const a = await startNode(t, { redis: client, node: 'a' })
@@ -397,7 +398,7 @@ t.test('a call that ends while the list is made anew is not in it', { skip }, as
 })
 
 t.test('a record that is something else is written when it is not', { skip }, async t => {
-  const redis = await startRedis(t)
+  const redis = await sharedRedis(t)
   const a = await startNode(t, { redis: redis.url, node: 'a' })
   const owner = await a.take(KEY)
   await redis.client.set(RECORD, 'x')

@@ -73,8 +73,10 @@ export class TestNode {
   onCommand: (key: CallKey, command: Command) => Promise<void> = async () => { throw new CallEndedError() }
 
   readonly #clock = createClock()
+  readonly #heartbeatMs: number
 
   constructor ({ timings, ...options }: RedisClusterOptions) {
+    this.#heartbeatMs = timings?.heartbeatMs ?? TIMINGS.heartbeatMs
     this.cluster = new RedisCluster({ ...options, timings: { expiryMs: EXPIRY_MS, ...timings }, clock: this.#clock })
   }
 
@@ -91,9 +93,16 @@ export class TestNode {
     this.#clock.wind(ms)
   }
 
-  /** Lets time pass until the next heartbeat. */
+  /** Lets time pass until the next heartbeat. Redis answers what was sent before, what the heartbeat sends, and what follows from that. */
   async beat (): Promise<void> {
-    await this.pass(TIMINGS.heartbeatMs)
+    await this.settled()
+    this.wind(this.#heartbeatMs)
+    for (let answers = 0; answers < 3; answers++) await this.settled()
+  }
+
+  /** Resolves once Redis has answered what was sent: a look-up is answered last. */
+  async settled (): Promise<void> {
+    await this.cluster.calls.nodes()
   }
 
   failed (operation: string): void {

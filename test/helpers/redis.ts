@@ -18,13 +18,13 @@ export class RedisServer {
   /** For looking into it. */
   readonly client: Redis
   readonly #args: string[]
-  readonly #atEnd: (act: () => Promise<void> | void) => void
+  /** Has something done when the test ends, before what was so far asked to be done then. */
+  atEnd: (act: () => unknown) => void
   #process: ChildProcess | undefined
 
-  /** @param atEnd has something done when the test ends, before what was so far asked to be done then */
-  constructor (port: number, args: string[], atEnd: (act: () => Promise<void> | void) => void, address = '127.0.0.1') {
+  constructor (port: number, args: string[], atEnd: (act: () => unknown) => void, address = '127.0.0.1') {
     this.port = port
-    this.#atEnd = atEnd
+    this.atEnd = atEnd
     this.url = `redis://${address}:${port}`
     this.#args = ['--port', String(port), '--bind', address, '--save', '', '--appendonly', 'no', ...args]
     this.client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null })
@@ -66,15 +66,18 @@ export class RedisServer {
     return commands
   }
 
-  /** Cuts the connections over which nodes listen: they dial again, unless it takes no more. */
+  /** Cuts the connections over which nodes listen: they dial again, unless it takes no more until the test ends. */
   async cutListeners ({ forGood = false } = {}): Promise<void> {
-    if (forGood) await this.client.config('SET', 'maxclients', 1)
+    if (forGood) {
+      this.atEnd(async () => { await this.client.config('SET', 'maxclients', 10_000) })
+      await this.client.config('SET', 'maxclients', 1)
+    }
     await this.client.call('client', 'kill', 'type', 'pubsub')
   }
 
   /** It does not answer, though its sockets stay open, until it is resumed or the test ends. */
   pause (): void {
-    this.#atEnd(() => this.resume())
+    this.atEnd(() => this.resume())
     this.#process!.kill('SIGSTOP')
   }
 
