@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
+import { TIMINGS, type RedisClusterTimings } from '../../lib/cluster/redis.js'
 import type { Agent, VoiceAgentOptions } from '../../lib/index.js'
 import { build } from '../helpers/app.js'
 import { toMillis, toRetell } from '../helpers/call.js'
@@ -19,11 +20,20 @@ const answers: Agent = turn => {
   return `${turn.reason} ${String(state['answers'])}.`
 }
 
+/** Those of a node that does not take a slow machine for an outage. */
+const PATIENT = { claimTimeoutMs: 30_000, commandTimeoutMs: 60_000, controlTimeoutMs: 60_000 }
+
 /** An app that is a node. */
-async function node (t: Test, redis: RedisServer, options: VoiceAgentOptions = {}, agent: Agent = answers) {
-  const { app, logs } = await build(t, agent, { reconnectGraceMs: 30_000, ...options, cluster: { redis: redis.url, ...options.cluster } })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  return { app, logs }
+async function node (t: Test, redis: RedisServer, options: VoiceAgentOptions = {}, timings: Partial<RedisClusterTimings> = PATIENT) {
+  const usual = { ...TIMINGS }
+  Object.assign(TIMINGS, timings)
+  try {
+    const { app, logs } = await build(t, answers, { reconnectGraceMs: 60_000, ...options, cluster: { redis: redis.url, ...options.cluster } })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    return { app, logs }
+  } finally {
+    Object.assign(TIMINGS, usual)
+  }
 }
 
 /** Opens a real socket, over which hanging up is told from breaking off. */
@@ -193,7 +203,7 @@ t.test('where Redis is not there calls are taken all the same, but for those tha
   await until(async () => await a.app.calls.cluster.size() >= 2)
 })
 
-/** Dials a call, and hangs up while the others are asked for it. */
+/** Dials a call, and hangs up while the others are asked for it. The socket closes once they have been asked for long enough. */
 async function hangUpAtOnce (app: FastifyInstance, redis: RedisServer, callId: string): Promise<void> {
   redis.pause()
   const gone = new WebSocket(`ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/llm-websocket/${callId}`)
@@ -207,18 +217,17 @@ async function hangUpAtOnce (app: FastifyInstance, redis: RedisServer, callId: s
 
 t.test('who hangs up while the others are asked leaves nothing behind, nor does who is refused', { skip: noRedis }, async t => {
   const redis = await sharedRedis(t)
-  const { app } = await node(t, redis, { limits: { maxUnstartedCalls: 1 } })
+  const { app } = await node(t, redis, { limits: { maxUnstartedCalls: 1 } }, {})
   await hangUpAtOnce(app, redis, 'call_1')
   await dialRetell(t, app, 'call_2')
   t.equal(app.calls.size, 1)
   await t.rejects(dialRetell(t, app, 'call_3'), /503/)
-  await until(async () => (await redis.client.keys('*:retell')).length < 2)
-  t.strictSame(await redis.client.keys('*:retell'), ['voice-agent:{call_2}:retell'])
+  await until(async () => (await redis.client.keys('*:retell')).join() === 'voice-agent:{call_2}:retell')
 })
 
 t.test('a call that is dialled in vain goes on where it is, and is kept', { skip: noRedis }, async t => {
   const redis = await sharedRedis(t)
-  const [a, b] = [await node(t, redis), await node(t, redis)]
+  const [a, b] = [await node(t, redis, {}, {}), await node(t, redis)]
   const first = await dialRetell(t, a.app)
   first.send(retell.details())
   await first.response(0)

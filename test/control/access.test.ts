@@ -21,7 +21,9 @@ const UNAUTHORIZED = { statusCode: 401, code: 'VOICE_AGENT_ERR_UNAUTHORIZED', er
 t.test('who does not know the token is refused by every route, without a reason, and the log tells the operator why', async t => {
   const { app, logs, ask } = await withControl(t)
   const call = await RetellCaller.dial(app, { callId: 'call_1' })
-  const frames = call.frames.length
+  // Keepalives go on meanwhile.
+  const frames = () => call.frames.filter(({ frame }) => !Object.values(frame as object).includes('ping_pong')).length
+  const before = frames()
   t.teardown(() => call.hangUp())
   for (const authorization of [undefined, '', 'Bearer', 'Bearer ', `Bearer ${TOKEN}x`, `Bearer ${TOKEN.slice(1)}`, `Bearer ${TOKEN},`, `Basic ${TOKEN}`, TOKEN]) {
     for (const request of ROUTES) {
@@ -35,7 +37,7 @@ t.test('who does not know the token is refused by every route, without a reason,
     }
   }
   await call.settled()
-  t.equal(call.frames.length, frames)
+  t.equal(frames(), before)
   for (const request of ROUTES.filter(route => route.startsWith('GET'))) t.equal((await ask(request)).status, 200)
   t.notMatch(JSON.stringify(logs), new RegExp(TOKEN))
 })

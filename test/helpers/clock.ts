@@ -3,9 +3,11 @@ import type { Test } from 'tap'
 import type { Clock } from '../../lib/testing/index.js'
 import { tick } from './call.js'
 
+const ALL = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] as const
+
 /** Timers that go off when the test says so, from now until it ends. */
-export function installClock (t: Test): FakeTimers.Clock {
-  const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+export function installClock (t: Test, toFake: ReadonlyArray<typeof ALL[number]> = ALL): FakeTimers.Clock {
+  const clock = FakeTimers.install({ toFake: [...toFake] })
   t.teardown(() => clock.uninstall())
   return clock
 }

@@ -7,10 +7,13 @@ import Fastify from 'fastify'
 import { destination } from 'pino'
 import voiceAgentPlugin, { openAIAgent, tool, Type, type Turn } from 'fastify-voice-agent'
 import type { ClusterCalls } from '../../../lib/cluster/cluster.js'
+import { TIMINGS } from '../../../lib/cluster/redis.js'
 import { booked, opening } from './talk.js'
 import { announce } from '../announce.js'
 
-const { HOST = '127.0.0.1', PORT = '0', NODE_NAME = 'node', OFFICE_URL = '', MODEL_URL = '', NODE_LOGS = '' } = process.env
+const { HOST = '127.0.0.1', PORT = '0', NODE_NAME = 'node', OFFICE_URL = '', MODEL_URL = '', NODE_LOGS = '', CLUSTER_TIMINGS = '{}' } = process.env
+
+Object.assign(TIMINGS, JSON.parse(CLUSTER_TIMINGS))
 
 async function tell (path: string, body: object, headers: Record<string, string> = {}): Promise<void> {
   const response = await fetch(OFFICE_URL + path, { method: 'POST', headers, body: JSON.stringify(body) })
