@@ -2,7 +2,8 @@
  * Frames and calls that are worth trying again: `corpus/frames.jsonl`, `corpus/calls.jsonl`, one a line.
  */
 import { readFileSync } from 'node:fs'
-import type { Provider } from '../../lib/agent.js'
+import { flush, type Provider } from '../../lib/agent.js'
+import { isObject } from '../../lib/protocols/frame.js'
 import type { Scenario } from '../contract/scenario.js'
 import type { WireFrame } from './frames.js'
 
@@ -26,9 +27,9 @@ interface FramesLine {
   readonly frames: ReadonlyArray<string | { readonly base64: string, readonly binary?: true }>
 }
 
-function lines<T> (name: string): T[] {
+function lines<T> (name: string, revive?: (key: string, value: unknown) => unknown): T[] {
   const text = readFileSync(`test/fuzz/corpus/${name}.jsonl`, 'utf8')
-  return text.trim().split('\n').map(line => JSON.parse(line) as T)
+  return text.trim().split('\n').map(line => JSON.parse(line, revive) as T)
 }
 
 export function keptFrames (): KeptFrames[] {
@@ -41,5 +42,10 @@ export function keptFrames (): KeptFrames[] {
 }
 
 export function keptCalls (): KeptCall[] {
-  return lines<KeptCall>('calls')
+  return lines<KeptCall>('calls', built)
+}
+
+// JSON does not hold the mark of a builder.
+function built (_key: string, value: unknown): unknown {
+  return isObject(value) && typeof value['action'] === 'string' ? { ...flush(), ...value } : value
 }
