@@ -25,7 +25,7 @@ export class Redials {
     this.#times.delete(key)
     this.#times.set(key, times)
     for (const key of this.#times.keys()) {
-      if (this.#recent(key).length > 0) return
+      if (this.#recent(key).length > 0) break
       this.#times.delete(key)
     }
   }
