@@ -24,10 +24,9 @@ export class Redials {
     const times = [...this.#recent(key), performance.now()]
     this.#times.delete(key)
     this.#times.set(key, times)
-    for (const key of this.#times.keys()) {
-      if (this.#recent(key).length > 0) break
-      this.#times.delete(key)
-    }
+    // One goes for each that comes.
+    const [oldest] = this.#times.keys()
+    if (this.#recent(oldest!).length === 0) this.#times.delete(oldest!)
   }
 
   #recent (key: string): number[] {
