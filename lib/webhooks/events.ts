@@ -1,6 +1,7 @@
 /**
  * From the bodies of the providers' webhooks to events. Lenient in: of what a provider may leave out nothing is missed.
  */
+import { createHash } from 'node:crypto'
 import { idOf } from '../id.js'
 import { isObject, parseJson, type JsonObject } from '../protocols/frame.js'
 import { sessionIdOf } from '../protocols/millis/frames.js'
@@ -38,13 +39,18 @@ export function chatOf (chat: unknown): MillisChatEntry[] | undefined {
 /**
  * What tells an event from another one, as Retell says: life-cycle events by name and call, transfers by their start and
  * destination as well. Millis tells the end of a call alone.
- * @returns `undefined` for what repeats by design, or may
+ * @returns a digest, since thousands are kept and an id may be as long as a body; `undefined` for what repeats by design, or may
  */
 export function identityOf (event: RetellWebhookEvent | MillisWebhookEvent): string | undefined {
   const { provider, event: name, callId } = event
   if (callId === undefined || name === 'transcript_updated' || name === 'unknown') return undefined
-  if (provider === 'millis' || !name.startsWith('transfer_')) return JSON.stringify([provider, name, callId])
+  if (provider === 'millis' || !name.startsWith('transfer_')) return digestOf(JSON.stringify([provider, name, callId]))
   // It is not said whose start is meant, the transfer's or the call's.
   const { body, call } = event
-  return JSON.stringify([provider, name, callId, body['start_timestamp'] ?? call.start_timestamp, body.transfer_destination])
+  return digestOf(JSON.stringify([provider, name, callId, body['start_timestamp'] ?? call.start_timestamp, body.transfer_destination]))
+}
+
+/** Of one length, whatever the data. */
+export function digestOf (data: string | Buffer): string {
+  return createHash('sha256').update(data).digest('base64')
 }

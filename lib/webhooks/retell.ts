@@ -1,7 +1,6 @@
 /**
  * Retell's webhooks: signed, be it what happened to a call or the question who takes one.
  */
-import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -9,7 +8,7 @@ import { UnauthorizedError, WebhookError } from '../errors.js'
 import { idOf } from '../id.js'
 import { isObject, nonEmpty, parseFrame, type JsonObject } from '../protocols/frame.js'
 import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
-import { readRetellEvent } from './events.js'
+import { digestOf, readRetellEvent } from './events.js'
 import type { InboundCall, InboundCallReply } from './hooks.js'
 import { Recent } from './recent.js'
 import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } from './signature.js'
@@ -84,14 +83,14 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
   // and share no more than a hook that is running. What a hook did not answer it may the next time.
   async function ask (call: InboundCall, data: Buffer, askApp: (call: InboundCall) => Promise<Answer>): Promise<Answer> {
     const { callId } = call
-    const key = callId ?? createHash('sha256').update(data).digest('base64')
+    const key = digestOf(callId ?? data)
     const known = answers.get(key) ?? asking.get(key)
     if (known !== undefined) return known
     const asked = askApp(call)
     asking.set(key, asked)
     const answer = await asked
     asking.delete(key)
-    if (callId !== undefined && answer.isGiven) answers.add(callId, answer)
+    if (callId !== undefined && answer.isGiven) answers.add(key, answer)
     return answer
   }
 
