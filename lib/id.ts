@@ -1,12 +1,12 @@
 /**
- * What an id from outside is: it goes into log lines, spans, keys of Redis, URLs and JSON, and must be the same everywhere.
+ * Which ids from outside are accepted. An id is written to log lines, spans, Redis keys, URLs and JSON, and must read the same in each.
  */
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 
 /**
- * Printable text of at most 256 UTF-16 units. No controls, line breaks or invisible formatting, which forge lines on a terminal. No lone
- * surrogates, which UTF-8 replaces: two ids would share a record.
+ * Printable text of at most 256 UTF-16 units. Control characters, line breaks and invisible formatting could forge lines on a terminal.
+ * Lone surrogates all become the same character in UTF-8, so two ids would share a record.
  */
 export const IdSchema = Type.RegExp(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u, { maxLength: 256 })
 

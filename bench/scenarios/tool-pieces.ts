@@ -46,7 +46,7 @@ export const toolPieces: Drill = {
       const some = Buffer.from(answer(pieces))
       const twice = Buffer.from(answer(2 * pieces))
       let [few, many] = [Infinity, Infinity]
-      // The least of some runs in turn: what else the machine does only adds to it.
+      // The minimum of alternating runs: other work on the machine only adds time.
       for (let run = 0; run < RUNS; run++) {
         few = Math.min(few, await cpuMs(some))
         many = Math.min(many, await cpuMs(twice))
@@ -64,7 +64,7 @@ export const toolPieces: Drill = {
   }
 }
 
-/** How much CPU time one answer takes, in ms, be it that it calls too many tools. */
+/** How much CPU time one answer takes, in ms. An answer that calls too many tools fails once it is read, which counts as well. */
 async function cpuMs (answer: Buffer): Promise<number> {
   let asked = 0
   const server = createServer((request, response) => {

@@ -35,7 +35,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   #began!: (head: ResponseHead) => void
   #failed!: (error: unknown) => void
   readonly #chunks: Buffer[] = []
-  /** How many of them were read: to shift a long list costs as much as the list is long. */
+  /** How many of them were read. Removing each from the front would move all others. */
   #read = 0
   #waiting = 0
   #reader: { resolve (step: IteratorResult<Buffer>): void, reject (error: unknown): void } | undefined

@@ -1,4 +1,4 @@
-/** JSON text that comes in pieces. Each piece is read once, and the whole is parsed once at most: pieces may be thousands. */
+/** JSON text that comes in pieces, of which there may be thousands. Each piece is scanned once, and the text is parsed at most once. */
 export class GrowingJson {
   #text = ''
   #depth = 0
@@ -18,7 +18,7 @@ export class GrowingJson {
     for (let at = 0; at < piece.length && !this.#isClosed; at++) this.#read(piece.charCodeAt(at))
   }
 
-  /** Is it one object or list? Parsed when this is first asked behind its end: text that was added since is not looked at. */
+  /** Is it one complete object or list? Decided when first asked after the outermost bracket closed. */
   get isComplete (): boolean {
     return this.#isClosed && (this.#isComplete ??= isJson(this.#text))
   }

@@ -83,7 +83,7 @@ interface PendingCall {
   readonly read: ToolArguments<Static<TObject>>
 }
 
-/** An answer that calls more tools than this is an accident, or somebody's trick: each would be run, and recorded. */
+/** The most tools that one answer may call. Each call is recorded and run, so a model that has gone wrong must not make thousands. */
 const MOST_CALLS = 128
 
 /** For a model, or a voice, that needs no filter. */

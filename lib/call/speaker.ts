@@ -31,7 +31,7 @@ export class Floor implements Spoken {
   pending = ''
   /** Has a word of the answer been said? Fillers are none. */
   answering = false
-  /** What was said last, behind the two characters before it. */
+  /** The last piece that was said, with the two characters before it. */
   ending = ''
   /** Would a word said now run into the one before? */
   endsOpen = false
@@ -204,7 +204,7 @@ function said (floor: Floor, text: string): void {
 // Words of the answer are on their way.
 function answered (floor: Floor, text: string): void {
   if (text === '' || floor.firstSentenceAt !== undefined) return
-  // A sentence may end in one piece, and be known to have ended by the next one. To cut these out of the whole text would copy it each time.
+  // A sentence may end in one piece, and be known to have ended by the next one. Slicing the whole text would copy it for each piece.
   const ending = floor.firstSaidAt === undefined ? text : floor.ending
   floor.firstSaidAt ??= performance.now()
   if (hasSentence(ending)) floor.firstSentenceAt = performance.now()

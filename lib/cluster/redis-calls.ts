@@ -50,7 +50,7 @@ export class RedisCalls implements ClusterCalls {
       const lease = this.#leases.holderOf(key)
       if (lease !== undefined) return this.#call(key, this.node, lease.startedAt)
     }
-    // UTF-8 may make the id of another call of what is none.
+    // In UTF-8 a malformed text may equal another call's id.
     if (!isId(id)) return undefined
     const calls = await Promise.all(keys.map(key => this.#find(key)))
     return calls.find(call => call !== undefined)

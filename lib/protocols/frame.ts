@@ -14,7 +14,7 @@ export function isObject (value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** From here on a text is looked at before it is parsed, in UTF-16 units: a smaller one is parsed in milliseconds, whatever is in it. */
+/** Texts from this length on, in UTF-16 units, are searched for nested lists. Any shorter text is parsed in milliseconds. */
 const LARGE = 256 * 1024
 
 /**

@@ -2,18 +2,18 @@
  * Lists in JSON text, found without parsing it. Brackets in strings are text.
  */
 
-/** Lists may stand in one another this deep. No frame of a provider has more than five. */
+/** How deep lists may be nested. No frame of a provider needs more than five levels. */
 const DEEPEST = 1_000
 
 /**
- * Do its lists stand in one another deeper than any frame needs? A parser takes up to sixty times as long for such a text as for
- * an ordinary one of its size. Objects need names, which makes them as dear as ordinary members.
+ * Are its lists nested deeper than any frame needs? Parsing such a text takes up to sixty times as long as parsing an ordinary one of
+ * the same size. Objects are not counted: each level needs a name, so that nested objects cost no more than other members.
  */
 export function nestsLists (text: string): boolean {
   return hasManyLists(text) && isDeep(text)
 }
 
-// An ordinary frame has few lists that are not empty, and finding these costs next to nothing.
+// An ordinary frame has few lists that are not empty. Finding them is one native search each.
 function hasManyLists (text: string): boolean {
   let lists = 0
   for (let at = text.indexOf('['); at !== -1; at = text.indexOf('[', at + 1)) {

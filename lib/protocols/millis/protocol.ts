@@ -90,7 +90,7 @@ function encode (frame: MillisFrame): string {
 }
 
 // Most frames have their members under `data`, `interrupt` has them on top, and no version is promised.
-// Those that are read are picked: a stranger's frame may have a million others.
+// Only the members that are read are copied: a frame from a stranger may have a million others.
 function flat (frame: JsonObject): JsonObject {
   const data = frame['data']
   if (!isObject(data)) return frame

@@ -16,7 +16,7 @@ export function withoutWordTimings (text: string): string {
   for (let open = findWords(text, 0); open !== -1;) {
     const next = text.indexOf('[', open + 1)
     const first = text.indexOf(']', open)
-    // A word may have a bracket in it, and a list may have lists in it.
+    // Otherwise the bracket may stand in a word, or end a list inside the list.
     const close = (next === -1 || next > first) && isLastTiming(text, first) ? first : endOfList(text, open)
     if (close === -1) break
     lean += text.slice(from, open + 1)
