@@ -17,7 +17,7 @@ const EMPTY = 'a:\r\n'.repeat(1_000)
 async function listen (t: Test, options: VoiceAgentOptions = {}) {
   const { app, logs } = createApp(t)
   await app.register(voiceAgentPlugin, {
-    ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '127.0.0.1', webhookSecret: SECRET }, readinessPath: '/ready', livenessPath: '/live', ...options
+    ...AT_ONCE, retell: { allowlist: '*' }, millis: { allowlist: '127.0.0.1,192.0.2.1', webhookSecret: SECRET }, readinessPath: '/ready', livenessPath: '/live', ...options
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo

@@ -76,7 +76,7 @@ async function ask (port: number, { method = 'GET', path, headers = {} }: typeof
 /** The example app as an operator runs it who has set up all that it has, and forgot the proxy. Resolves with its address. */
 async function startApp (t: Test): Promise<string> {
   const app = runNode(t, compiledArgumentsOf('start').filter(arg => !arg.startsWith('--env-file')), {
-    NODE_ENV: 'production', PORT: '0', RETELL_API_KEY: 'key-canary', MILLIS_WEBHOOK_SECRET: 'webhook-canary-0123', CONTROL_TOKEN: 'control-canary-0123'
+    NODE_ENV: 'production', PORT: '0', RETELL_API_KEY: 'key-canary', MILLIS_WEBHOOK_SECRET: 'webhook-canary-0123', CONTROL_TOKEN: 'control-canary-0123', METRICS_TOKEN: 'metrics-canary-0123'
   })
   const [, address] = await app.says(/listening at http:\/\/(127\.0\.0\.1:\d+)/)
   return address!
