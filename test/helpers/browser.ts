@@ -25,7 +25,8 @@ export async function startBrowser (t: Test): Promise<Browser> {
 
 /** Tests a page. What it complains of on its console fails the test. */
 export async function onPage (t: Test, browser: Browser, url: string, name: string, options: BrowserContextOptions, use: (t: Test, page: Page) => Promise<void>): Promise<void> {
-  await t.test(name, async t => {
+  // Buffered: beside other pages, where the test has several jobs.
+  await t.test(name, { buffered: true }, async t => {
     const context = await browser.newContext(options)
     t.teardown(() => context.close())
     const page = await context.newPage()

@@ -13,7 +13,8 @@ import { ENABLED, withToken } from '../helpers/playground.js'
 
 setEnv(t)
 
-const LONG = 'One two three four five six seven eight nine ten.'
+// A minute of it, so that a slow machine interrupts in the middle, too.
+const LONG = `One two${' three four five six seven eight nine'.repeat(40)} ten.`
 
 const VOICE = `
   globalThis.aloud = []
@@ -85,11 +86,13 @@ async function call (page: Page, provider: 'Retell' | 'Millis', pace = 'as fast 
 }
 
 t.test('in a browser', { skip: noBrowser }, async t => {
+  // Pages of their own, which mostly wait for words to be spoken.
+  t.jobs = 3
   const browser = await startBrowser(t)
   const url = await serve(t)
 
   for (const provider of ['Retell', 'Millis'] as const) {
-    await onPage(t, browser, url, `a call over ${provider} is placed, and each of its turns is drawn`, {}, async (t, page) => {
+    onPage(t, browser, url, `a call over ${provider} is placed, and each of its turns is drawn`, {}, async (t, page) => {
       await call(page, provider)
       await say(page, 'Tuesday')
       await hears(page, 'You said Tuesday.')
@@ -106,7 +109,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
       t.equal(await page.locator('#conversation li').count(), 1)
     })
 
-    await onPage(t, browser, url, `the agent is talked over in the middle of its words, over ${provider}`, {}, async (t, page) => {
+    onPage(t, browser, url, `the agent is talked over in the middle of its words, over ${provider}`, {}, async (t, page) => {
       await call(page, provider, 'fast')
       await page.getByText('Your turn').waitFor()
       await say(page, 'long')
@@ -122,7 +125,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
       t.match(await reply.textContent(), 'You said No!.')
     })
 
-    await onPage(t, browser, url, `the line is dropped and comes back, over ${provider}`, {}, async (_t, page) => {
+    onPage(t, browser, url, `the line is dropped and comes back, over ${provider}`, {}, async (_t, page) => {
       await call(page, provider)
       await say(page, 'hold')
       await hears(page, 'Let me think.')
@@ -133,7 +136,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
       await hears(page, 'Friday.')
     })
 
-    await onPage(t, browser, url, `the agent ends the call, over ${provider}`, {}, async (t, page) => {
+    onPage(t, browser, url, `the agent ends the call, over ${provider}`, {}, async (t, page) => {
       await call(page, provider)
       await say(page, 'desk')
       await page.getByText('ended by the agent: call_transfer to +14155550111').waitFor()
@@ -142,7 +145,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
     })
   }
 
-  await onPage(t, browser, url, 'a caller who stays silent is reminded, on Retell', {}, async (t, page) => {
+  onPage(t, browser, url, 'a caller who stays silent is reminded, on Retell', {}, async (t, page) => {
     await call(page, 'Retell')
     await page.getByRole('button', { name: 'Stay silent' }).click()
     await hears(page, 'Are you there?')
@@ -152,14 +155,14 @@ t.test('in a browser', { skip: noBrowser }, async t => {
     t.equal(await page.getByRole('button', { name: 'Stay silent' }).isDisabled(), true)
   })
 
-  await onPage(t, browser, url, 'what the app says between turns is heard', {}, async (_t, page) => {
+  onPage(t, browser, url, 'what the app says between turns is heard', {}, async (_t, page) => {
     await call(page, 'Retell')
     await say(page, 'tell me later')
     await hears(page, 'This just came in.')
     await page.locator('#turns .turn', { hasText: 'This just came in.' }).waitFor()
   })
 
-  await onPage(t, browser, url, 'frames are shown as they stand on the wire, and filtered', {}, async (t, page) => {
+  onPage(t, browser, url, 'frames are shown as they stand on the wire, and filtered', {}, async (t, page) => {
     await call(page, 'Retell')
     await say(page, 'Tuesday')
     await hears(page, 'You said Tuesday.')
@@ -175,7 +178,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
     await shown.first().waitFor()
   })
 
-  await onPage(t, browser, url, 'it is used by keyboard alone', {}, async (t, page) => {
+  onPage(t, browser, url, 'it is used by keyboard alone', {}, async (t, page) => {
     const press = async (...keys: string[]): Promise<void> => { for (const key of keys) await page.keyboard.press(key) }
     await press('Tab', 'ArrowRight', 'Tab', 'Tab', 'Enter')
     await hears(page, 'How may I help you?')
@@ -185,13 +188,13 @@ t.test('in a browser', { skip: noBrowser }, async t => {
     t.match(await page.locator('#frames .kind').first().textContent(), 'start_call')
   })
 
-  await onPage(t, browser, url, 'an agent hangs up behind its last words', {}, async (_t, page) => {
+  onPage(t, browser, url, 'an agent hangs up behind its last words', {}, async (_t, page) => {
     await call(page, 'Retell')
     await say(page, 'bye')
     await page.getByText('ended by the agent: agent_hangup').waitFor()
   })
 
-  await onPage(t, browser, url, 'what is recognised is said, and what is said is read aloud, where that is wanted', {}, async (t, page) => {
+  onPage(t, browser, url, 'what is recognised is said, and what is said is read aloud, where that is wanted', {}, async (t, page) => {
     // Headless browsers have neither.
     await page.addInitScript(VOICE)
     await page.reload()
@@ -228,7 +231,7 @@ t.test('in a browser', { skip: noBrowser }, async t => {
     ['narrow', { colorScheme: 'light', viewport: { width: 360, height: 740 } }],
     ['narrow-dark', { colorScheme: 'dark', viewport: { width: 360, height: 740 } }]
   ] as const) {
-    await onPage(t, browser, url, `everybody can use it: ${name}`, options, async (t, page) => {
+    onPage(t, browser, url, `everybody can use it: ${name}`, options, async (t, page) => {
       t.strictSame(await violations(page), [])
       await look(page, `${name}-empty`)
       await call(page, 'Retell', 'fast')
@@ -239,7 +242,8 @@ t.test('in a browser', { skip: noBrowser }, async t => {
       await hears(page, 'Let me think.')
       await say(page, 'Friday, please, and then tell me all about it')
       await hears(page, 'You said')
-      await page.locator('#frames summary').last().click()
+      // Keep-alives are hidden.
+      await page.locator('#frames summary:visible').last().click()
       await page.getByText('Your turn').waitFor()
       t.strictSame(await violations(page), [])
       t.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing sticks out')
