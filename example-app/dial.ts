@@ -35,7 +35,7 @@ function readArgs (): DialRequest | 'help' {
   if (provider !== 'retell' && provider !== 'millis') throw new Error('--provider is retell or millis')
   if (twilio && web) throw new Error('--twilio and --web are two ways')
   if (provider === 'millis' && (twilio || web)) throw new Error('Millis calls phones from its own numbers: leave out --twilio and --web')
-  if (DIAL_URL && !/^https?:$/.test(URL.canParse(DIAL_URL) ? new URL(DIAL_URL).protocol : '')) throw new Error('DIAL_URL is no http or https URL')
+  if (DIAL_URL && (!/^https?:/.test(DIAL_URL) || !URL.canParse(DIAL_URL))) throw new Error('DIAL_URL is no http or https URL')
   if (!DIAL_TOKEN) throw new Error('DIAL_TOKEN is not set: the server wants the one that it was started with')
   if (web) return { way: 'retell-web' }
   if (to === undefined) throw new Error('--to is missing: whom to call')

@@ -92,7 +92,13 @@ export function endCall (options: EndCallOptions = {}): Extract<Action, { action
  * @throws VOICE_AGENT_ERR_ACTION when the destination is empty
  */
 export function transferCall (destination: string, options: TransferCallOptions = {}): Extract<Action, { action: 'transfer-call' }> {
-  return { ...BUILT, action: 'transfer-call', destination: nonEmpty(destination, 'transferCall: destination'), say: text(options.say ?? '', 'transferCall: say'), showCaller: options.showCaller ?? false }
+  return {
+    ...BUILT,
+    action: 'transfer-call',
+    destination: nonEmpty(destination, 'transferCall: destination'),
+    say: text(options.say ?? '', 'transferCall: say'),
+    showCaller: options.showCaller ?? false
+  }
 }
 
 /**
@@ -142,7 +148,8 @@ export function working (): Action {
  */
 export function usage (model: string, tokens: { inputTokens?: number, outputTokens?: number } = {}): Extract<Action, { action: 'usage' }> {
   const figure = (count: unknown): number => isTokenCount(count) ? count : 0
-  return { ...BUILT, action: 'usage', model: text(model, 'usage: model'), inputTokens: figure(tokens.inputTokens), outputTokens: figure(tokens.outputTokens) }
+  const { inputTokens, outputTokens } = tokens
+  return { ...BUILT, action: 'usage', model: text(model, 'usage: model'), inputTokens: figure(inputTokens), outputTokens: figure(outputTokens) }
 }
 
 /** Is it a number of tokens that one answer may take? */
@@ -159,7 +166,13 @@ export function isTokenCount (count: unknown): count is number {
  */
 export function toolCall (id: string, name: string, args: string | Record<string, unknown>): ToolCallAction {
   const json: unknown = typeof args === 'string' ? args : JSON.stringify(args)
-  return { ...BUILT, action: 'tool-call', id: nonEmpty(id, 'toolCall: id'), name: nonEmpty(name, 'toolCall: name'), arguments: text(json as string, 'toolCall: arguments') }
+  return {
+    ...BUILT,
+    action: 'tool-call',
+    id: nonEmpty(id, 'toolCall: id'),
+    name: nonEmpty(name, 'toolCall: name'),
+    arguments: text(json as string, 'toolCall: arguments')
+  }
 }
 
 /**

@@ -15,7 +15,7 @@ export interface DialContext {
   admit (callId: string): Promise<boolean>
 }
 
-/** Variables that a way to place calls needs are not set, or have line breaks or letters that no header can hold. The message names them. */
+/** Variables that a way to place calls needs are not set, or no header can hold their values. The message names them. */
 const NotConfiguredError = createError<[string]>('DIAL_ERR_NOT_CONFIGURED', 'Not configured: set %s', 501)
 
 /** A vendor refused. The message has its status, and its error code where it has some. */

@@ -84,7 +84,10 @@ export function comeAgain<Refusal> (reply: FastifyReply, refusal: Refusal): Refu
   return refusal
 }
 
-/** Of a request that is refused ahead of its body: the connection ends with the answer. Node would go on reading, for as long as bytes drip in. */
+/**
+ * Closes the connection behind the answer to a request that is refused before its body was read: otherwise Node reads on, for as long as
+ * bytes drip in.
+ */
 export function closeUnread ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (!raw.complete) reply.header('connection', 'close')
 }

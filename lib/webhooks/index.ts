@@ -48,8 +48,15 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
         })
         for (const [method, handler] of Object.entries(handlers)) {
           if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
-          // A HEAD would run a hook.
-          scope.route({ method: method as HTTPMethods, url, exposeHeadRoute: false, bodyLimit: BODY_LIMIT_BYTES, onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader], handler })
+          scope.route({
+            method: method as HTTPMethods,
+            url,
+            // A HEAD would run a hook.
+            exposeHeadRoute: false,
+            bodyLimit: BODY_LIMIT_BYTES,
+            onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader],
+            handler
+          })
         }
       })
     }

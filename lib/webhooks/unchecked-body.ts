@@ -7,8 +7,8 @@ import { WebhookError, WebhookLimitError, WebhookTimeoutError } from '../errors.
 import { whenLate } from '../patience.js'
 
 /**
- * The size of one body. What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for every
- * word, the same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
+ * The size of one body. What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for
+ * every word, the same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
  */
 export const BODY_LIMIT_BYTES = 8 * 1024 * 1024
 
@@ -25,7 +25,8 @@ const underWay = { bodies: 0, bytes: 0 }
 /**
  * Reads a body, and has it checked. Until then it counts towards the ceilings.
  * @param check throws what refuses the body
- * @throws VOICE_AGENT_ERR_WEBHOOK_LIMIT, VOICE_AGENT_ERR_WEBHOOK_TIMEOUT, VOICE_AGENT_ERR_WEBHOOK, Fastify's error of a body that is too large
+ * @throws VOICE_AGENT_ERR_WEBHOOK_LIMIT, VOICE_AGENT_ERR_WEBHOOK_TIMEOUT, VOICE_AGENT_ERR_WEBHOOK, Fastify's error of a body that is
+ * too large
  */
 export async function readUnchecked ({ headers }: FastifyRequest, payload: Readable, check: (body: Buffer) => void): Promise<Buffer> {
   if (underWay.bodies === MAX_BODIES) throw new WebhookLimitError()

@@ -1141,14 +1141,16 @@ t.test('a run that cannot be read is as good as none', async t => {
   t.equal(runs.length, 1)
 })
 
-t.test('an action that no node knows does not end the call', async t => {
-  const { cluster, dial } = nodes(t, 'retell', says)
-  const a = await dial('a')
-  a.receive(start('retell'))
-  const entry = cluster.entries.get('call_1')!
-  entry.fields['call'] = JSON.stringify({ ...cluster.read('call_1', 'call'), leaving: { action: 'fly' } })
-  const b = await dial('b')
-  t.strictSame(b.frames, [toRetell.config, toRetell.complete(0)])
+t.test('an action that no node knows, or that leaves no call, does not end the call', async t => {
+  for (const leaving of [{ action: 'fly' }, { action: 'press-digits', digits: '1' }]) {
+    const { cluster, dial } = nodes(t, 'retell', says)
+    const a = await dial('a')
+    a.receive(start('retell'))
+    const entry = cluster.entries.get('call_1')!
+    entry.fields['call'] = JSON.stringify({ ...cluster.read('call_1', 'call'), leaving })
+    const b = await dial('b')
+    t.strictSame(b.frames, [toRetell.config, toRetell.complete(0)])
+  }
 })
 
 t.test('a record without figures is that of a call which never began', async t => {

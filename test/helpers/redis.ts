@@ -47,7 +47,7 @@ export class RedisServer {
   async watch (t: Test): Promise<string[][]> {
     const commands: string[][] = []
     // A client may take a line of the monitor for the answer to what it asked before.
-    const socket = connect(this.port, '127.0.0.1').setEncoding('latin1')
+    const socket = connect(this.port, new URL(this.url).hostname).setEncoding('latin1')
     t.teardown(() => { socket.destroy() })
     let text = ''
     const isWatching = new Promise<void>((resolve, reject) => {
@@ -69,7 +69,8 @@ export class RedisServer {
   /** Cuts the connections over which nodes listen: they dial again, unless it takes no more until the test ends. */
   async cutListeners ({ forGood = false } = {}): Promise<void> {
     if (forGood) {
-      this.atEnd(async () => { await this.client.config('SET', 'maxclients', 10_000) })
+      const [, usual] = await this.client.config('GET', 'maxclients') as [string, string]
+      this.atEnd(() => this.client.config('SET', 'maxclients', usual))
       await this.client.config('SET', 'maxclients', 1)
     }
     await this.client.call('client', 'kill', 'type', 'pubsub')
