@@ -149,7 +149,7 @@ async function hears (client: Redis, servers: readonly RedisServer[]): Promise<v
   listener.disconnect()
 }
 
-/** The words of a line of MONITOR, such as `+1339518083.107412 [0 127.0.0.1:60866] "set" "key" "\\xc3\\xa4"`; each byte is a character. */
+/** The words of a line of MONITOR, such as `+1339518083.107412 [0 127.0.0.1:60866] "set" "key" "\xc3\xa4"`; each byte is a character. */
 function argsIn (line: string): string[] {
   return Array.from(line.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, word]) => word!.replaceAll(/\\(x..|.)/g, (_, escape: string) =>
     escape.length === 3 ? String.fromCharCode(parseInt(escape.slice(1), 16)) : ESCAPES[escape] ?? escape))
