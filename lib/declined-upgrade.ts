@@ -109,7 +109,8 @@ export class DeclinedUpgrades {
     const drain = (): void => { socket._httpMessage?.emit('drain') }
     socket.on('drain', drain)
     const next = (): void => {
-      if (socket._httpMessage) {
+      // The answer of a closed socket stays on it, and no other one follows.
+      if (socket._httpMessage && !socket.destroyed) {
         // By then the next answer has the socket, if there is one.
         socket._httpMessage.once('close', next)
         return

@@ -230,6 +230,30 @@ t.test('a peer that resets the connection meanwhile harms nobody', async t => {
   }
 })
 
+t.test('a socket that was reset ahead of its answer is no longer held', async t => {
+  const server = createServer()
+  const declined = new DeclinedUpgrades(server)
+  server.on('upgrade', (...upgrade) => declined.serve(...upgrade))
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const handed = once(server, 'upgrade')
+  const peer = new RawPeer(t, (server.address() as AddressInfo).port)
+  peer.write(get('/slow') + h2c('GET', '/quick'))
+  const [{ socket }] = await handed as [IncomingMessage]
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  peer.socket.resetAndDestroy()
+  await closed
+  await nextLoopTurn()
+  let destroyed = 0
+  socket.destroy = () => {
+    destroyed++
+    return socket
+  }
+  declined.close()
+  t.equal(destroyed, 0)
+  t.equal(socket.listenerCount('drain'), 0)
+})
+
 t.test('an app that closes does not wait for an answer that never comes', async t => {
   const { app, port, asked } = await listen(t)
   const peer = new RawPeer(t, port)
