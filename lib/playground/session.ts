@@ -32,6 +32,9 @@ const commands = TypeCompiler.Compile(Command)
 // For as long as somebody looks at it.
 const TIMEOUT_MS = 2 ** 31 - 1
 
+// Where 127.0.0.1 is a trusted proxy, the app wants to hear of its client. Elsewhere it does not believe the header.
+const HEADERS = { 'x-forwarded-for': '127.0.0.1' }
+
 /** Over when its connection is. */
 export class PlaygroundSession {
   readonly #host: PlaygroundHost
@@ -85,7 +88,7 @@ export class PlaygroundSession {
 
   async #place ({ provider, wordsPerMinute }: Extract<FromPage, { type: 'place' }>): Promise<void> {
     if (this.#isPlacing || (this.#call !== undefined && this.#call.end === undefined)) throw new Error('a call is on')
-    const options = { timeoutMs: TIMEOUT_MS, ...(wordsPerMinute !== undefined && { wordsPerMinute }) }
+    const options = { headers: HEADERS, timeoutMs: TIMEOUT_MS, ...(wordsPerMinute !== undefined && { wordsPerMinute }) }
     this.#isPlacing = true
     const { target, retellPath, millisPath } = this.#host
     const id = `playground_${randomUUID()}`

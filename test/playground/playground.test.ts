@@ -61,6 +61,19 @@ t.test('the page is served to this machine, with a policy under which nothing le
   t.equal((await injectWithCookie(app, '/playground/index.html')).statusCode, 404)
 })
 
+t.test('calls are placed where this machine is a trusted proxy', async t => {
+  for (const provider of ['retell', 'millis'] as const) {
+    const app = await createApp(t, {
+      plugin: { secret: 's'.repeat(32), trustedProxies: '127.0.0.1', millis: {} },
+      options: { retellPath: `/llm-websocket/${'s'.repeat(32)}`, millisPath: `/millis/${'s'.repeat(32)}` }
+    })
+    const page = await open(t, app)
+    page.send({ type: 'place', provider })
+    await once(page.socket, 'message')
+    t.match(page.messages[0], { type: 'placed' }, provider)
+  }
+})
+
 t.test('its callers keep no app from closing', async t => {
   const app = await createApp(t, { plugin: { drainTimeoutMs: 60_000 } })
   const page = await open(t, app)
