@@ -46,10 +46,14 @@ export function createRedialLimit ({ provider, needsCallId, hasSecret, calls, re
   return (request, reply, done) => {
     const callId = needsCallId ? readDialledUrl(request, hasSecret).callId : undefined
     if (callId === undefined || !calls.redials.isExceeded(provider, callId)) return done()
-    refused('redials')
-    request.log.warn('refused: the call is dialled again too often')
-    done(comeAgain(reply, new LimitError()))
+    done(tooOften(request, reply, refused))
   }
+}
+
+function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: TurnstileSettings['refused']): Error {
+  refused('redials')
+  log.warn('refused: the call is dialled again too often')
+  return comeAgain(reply, new LimitError())
 }
 
 /**
@@ -89,7 +93,11 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       else request.log.warn({ address, limit: obstacle }, 'refused: too many calls')
       return comeAgain(reply, new LimitError())
     }
-    if (!isNew && isHandshake(request.raw)) calls.redials.count(provider, callId!)
+    if (!isNew && isHandshake(request.raw)) {
+      // Many may have come at once, and been counted while other nodes were asked for this one.
+      if (calls.redials.isExceeded(provider, callId!)) return tooOften(request, reply, refused)
+      calls.redials.count(provider, callId!)
+    }
     const seat = ceilings.sit(address ?? '')
     entrances.set(request.raw, { seat, callId, isAgain, asked })
     if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
