@@ -6,6 +6,7 @@ import { toMessages } from '../../lib/call/messages.js'
 import type { Spoken } from '../../lib/call/spoken.js'
 import { isObject, type JsonObject } from '../../lib/protocols/frame.js'
 import { retellOutbound } from '../../lib/protocols/retell/frames.js'
+import { withoutWordTimings } from '../../lib/protocols/retell/word-timings.js'
 import type { Entry, ProviderEvent, Transcript, TurnId } from '../../lib/protocols/protocol.js'
 import { newProtocol } from '../helpers/call.js'
 import { messageFaults } from '../helpers/valid-messages.js'
@@ -134,8 +135,8 @@ function isUtterance (utterance: { role: unknown, content: unknown }): boolean {
 
 function parse (data: Buffer): JsonObject | undefined {
   const text = data.toString()
-  // What is wrong with the timings of words nobody notices.
-  for (const read of [text, text.replace(/("words": ?\[)[^\]]*/g, '$1')]) {
+  // The timings of words are not read, so that what is wrong with them does not count.
+  for (const read of [text, withoutWordTimings(text)]) {
     try {
       const value: unknown = JSON.parse(read)
       return isObject(value) ? value : undefined
