@@ -1,5 +1,5 @@
 /**
- * One call on each provider over real sockets, for runtimes that do not run the tests: `npx --package bun bun .build/test/smoke.js`.
+ * One call on each provider over real sockets. It runs without tap, also where the tests do not: `npx --package bun bun .build/test/smoke.js`.
  */
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'

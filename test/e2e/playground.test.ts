@@ -65,6 +65,8 @@ for (const [what, runArgs, env, why] of [
   t.test(`there is no playground ${what}`, async t => {
     const app = runNode(t, [...runArgs], { PORT: '0', ...env })
     t.strictSame(await statuses(t, await originOf(app)), [404, 404, 404, 404, 404, 404])
+    // Lines of the log leave a moment later.
+    await app.says(/the playground is off: .*\n/)
     t.match(app.output(), `the playground is off: ${why}`)
     t.notMatch(app.output(), 'token')
   })
