@@ -104,7 +104,7 @@ async function stream (reply: string | ToolCall, response: ServerResponse, msPer
 }
 
 /**
- * Starts it on a free port of the loopback, under a path that only its URL tells. Whoever started it closes it.
+ * Starts it on a free port of the loopback, under a path that only its URL tells. The caller closes it.
  * @param msPerWord how long it thinks about each word
  */
 export async function startScriptedModel (msPerWord = 0): Promise<{ url: string, close (): Promise<void> }> {

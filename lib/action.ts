@@ -59,7 +59,7 @@ export interface ToolCallAction extends Built {
   readonly name: string
   /** JSON. */
   readonly arguments: string
-  /** Whoever calls it again waits for the same run: so it is with {@link runTool}. */
+  /** A second call with the same arguments waits for the same run, as with {@link runTool}. */
   readonly runsOnce?: boolean
   /** Members of the model's own, which it wants to have back with the call in `messages`. */
   readonly extra?: object
@@ -107,7 +107,8 @@ export function transferCall (destination: string, options: TransferCallOptions 
  * @throws VOICE_AGENT_ERR_ACTION when there is anything but 0-9, *, #, A-D
  */
 export function pressDigits (digits: string): Extract<Action, { action: 'press-digits' }> {
-  if (!ACTIONS['press-digits'].Check({ digits: text(digits, 'pressDigits') })) throw new ActionError('pressDigits: digits are 0-9, *, # and A-D')
+  const isDialled = ACTIONS['press-digits'].Check({ digits: text(digits, 'pressDigits') })
+  if (!isDialled) throw new ActionError('pressDigits: digits are 0-9, *, # and A-D')
   return { ...BUILT, action: 'press-digits', digits }
 }
 
@@ -149,7 +150,13 @@ export function working (): Action {
 export function usage (model: string, tokens: { inputTokens?: number, outputTokens?: number } = {}): Extract<Action, { action: 'usage' }> {
   const figure = (count: unknown): number => isTokenCount(count) ? count : 0
   const { inputTokens, outputTokens } = tokens
-  return { ...BUILT, action: 'usage', model: text(model, 'usage: model'), inputTokens: figure(inputTokens), outputTokens: figure(outputTokens) }
+  return {
+    ...BUILT,
+    action: 'usage',
+    model: text(model, 'usage: model'),
+    inputTokens: figure(inputTokens),
+    outputTokens: figure(outputTokens)
+  }
 }
 
 /** Is it a number of tokens that one answer may take? */
@@ -195,7 +202,9 @@ const Id = Type.String({ minLength: 1 })
 const Tokens = Type.Number({ minimum: 0, maximum: MOST_TOKENS })
 const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   'end-call': TypeCompiler.Compile(Type.Object({ say: Type.String() })),
-  'transfer-call': TypeCompiler.Compile(Type.Object({ destination: Type.String({ pattern: '\\S' }), say: Type.String(), showCaller: Type.Boolean() })),
+  'transfer-call': TypeCompiler.Compile(Type.Object({
+    destination: Type.String({ pattern: '\\S' }), say: Type.String(), showCaller: Type.Boolean()
+  })),
   'press-digits': TypeCompiler.Compile(Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$' }) })),
   pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
   flush: TypeCompiler.Compile(Type.Object({})),
@@ -203,7 +212,9 @@ const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
   usage: TypeCompiler.Compile(Type.Object({ model: Type.String(), inputTokens: Tokens, outputTokens: Tokens })),
   filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
   uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
-  'tool-call': TypeCompiler.Compile(Type.Object({ id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({})) })),
+  'tool-call': TypeCompiler.Compile(Type.Object({
+    id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({}))
+  })),
   'tool-result': TypeCompiler.Compile(Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) }))
 }
 

@@ -20,7 +20,7 @@ export interface Allowlist {
   admits (address: string | undefined): boolean
   /** The same, but for `*` and ranges of all addresses: is there an entry that names the address? */
   names (address: string | undefined): boolean
-  /** Are all entries loopback addresses? Then only this machine is admitted, or whoever connects through it. */
+  /** Are all entries loopback addresses? Then only this machine is admitted, and clients that connect through it. */
   readonly isLoopbackOnly: boolean
 }
 

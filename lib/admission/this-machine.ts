@@ -15,7 +15,7 @@ export const privateNetworks = parseRanges([
   ...LOOPBACK, '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10'
 ], 'private', 'ranges')
 
-/** Does a `Host` header name this machine? A name of any other kind may be made to point here by whoever owns it (DNS rebinding). */
+/** Does a `Host` header name this machine? A name of any other kind may be pointed here by its owner (DNS rebinding). */
 export function isLocalName (host = ''): boolean {
   const url = `http://${host}`
   const name = URL.canParse(url) ? new URL(url).hostname : ''

@@ -36,7 +36,7 @@ export interface PlaygroundOptions extends Partial<Routes> {
   millisPath?: string
   /**
    * Admits other machines, tunnels and proxies, and any `Host`, with the token all the same. Calls that are placed from the page pass the
-   * allowlists: whoever can open it talks to your agent. Default `false`: only requests that may come from this machine.
+   * allowlists: everyone who can open it talks to your agent. Default `false`: only requests that may come from this machine.
    */
   allowRemote?: boolean
 }

@@ -1,5 +1,5 @@
 /**
- * Who may use the playground: whoever opens it by the URL that holds its token. An address proves nothing, since a proxy on this
+ * Who may use the playground: people who open it by the URL that holds its token. An address proves nothing, since a proxy on this
  * machine has that of the developer.
  */
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'

@@ -7,8 +7,8 @@ import { WebhookError, WebhookLimitError, WebhookTimeoutError } from '../errors.
 import { whenLate } from '../patience.js'
 
 /**
- * The size of one body. What a call is told with at its end holds the whole of it up to three times (text, utterances with a timing for
- * every word, the same with tool calls), and one of them reaches 1 MiB on a long call: as much as a frame may hold.
+ * The largest body, in bytes. The webhook at the end of a call holds the transcript up to three times (as text, as utterances with a timing
+ * for every word, and the same with tool calls). One of them reaches 1 MiB on a long call. A frame may hold as much.
  */
 export const BODY_LIMIT_BYTES = 8 * 1024 * 1024
 
