@@ -20,6 +20,8 @@ export const CALL_USAGE = `fastify-voice-agent call URL [--provider retell|milli
   /hangup          hang up; so do Ctrl-C and the end of input
 `
 
+const PROMPT = '> '
+
 /** @returns the exit code: 1 where the server refuses, says nothing at all, or ends the call by a fault; 2 where the arguments are wrong */
 export async function call (args: readonly string[], terminal: Terminal): Promise<number> {
   const paint = painter(terminal)
@@ -57,7 +59,8 @@ class TypedCall {
   readonly #terminal: Terminal
   readonly #call: RetellCaller | MillisCaller
   readonly #paint: ReturnType<typeof painter>
-  #lines: Interface | undefined
+  #lines!: Interface
+  #isInputOver = false
   #shown = 0
   #found = 0
   #showsFrames = false
@@ -70,19 +73,20 @@ class TypedCall {
 
   async run (): Promise<number> {
     const { stdin, stdout } = this.#terminal
-    const lines = this.#lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true && stdout.isTTY === true, prompt: '> ' })
+    const lines = this.#lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true && stdout.isTTY === true, prompt: PROMPT })
+    lines.once('close', () => { this.#isInputOver = true })
     // From here on nothing that is typed, be it the end, gets lost.
     const typed = lines[Symbol.asyncIterator]()
     lines.on('SIGINT', () => lines.close())
     const ended = this.#call.ended.then(() => lines.close())
     if (this.#call.reply !== undefined) await this.#hear(this.#call.reply)
-    lines.prompt()
+    this.#prompt()
     for await (const line of typed) {
       if (this.#call.end !== undefined || line.trim() === '/hangup') break
       const reply = this.#do(line.trim())
       // Whoever types may talk over it; whoever pipes wants to hear it.
       if (stdin.isTTY !== true) await reply
-      lines.prompt()
+      this.#prompt()
     }
     lines.close()
     // What the agent does behind its last words.
@@ -131,7 +135,13 @@ class TypedCall {
     stdout.write('\n')
     this.#note(times.filter(([, ms]) => ms !== undefined).map(([what, ms]) => `${what} ${Math.round(ms!)} ms`).join(', '))
     this.#findings()
-    this.#lines?.prompt()
+    this.#prompt()
+  }
+
+  // Lines that were typed ahead are still answered when the input has ended. Since Node 24 a closed interface throws.
+  #prompt (): void {
+    if (this.#isInputOver) this.#terminal.stdout.write(PROMPT)
+    else this.#lines.prompt()
   }
 
   #findings (): void {

@@ -205,7 +205,8 @@ t.test('what else is thrown reaches neither the model nor a log above debug', as
   const seen = logs.filter(({ level }) => level >= 30)
   t.equal(seen.length, 14)
   for (const line of seen) t.match(line, { level: 50, tool: 'at_once', msg: 'a tool failed' })
-  t.notMatch(JSON.stringify(seen), '4111')
+  // A time or a process id may hold these digits.
+  t.notMatch(JSON.stringify(seen.map(({ time, pid, ...line }) => line)), '4111')
 })
 
 t.test('an outcome says whether something may have happened', async t => {
