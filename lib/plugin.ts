@@ -299,7 +299,7 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
   let close = async (): Promise<void> => {}
   fastify.addHook('onReady', async function decorateBuiltInAgent () {
     if (!fastify.hasDecorator('agent') || (!Object.hasOwn(fastify, 'agent') && builtInAgents.has(fastify.agent))) {
-      const agent = builtInAgent(config, options.openai ?? {})
+      const agent = await builtInAgent(config, options.openai ?? {})
       fastify.log.info(`no agent is decorated: ${agent === scriptedAgent ? 'the scripted one answers' : 'a model answers'}`)
       if ('close' in agent) close = agent.close
       builtInAgents.add(agent)

@@ -2,6 +2,7 @@
  * The agent that serves where the app decorated none.
  */
 import type { Agent, Reply, Turn } from '../agent.js'
+import { loadModelLibraries } from './model-libraries.js'
 import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai.js'
 import { GREETING, scriptedAgent } from './scripted.js'
 
@@ -21,10 +22,14 @@ export interface BuiltInAgentEnv {
 const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'usage'] as const satisfies Array<keyof OpenAIAgentOptions>
 
 /**
- * The OpenAI agent, where a key or a server is known, else the scripted one. Whoever asks for it closes it.
+ * The OpenAI agent, where a key or a server is known, else the scripted one. The caller of this function closes it. Resolves once all
+ * that it takes to ask a model is loaded, so that loading delays the start instead of a call.
  * @throws VOICE_AGENT_ERR_CONFIG when what is known is not enough
  */
-export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>): Agent | (Agent & Pick<OpenAIAgent, 'close'>) {
+export async function builtInAgent (
+  env: BuiltInAgentEnv,
+  options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>
+): Promise<Agent | (Agent & Pick<OpenAIAgent, 'close'>)> {
   // An empty variable is as good as none, but for instructions and greeting.
   const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT } = env
   if (OPENAI_API_KEY === '' && OPENAI_BASE_URL === '' && AZURE_OPENAI_ENDPOINT === '') return scriptedAgent
@@ -42,6 +47,7 @@ export function builtInAgent (env: BuiltInAgentEnv, options: Pick<OpenAIAgentOpt
       }
     })
   })
+  await loadModelLibraries()
   const { AGENT_GREETING: greeting = GREETING } = env
   const speak = (turn: Turn): Reply => {
     const answer = model(turn)

@@ -1,10 +1,14 @@
 /**
  * How a model is asked: with a request that the official client made once, over connections of our own.
  */
-import { APIConnectionError, APIConnectionTimeoutError, APIError, AzureOpenAI, OpenAI, type ClientOptions } from 'openai'
+import type { APIConnectionError, APIError, ClientOptions, OpenAI } from 'openai'
 import { ConfigError } from '../errors.js'
+import { loadModelLibraries, type ModelLibraries } from './model-libraries.js'
 import type { ModelServerOptions } from './model-server-options.js'
 import { openTransport, type Answer, type ModelRequest, type Transport } from './transport.js'
+
+/** Where the official client asks when no other server is named. */
+const OPENAI_BASE_URL = 'https://api.openai.com/v1'
 
 /** The newest general version of Azure's chat completions. */
 const AZURE_API_VERSION = '2024-10-21'
@@ -14,31 +18,44 @@ const TOO_SLOW: ReadonlySet<unknown> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_
 
 type Completion = OpenAI.ChatCompletionCreateParamsStreaming
 
+/** What it takes to ask. */
+interface Line extends Pick<ModelRequest, 'path' | 'headers'> {
+  readonly openai: ModelLibraries['openai']
+  readonly transport: Transport
+}
+
+/** An answer that is going to stream. */
+export interface ModelAnswer {
+  /** To be read to its end, or left. */
+  readonly bytes: Answer['body']
+  /** Makes an error of one that the server streams as a piece of its answer. */
+  failure (error: object): APIError
+}
+
 /**
  * A model of one server. The official client makes URL and headers, the same for each request, and the errors; to have it
  * make and send each request anew would cost as much as five to ten tokens. Whoever makes it closes it.
  */
 export class ModelClient {
-  readonly #transport: Transport
-  readonly #request: Promise<Pick<ModelRequest, 'path' | 'headers'>>
+  readonly #line: Promise<Line>
   /** A request's JSON up to what is its own: the tools are most of many a request, and are written once. */
   readonly #head: string
   /** Whose interface is spoken, in the conventions' words, and where. */
   readonly server: { readonly provider: string, readonly address: string, readonly port: number }
 
   /**
+   * Starts to load the libraries. Questions wait for them.
    * @param params the same in every request
    * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or cannot be sent, or a URL is none
    */
   constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
-    const client = connect(options)
+    const settings = settingsOf(options)
     this.#head = JSON.stringify(params).slice(0, -1)
-    const { origin, hostname, port, protocol } = new URL(client.baseURL)
-    this.server = { provider: options.azure === undefined ? 'openai' : 'azure.ai.openai', address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
-    this.#transport = openTransport(origin)
-    this.#request = prepare(client, params)
-    // Whoever asks is told.
-    this.#request.catch(() => {})
+    const { origin, hostname, port, protocol } = new URL(settings.url)
+    this.server = { provider: settings.provider, address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
+    this.#line = openLine(origin, settings.connect, params)
+    // Each question rejects with it.
+    this.#line.catch(() => {})
   }
 
   /**
@@ -46,41 +63,49 @@ export class ModelClient {
    * @param asking told of the request before it is sent
    * @throws the `openai` package's errors; the reason of an aborted signal as it is
    */
-  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<Answer> {
-    const request = await this.#request
+  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<ModelAnswer> {
+    const { openai, transport, path, headers } = await this.#line
     const body = `${this.#head},${JSON.stringify(params).slice(1)}`
     asking(body)
-    const answer = await this.#transport.post({ ...request, body, signal }).catch(error => {
-      throw signal.aborted ? error : connectionError(error)
+    const answer = await transport.post({ path, headers, body, signal }).catch(error => {
+      throw signal.aborted ? error : connectionError(openai, error)
     })
-    if (answer.head.status < 200 || answer.head.status > 299) throw await refusal(answer)
-    return answer
+    const { head, body: bytes } = answer
+    if (head.status < 200 || head.status > 299) throw await refusal(openai, answer)
+    return { bytes, failure: error => new openai.APIError(undefined, error, undefined, head.headers) }
   }
 
   /** Opens a connection ahead of the next question. */
   warm (): void {
-    this.#transport.warm()
+    this.#line.then(({ transport }) => transport.warm(), () => {})
   }
 
   /** Cuts every connection. Later questions are rejected. Never rejects itself. */
-  close (): Promise<void> {
-    return this.#transport.close()
+  async close (): Promise<void> {
+    await this.#line.then(({ transport }) => transport.close(), () => {})
   }
 }
 
-async function prepare (client: OpenAI, params: Omit<Completion, 'messages'>): Promise<Pick<ModelRequest, 'path' | 'headers'>> {
-  const { url, req } = await client.buildRequest({ method: 'post', path: '/chat/completions', body: params })
+async function openLine (origin: string, connect: Settings['connect'], params: Omit<Completion, 'messages'>): Promise<Line> {
+  const { openai, undici } = await loadModelLibraries()
+  const { url, req } = await connect(openai).buildRequest({ method: 'post', path: '/chat/completions', body: params })
   const { pathname, search } = new URL(url)
   // What the client tells of itself, such as how often it has tried, is not true of us, and most of the headers.
   const headers = Object.entries(Object.fromEntries(req.headers)).filter(([name]) => !name.startsWith('x-stainless-'))
-  return { path: pathname + search, headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' } }
+  return {
+    openai,
+    transport: openTransport(undici, origin),
+    path: pathname + search,
+    headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' }
+  }
 }
 
-function connectionError (cause: { code?: unknown }): APIConnectionError {
+function connectionError (openai: ModelLibraries['openai'], cause: { code?: unknown }): APIConnectionError {
+  const { APIConnectionError, APIConnectionTimeoutError } = openai
   return TOO_SLOW.has(cause.code) ? Object.assign(new APIConnectionTimeoutError(), { cause }) : new APIConnectionError({ cause: cause as Error })
 }
 
-async function refusal ({ head: { status, headers }, body }: Answer): Promise<APIError> {
+async function refusal ({ APIError }: ModelLibraries['openai'], { head: { status, headers }, body }: Answer): Promise<APIError> {
   const text = await body.text().catch((error: Error) => error.message)
   let json: object | undefined
   try {
@@ -89,29 +114,34 @@ async function refusal ({ head: { status, headers }, body }: Answer): Promise<AP
   return APIError.generate(status, json, json ? undefined : text, headers)
 }
 
-function connect ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): OpenAI {
+/** What options say of the server. */
+interface Settings {
+  readonly provider: string
+  readonly url: string
+  connect (openai: ModelLibraries['openai']): OpenAI
+}
+
+function settingsOf ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): Settings {
   const shared = {
     logLevel: 'off',
     // What is left undefined the client reads from OPENAI_* variables by itself; null is none.
-    baseURL: null,
     organization: null,
     project: null
   } satisfies ClientOptions
   if (azure !== undefined) {
-    return new AzureOpenAI({
-      ...shared,
-      endpoint: httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'),
-      apiKey: key(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)'),
-      apiVersion: azure.apiVersion ?? AZURE_API_VERSION
-    })
+    const apiVersion = azure.apiVersion || AZURE_API_VERSION
+    const endpoint = httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)')
+    const apiKey = key(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)')
+    return {
+      provider: 'azure.ai.openai',
+      url: endpoint,
+      connect: ({ AzureOpenAI }) => new AzureOpenAI({ ...shared, baseURL: null, endpoint, apiKey, apiVersion })
+    }
   }
   const name = 'OPENAI_API_KEY (option openai.apiKey)'
-  if (baseURL === '') return new OpenAI({ ...shared, apiKey: key(apiKey, name) })
-  return new OpenAI({
-    ...shared,
-    baseURL: httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)'),
-    apiKey: apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
-  })
+  const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)')
+  const sent = baseURL !== '' && apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
+  return { provider: 'openai', url, connect: ({ OpenAI }) => new OpenAI({ ...shared, baseURL: url, apiKey: sent }) }
 }
 
 function key (value: string, name: string): string {

@@ -1,7 +1,7 @@
 /**
  * The built-in agent: asks a chat-completions model, and speaks what it streams.
  */
-import { APIError, type OpenAI } from 'openai'
+import type { OpenAI } from 'openai'
 import { isTokenCount, usage, type Action, type Turn } from '../agent.js'
 import { ConfigError, ModelError } from '../errors.js'
 import { isId } from '../id.js'
@@ -9,15 +9,13 @@ import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from 
 import { within } from '../telemetry/operation.js'
 import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
-import type { ResponseHead } from './exchange.js'
-import { ModelClient } from './model-client.js'
+import { ModelClient, type ModelAnswer as Answer } from './model-client.js'
 import type { ModelServerOptions } from './model-server-options.js'
 import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
 import { isTool, type Tool } from './tool.js'
 import { estimateTokens } from './token-estimate.js'
-import type { Answer } from './transport.js'
 
 /** The model that is asked when no other is named. */
 const DEFAULT_MODEL = 'gpt-4.1-mini'
@@ -132,7 +130,7 @@ class Completion implements ModelAnswer {
   readonly #events = new EventStream()
   readonly #pattern = new ChunkPattern(chunk => wordsOf(chunk as Chunk))
   readonly #toolCalls = new ToolCalls()
-  #head: ResponseHead | undefined
+  #toError!: Answer['failure']
   #finish: unknown
   #model: string
   /** What the server says it is. */
@@ -146,9 +144,9 @@ class Completion implements ModelAnswer {
     this.#model = model
     this.#mayCall = mayCall
     this.#request = request
-    this.chunks = answer.then(({ head, body }) => {
-      this.#head = head
-      return body
+    this.chunks = answer.then(({ bytes, failure }) => {
+      this.#toError = failure
+      return bytes
     })
   }
 
@@ -172,7 +170,7 @@ class Completion implements ModelAnswer {
 
   #readChunk (data: string): string {
     const chunk = JSON.parse(data) as Chunk
-    if (chunk?.error) throw new APIError(undefined, chunk.error, undefined, this.#head?.headers)
+    if (chunk?.error) throw this.#toError(chunk.error)
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
     if (chunk?.usage) this.#count(chunk)
     if (typeof chunk?.model === 'string') this.#servedBy = chunk.model
@@ -242,7 +240,7 @@ function textOf (value: unknown): string {
 }
 
 function isFiltered (error: unknown): boolean {
-  return error instanceof APIError && error.code === CONTENT_FILTER
+  return (error as { code?: unknown } | undefined)?.code === CONTENT_FILTER
 }
 
 function filtered (): Error {

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
 import { context, ROOT_CONTEXT } from '@opentelemetry/api'
-import buildConnector from 'undici/lib/core/connect.js'
+import type { buildConnector } from 'undici'
 
 /** As long as other idle connections are kept. Many servers hang up sooner, and then it is opened again with the next request. */
 const SPARE_MS = 120_000
 
 /** One connection that is opened ahead of need, so that no caller waits for its handshakes. Whoever made it closes it. */
 export class SpareConnection {
-  readonly #connect = buildConnector({})
+  readonly #connect: buildConnector.connector
   readonly #options: buildConnector.Options
   /** Local ports of spare connections that were put to use: the server may have been about to hang up. */
   readonly #kept = new Set<number | undefined>()
@@ -18,7 +18,8 @@ export class SpareConnection {
   #heir: buildConnector.Callback | undefined
   #isClosed = false
 
-  constructor ({ hostname, host, protocol, port }: URL) {
+  constructor (connect: buildConnector.connector, { hostname, host, protocol, port }: URL) {
+    this.#connect = connect
     // An address of IPv6 is dialled without its brackets, as undici's client does.
     this.#options = { hostname: hostname.replace(/^\[|\]$/g, ''), host, protocol, port }
   }

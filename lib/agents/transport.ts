@@ -1,10 +1,10 @@
 /**
  * The connections to a model's server.
  */
-import type { buildConnector } from 'undici'
-import Client from 'undici/lib/dispatcher/client.js'
+import type { buildConnector, Client } from 'undici'
 import { letOthersFirst } from '../loop-end.js'
 import { Exchange, type ResponseHead } from './exchange.js'
+import type { ModelLibraries } from './model-libraries.js'
 import { SpareConnection } from './spare-connection.js'
 
 /** Callers pause for longer than the 4 s undici keeps a connection, and a new one costs two to three round trips before the first token. */
@@ -45,9 +45,9 @@ export interface Transport {
 }
 
 /** Opens no connection yet. */
-export function openTransport (origin: string): Transport {
-  const spare = new SpareConnection(new URL(origin))
-  const connections = new Connections(origin, spare.connect)
+export function openTransport ({ Client, buildConnector }: ModelLibraries['undici'], origin: string): Transport {
+  const spare = new SpareConnection(buildConnector({}), new URL(origin))
+  const connections = new Connections(options => new Client(origin, options), spare.connect)
 
   function send ({ path, headers, body, signal }: ModelRequest, connection: Client): Exchange {
     const exchange = new Exchange(() => connections.release(connection))
@@ -100,17 +100,16 @@ export function openTransport (origin: string): Transport {
  * gives a request to its first client that is free, and has that one dial again while others are idle.
  */
 class Connections {
-  readonly #origin: string
-  readonly #options: Client.Options
+  readonly #connect: () => Client
   readonly #all = new Set<Client>()
   readonly #idle: Client[] = []
   #isClosed = false
 
-  constructor (origin: string, connect: buildConnector.connector) {
-    this.#origin = origin
+  constructor (newClient: (options: Client.Options) => Client, connect: buildConnector.connector) {
     // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
     // that fewer requests meet the server's hang-up.
-    this.#options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect }
+    const options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect }
+    this.#connect = () => newClient(options)
   }
 
   /** One that is idle, or a new one. */
@@ -120,7 +119,7 @@ class Connections {
 
   /** A new one. */
   open (): Client {
-    const client = new Client(this.#origin, this.#options)
+    const client = this.#connect()
     this.#all.add(client)
     client.on('disconnect', () => this.#drop(client)).on('connectionError', () => this.#drop(client))
     if (this.#isClosed) this.#drop(client)

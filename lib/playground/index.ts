@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import fastifyStatic from '@fastify/static'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { closingOf } from '../closing.js'
 import { ConfigError, PlaygroundError, ViewersError } from '../errors.js'
@@ -13,6 +12,7 @@ import { logSerializers } from '../request-log.js'
 import { provideWebsocket } from '../websocket.js'
 import { isOwnPage } from './admission.js'
 import { Board } from './board.js'
+import { servePageFiles } from './page-files.js'
 import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
 import { whyOff } from './switch.js'
 import { createTokenGuard, urlWithToken } from './token.js'
@@ -95,7 +95,7 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
   closingOf(scope).add(async () => { await Promise.all(Array.from(sessions, session => session.close())) })
   await provideWebsocket(scope, scope)
   scope.get('/', (_request, reply) => reply.headers(PAGE_HEADERS).send(callPage))
-  await scope.register(fastifyStatic, { root: PAGE, prefix: '/playground/', wildcard: false, decorateReply: false, index: false, globIgnore: ['*.html', 'wire.*', '**/*.map'] })
+  await servePageFiles(scope, PAGE)
   scope.get('/playground/call', { websocket: true }, socket => {
     const session = new PlaygroundSession(host, message => socket.send(JSON.stringify(message)))
     sessions.add(session)

@@ -177,7 +177,7 @@ t.test('what an answer took is told as the server tells it, which is asked for w
   const silent = openAIAgent({ azure: { endpoint: server.origin, apiKey: 'az' }, usage: false })
   t.teardown(() => Promise.all([azure.close(), silent.close()]))
   const noEnv = { OPENAI_API_KEY: '', OPENAI_BASE_URL: '', AZURE_OPENAI_ENDPOINT: server.origin, AZURE_OPENAI_API_KEY: 'az' }
-  const builtIn = builtInAgent(noEnv, { usage: false }) as OpenAIAgent
+  const builtIn = await builtInAgent(noEnv, { usage: false }) as OpenAIAgent
   t.teardown(() => builtIn.close())
   server.next('Yes', 'Yes', 'Yes')
   await say(azure)

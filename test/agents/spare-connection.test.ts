@@ -62,7 +62,7 @@ async function setup (t: Test) {
   const sockets = () => connecting.mock.calls.filter(({ error }) => error === undefined).map(({ result }) => result as Socket)
   const server = await listen(t, net.createServer())
   const url = new URL(`http://127.0.0.1:${server.port}`)
-  const spare = new SpareConnection(url)
+  const spare = new SpareConnection(buildConnector({}), url)
   t.teardown(() => {
     spare.close()
     for (const socket of sockets()) socket.destroy()
@@ -192,7 +192,7 @@ t.test('it may be opened again once it was promised to somebody and came', async
 t.test('an address of IPv6 is dialled without its brackets', async t => {
   const { address, failNext } = await setup(t)
   failNext()
-  new SpareConnection(new URL('http://[::1]:11434')).open()
+  new SpareConnection(buildConnector({}), new URL('http://[::1]:11434')).open()
   t.equal(address().host, '::1')
   t.equal(address().port, '11434')
 })
@@ -330,8 +330,9 @@ t.test('no timer is left of a connection that is put to use, lost or closed', as
 t.test('it keeps no process alive, and is there while the process lives', async t => {
   const { server } = await setup(t)
   const program = runNode(t, ['--input-type=module', '--eval', `
+    import { buildConnector } from 'undici'
     import { SpareConnection } from './dist/agents/spare-connection.js'
-    const spare = new SpareConnection(new URL('http://127.0.0.1:${server.port}'))
+    const spare = new SpareConnection(buildConnector({}), new URL('http://127.0.0.1:${server.port}'))
     spare.open()
     process.on('exit', () => console.log('exits'))
   `])
@@ -431,7 +432,7 @@ async function setupTls (t: Test) {
   const sockets = () => connecting.mock.calls.map(({ result }) => result as TLSSocket)
   const server = await listen(t, tls.createServer({ key: pem, cert: pem }), 'secureConnection')
   const url = new URL(`https://localhost:${server.port}`)
-  const spare = new SpareConnection(url)
+  const spare = new SpareConnection(buildConnector({}), url)
   t.teardown(() => {
     spare.close()
     for (const socket of sockets()) socket.destroy()
@@ -492,7 +493,7 @@ t.test('over TLS a connection whose server hangs up while it waits is never hand
 
 t.test('a certificate that is not to be trusted is an error for who asks, and for nobody else', async t => {
   const { server, sockets } = await setupTls(t)
-  const spare = new SpareConnection(new URL(`https://127.0.0.1:${server.port}`))
+  const spare = new SpareConnection(buildConnector({}), new URL(`https://127.0.0.1:${server.port}`))
   t.teardown(() => { spare.close() })
   spare.open()
   await closed(sockets()[0]!)

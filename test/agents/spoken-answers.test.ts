@@ -58,7 +58,7 @@ t.test('the plugin\'s agent has the option', async t => {
   const { server } = await setup(t, {}, ['*Hi*'], ['*Hi*'])
   const env = { OPENAI_API_KEY: '', OPENAI_BASE_URL: server.url, AZURE_OPENAI_ENDPOINT: '', AZURE_OPENAI_API_KEY: '' }
   for (const [options, said] of [[{}, ['Hi']], [{ speakable: false }, ['*Hi*']]] as const) {
-    const agent = builtInAgent(env, options) as ReturnType<typeof openAIAgent>
+    const agent = await builtInAgent(env, options) as ReturnType<typeof openAIAgent>
     t.strictSame(await hear(agent), said)
     await agent.close()
   }

@@ -5,6 +5,7 @@ import net, { createServer, type AddressInfo, type Server, type Socket } from 'n
 import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import * as undici from 'undici'
 import { openTransport } from '../../lib/agents/transport.js'
 import { atLoopEnd } from '../../lib/loop-end.js'
 import { CUT, hold, RESET, startScriptedModel, STALL } from '../../lib/testing/scripted-model.js'
@@ -23,7 +24,7 @@ async function setup (t: Test) {
   const sockets = clientSockets(t)
   const server = await startScriptedModel()
   t.teardown(() => server.close())
-  const transport = openTransport(server.origin)
+  const transport = openTransport(undici, server.origin)
   t.teardown(() => transport.close())
   return {
     server,
@@ -55,7 +56,7 @@ async function connectTo (t: Test, server: Server) {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const transport = openTransport(origin)
+  const transport = openTransport(undici, origin)
   t.teardown(async () => {
     await transport.close()
     server.close()
@@ -315,7 +316,7 @@ t.test('requests at the same time have a connection each', async t => {
 t.test('a server in IPv6 is warmed and asked', async t => {
   const dialled = mock.method(net, 'connect', () => { throw new Error('no connections from here') })
   t.teardown(() => { dialled.mock.restore() })
-  const transport = openTransport('http://[::1]:11434')
+  const transport = openTransport(undici, 'http://[::1]:11434')
   t.teardown(() => transport.close())
   transport.warm()
   t.match(await failure(transport.post(QUESTION)), { message: 'no connections from here' })
@@ -326,8 +327,9 @@ t.test('a server in IPv6 is warmed and asked', async t => {
 t.test('an idle transport keeps no process alive, and one that is asked does', async t => {
   const { server } = await setup(t)
   const program = runNode(t, ['--input-type=module', '--eval', `
+    import * as undici from 'undici'
     import { openTransport } from './dist/agents/transport.js'
-    const transport = openTransport('${server.origin}')
+    const transport = openTransport(undici, '${server.origin}')
     transport.warm()
     process.once('beforeExit', async () => {
       const { body } = await transport.post({ path: '/v1/chat/completions', headers: {}, body: '{"messages":[{"content":"Hi"}]}' })

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { runNode } from '../helpers/process.js'
 
 const run = promisify(execFile)
@@ -52,19 +52,55 @@ t.test('every page that a page of ours leads to is there', async t => {
   }
 })
 
-t.test('the plugin loads nothing of the playground, the test kit and the command line', async t => {
-  const code = 'import "fastify-voice-agent"; import { createRequire } from "node:module"; ' +
-    'console.log(Object.keys(createRequire(import.meta.url).cache).filter(path => /node_modules.(@fastify.static|yaml|playwright-core)/.test(path)).length)'
-  const program = runNode(t, ['--input-type=module', '--eval', code])
+/** The packages, files of this one included, that a program has loaded by its end. */
+async function packagesOf (t: Test, code: string): Promise<string[]> {
+  // Node asks this hook for each module, of either kind.
+  const hook = 'export async function load (url, context, next) { process._rawDebug(url); return next(url, context) }'
+  const register = `import { register } from 'node:module'; register('data:text/javascript,${encodeURIComponent(hook)}')`
+  const program = runNode(t, ['--import', `data:text/javascript,${encodeURIComponent(register)}`, '--input-type=module', '--eval', `
+    ${code}
+    const { createRequire } = await import('node:module')
+    process._rawDebug(Object.keys(createRequire(import.meta.url).cache).join('\\n'))
+  `])
   t.equal(await program.exit, 0)
-  t.match(program.output(), /^0\n/)
+  const names = program.output().matchAll(/node_modules\/((?:@[^/\s]+\/)?[^/\s]+)\/(?!.*node_modules)|dist\/(playground|testing|cli|control|cluster\/redis)/g)
+  return [...new Set(Array.from(names, ([, name, own]) => name ?? own!))].sort()
+}
+
+t.test('an app with an agent of its own loads no client for models, no Redis, and nothing of the other entries', async t => {
+  const packages = await packagesOf(t, `
+    const { default: Fastify } = await import('fastify')
+    const { default: voiceAgentPlugin } = await import('fastify-voice-agent')
+    const app = Fastify()
+    app.decorate('agent', () => 'Hello.')
+    await app.register(voiceAgentPlugin)
+    await app.ready()
+  `)
+  t.ok(packages.includes('fastify') && packages.includes('ws') && packages.includes('@sinclair/typebox'))
+  t.strictSame(packages.filter(name => /^(openai|undici|ioredis|yaml|playground|testing|cli|control|cluster.*|playwright-core)$/.test(name)), [])
+})
+
+t.test('an app with a model loads its client before it is ready', async t => {
+  const packages = await packagesOf(t, `
+    const { default: Fastify } = await import('fastify')
+    const { default: voiceAgentPlugin } = await import('fastify-voice-agent')
+    process.env.OPENAI_API_KEY = 'none'
+    const app = Fastify()
+    await app.register(voiceAgentPlugin)
+    await app.ready()
+  `)
+  t.strictSame(packages.filter(name => /^(openai|undici|ioredis|yaml)$/.test(name)), ['openai', 'undici'])
 })
 
 t.test('the app\'s own fetch stays Node\'s', async t => {
-  // Newer versions of Node have made their own dispatcher by then.
-  const code = 'import "fastify-voice-agent"; const used = globalThis[Symbol.for("undici.globalDispatcher.1")]; ' +
-    'const { Agent } = await import("undici"); console.log(used instanceof Agent)'
-  const program = runNode(t, ['--input-type=module', '--eval', code])
+  const program = runNode(t, ['--input-type=module', '--eval', `
+    const { openAIAgent } = await import('fastify-voice-agent')
+    const { loadModelLibraries } = await import('./dist/agents/model-libraries.js')
+    const agent = openAIAgent({ apiKey: 'none' })
+    const { undici } = await loadModelLibraries()
+    await agent.close()
+    console.log(undici.getGlobalDispatcher() instanceof undici.Agent, typeof undici.getGlobalDispatcher().dispatch)
+  `])
   t.equal(await program.exit, 0)
-  t.match(program.output(), /^false\n/)
+  t.equal(program.output(), 'false function\n')
 })

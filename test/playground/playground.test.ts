@@ -50,6 +50,17 @@ async function open (t: Test, app: Awaited<ReturnType<typeof createApp>>, { path
   }
 }
 
+t.test('a page loads scripts, styles and an icon, and nothing else of the folder', async t => {
+  const app = await createApp(t)
+  const typeOf = async (file: string) => (await injectWithCookie(app, `/playground/${file}`)).headers['content-type']
+  t.equal(await typeOf('calls.js'), 'text/javascript; charset=utf-8')
+  t.equal(await typeOf('style.css'), 'text/css; charset=utf-8')
+  t.equal(await typeOf('icon.svg'), 'image/svg+xml')
+  for (const file of ['index.html', 'main.js.map', '', '../index.js', '..%2findex.js', 'constructor']) {
+    t.equal((await injectWithCookie(app, `/playground/${file}`)).statusCode, 404, file)
+  }
+})
+
 t.test('the page is served to this machine, with a policy under which nothing leaves it', async t => {
   const app = await createApp(t)
   const page = await injectWithCookie(app, '/')

@@ -1,0 +1,19 @@
+/**
+ * The two packages that only an agent with a model needs. They are most of what an app takes to start, so an app whose agent asks no
+ * model does not load them.
+ */
+
+/** What both packages export. */
+export interface ModelLibraries {
+  readonly openai: typeof import('openai')
+  readonly undici: typeof import('undici')
+}
+
+/** Loads both. Later calls resolve with the same modules. */
+export async function loadModelLibraries (): Promise<ModelLibraries> {
+  // The first copy of undici that is loaded in a process becomes the dispatcher of `fetch`. Reading one of the globals that Node
+  // implements with its own copy loads that copy, so the app's `fetch` works as if this package were not there.
+  Reflect.get(globalThis, 'Headers')
+  const [openai, undici] = await Promise.all([import('openai'), import('undici')])
+  return { openai, undici }
+}
