@@ -33,7 +33,7 @@ const ALONE: readonly string[] = [
   'call/leaks'
 ]
 
-const SLOW = new Set(['cli', 'cluster', 'docs', 'e2e', 'example-app', 'playground', 'scenarios', 'types'])
+const SLOW = new Set(['cli', 'cluster', 'docs', 'e2e', 'example-app', 'package', 'playground', 'scenarios', 'types'])
 
 /** @returns all suites, in the order in which they are to begin. A folder is a suite, without the files that run alone */
 export function listSuites (): Suite[] {

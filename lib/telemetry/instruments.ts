@@ -1,17 +1,15 @@
 /**
  * The metrics: what calls, turns, tools and models took, and how they ended.
  */
-import { createRequire } from 'node:module'
 import { createNoopMeter, metrics, ValueType, type Attributes, type Counter, type Histogram, type Meter } from '@opentelemetry/api'
 import type { Provider } from '../agent.js'
+import { VERSION } from '../version.js'
 import { noRefusals, type Refusal } from './refusals.js'
 import type { CallRecord, TurnReport } from './report.js'
 import { errorType, quietly } from './failure.js'
 
 /** The name under which spans and metrics are found. */
 export const SCOPE = 'fastify-voice-agent'
-/** Of this package. */
-export const { version: VERSION } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
 /** In s. Callers notice from 0.5 s, and hang up after some. */
 const WAITS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10]

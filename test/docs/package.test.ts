@@ -3,11 +3,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { VERSION } from '../../lib/version.js'
 import { runNode } from '../helpers/process.js'
 
 const run = promisify(execFile)
 
 interface Manifest {
+  readonly version: string
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
   readonly scripts?: Record<string, string>
@@ -15,7 +17,7 @@ interface Manifest {
 }
 
 const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
-const { dependencies, peerDependencies, scripts } = manifestOf('.')
+const { version, dependencies, peerDependencies, scripts } = manifestOf('.')
 const all = [...Object.keys(dependencies), ...Object.keys(peerDependencies)]
 
 t.test('every dependency is accounted for in docs/dependencies.md, and nothing else is', async t => {
@@ -43,6 +45,10 @@ t.test('what is published is what a user needs', async t => {
     t.ok(paths.includes(path), path)
   }
   t.ok(unpackedSize < 3_000_000, `${unpackedSize} bytes`)
+})
+
+t.test('spans and metrics name the version that is published', async t => {
+  t.equal(VERSION, version, 'npm version writes lib/version.ts as well')
 })
 
 t.test('every page that a page of ours leads to is there', async t => {

@@ -1,0 +1,37 @@
+import { copyFile, mkdtemp, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build, type BuildOptions } from 'esbuild'
+import t from 'tap'
+import { runNode } from '../helpers/process.js'
+import { appOf, installLinked, PRINTS } from './package.js'
+
+/** What apps with Fastify set in esbuild: it makes ES modules in which nothing that Fastify requires is found. */
+const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+
+const FORMATS: Readonly<Record<string, BuildOptions>> = {
+  'an ES module': { format: 'esm', banner: { js: REQUIRE }, outExtension: { '.js': '.mjs' } },
+  CommonJS: { format: 'cjs', outExtension: { '.js': '.cjs' } }
+}
+
+t.test('one file that esbuild makes of an app takes a call where there is no node_modules', async t => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'bundle-')))
+  t.teardown(() => rm(folder, { recursive: true }))
+  await installLinked(folder)
+
+  for (const app of ['call', 'model']) {
+    const entry = join(folder, `${app}.js`)
+    await copyFile(appOf(app), entry)
+    for (const [format, options] of Object.entries(FORMATS)) {
+      await t.test(`${app}, as ${format}`, async t => {
+        const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'bundled-')))
+        t.teardown(() => rm(elsewhere, { recursive: true }))
+        const extension = options.outExtension!['.js']!
+        await build({ entryPoints: [entry], outdir: elsewhere, bundle: true, platform: 'node', target: 'node20', preserveSymlinks: true, logLevel: 'silent', ...options })
+        const program = runNode(t, [join(elsewhere, app + extension)], { NODE_ENV: 'production' })
+        t.equal(await program.exit, 0)
+        t.equal(program.output(), PRINTS[app])
+      })
+    }
+  }
+})

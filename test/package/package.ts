@@ -1,0 +1,60 @@
+/**
+ * The package as it is published, unpacked where nothing else of this repository is in the way.
+ */
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** What the apps of `test/package/apps` print, whatever installed, bundled or compiled them. */
+export const PRINTS: Readonly<Record<string, string>> = {
+  call: 'Hello. You said: Tuesday Goodbye. []\nHello. You said: Tuesday Goodbye. []\n',
+  model: 'I look it up. From nine to five. On Tuesday from nine to five. []\n'
+}
+
+/** @returns the path of one of the apps, compiled to an ES module that still imports its packages */
+export const appOf = (name: string): string => `.build/test/package/apps/${name}.js`
+
+/** Packs what is built. @returns the path of the tarball */
+export async function pack (folder: string): Promise<string> {
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder])
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
+  return join(folder, filename)
+}
+
+/**
+ * Makes a `node_modules` in a folder: the package out of its tarball, and links to what it, Fastify and these other packages need. They lead
+ * into the repository's own folder, so nothing is downloaded.
+ */
+export async function installLinked (folder: string, others: readonly string[] = []): Promise<void> {
+  const modules = join(folder, 'node_modules')
+  const own = join(modules, 'fastify-voice-agent')
+  await mkdir(own, { recursive: true })
+  await run('tar', ['-xzf', await pack(folder), '-C', own, '--strip-components', '1'])
+  for (const name of [...await installedNames(), ...others]) {
+    if (name.includes('/')) await mkdir(join(modules, name, '..'), { recursive: true })
+    await symlink(join(process.cwd(), 'node_modules', name), join(modules, name))
+  }
+}
+
+/** What a user of the package has at the top of `node_modules`: nothing that only its development needs. */
+async function installedNames (): Promise<string[]> {
+  const { packages } = JSON.parse(await readFile('package-lock.json', 'utf8')) as { packages: Record<string, Locked> }
+  const names = new Set<string>()
+  const add = (name: string): void => {
+    const locked = packages[`node_modules/${name}`]
+    if (locked === undefined || names.has(name)) return
+    names.add(name)
+    for (const needed of Object.keys(locked.dependencies ?? {})) add(needed)
+  }
+  const { dependencies = {}, peerDependencies = {} } = packages['']!
+  for (const name of [...Object.keys(dependencies), ...Object.keys(peerDependencies)]) add(name)
+  return [...names]
+}
+
+interface Locked {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
