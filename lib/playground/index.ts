@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { closingOf } from '../closing.js'
 import { ConfigError, PlaygroundError, ViewersError } from '../errors.js'
@@ -12,7 +11,7 @@ import { logSerializers } from '../request-log.js'
 import { provideWebsocket } from '../websocket.js'
 import { isOwnPage } from './admission.js'
 import { Board } from './board.js'
-import { servePageFiles } from './page-files.js'
+import { pageFolder, servePageFiles } from './page-files.js'
 import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
 import { whyOff } from './switch.js'
 import { createTokenGuard, urlWithToken } from './token.js'
@@ -41,9 +40,6 @@ export interface PlaygroundOptions extends Partial<Routes> {
   allowRemote?: boolean
 }
 
-// Compiled, and the same whether this file is or not.
-const PAGE = fileURLToPath(new URL('../../dist/playground/page/', import.meta.url))
-
 const TOKEN_BYTES = 16
 
 // Nothing leaves the machine, and nothing comes from elsewhere.
@@ -58,7 +54,8 @@ const EVENTS_HEADERS = { 'content-type': 'text/event-stream', 'x-accel-buffering
  * address, so that they need no network. Serves nothing where it is off, see {@link PlaygroundOptions.enabled}: the log says why.
  *
  * Requests fail with VOICE_AGENT_ERR_PLAYGROUND unless they hold the token, or the cookie that it was traded for; and where they come
- * from another machine or another page. The app does not become ready with VOICE_AGENT_ERR_CONFIG where the token cannot be one.
+ * from another machine or another page. The app does not become ready with VOICE_AGENT_ERR_CONFIG where the token cannot be one, or where
+ * a bundle of the app leaves the pages behind.
  */
 export const playground: FastifyPluginAsync<PlaygroundOptions> = async function playground (scope, options) {
   const { token = randomBytes(TOKEN_BYTES).toString('hex') } = options
@@ -78,7 +75,8 @@ export const playground: FastifyPluginAsync<PlaygroundOptions> = async function 
 async function pages (scope: FastifyInstance, options: PlaygroundOptions, token: string): Promise<void> {
   const { retellPath = '/llm-websocket', millisPath = '/millis', allowRemote = false } = options
   const base = baseOf(scope)
-  const pageOf = async (file: string): Promise<string> => (await readFile(PAGE + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`)
+  const folder = pageFolder(import.meta.url)
+  const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`)
   const [callPage, boardPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
 
   const host: PlaygroundHost = {
@@ -95,7 +93,7 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
   closingOf(scope).add(async () => { await Promise.all(Array.from(sessions, session => session.close())) })
   await provideWebsocket(scope, scope)
   scope.get('/', (_request, reply) => reply.headers(PAGE_HEADERS).send(callPage))
-  await servePageFiles(scope, PAGE)
+  await servePageFiles(scope, folder)
   scope.get('/playground/call', { websocket: true }, socket => {
     const session = new PlaygroundSession(host, message => socket.send(JSON.stringify(message)))
     sessions.add(session)
