@@ -1,7 +1,7 @@
 /**
  * Every error the plugin can raise. Messages never hold what callers or agents said, phone numbers or secrets.
  */
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 // Start-up: the app does not become ready.
 

@@ -11,6 +11,13 @@ export { tool } from './agents/tool.js'
 export * from './errors.js'
 /** TypeBox's builder of schemas, of the version that the plugin checks by. */
 export { Type } from '@sinclair/typebox'
+/** What `Type` returns, so that an app which exports a tool or a schema can name its type without TypeBox in its own dependencies. */
+export type {
+  Static, TAny, TArray, TBoolean, TEnum, TInteger, TIntersect, TLiteral, TNever, TNot, TNull, TNumber, TObject, TOptional, TProperties,
+  TReadonly, TReadonlyOptional, TRecord, TRecursive, TRef, TRegExp, TSchema, TString, TTemplateLiteral, TTemplateLiteralSyntax, TThis,
+  TTuple, TUnion, TUnknown, TUnsafe
+} from '@sinclair/typebox'
+export type { FastifyError, FastifyErrorConstructor } from '@fastify/error'
 
 export type {
   Action, Agent, AgentConfig, Call, ChatMessage, ChatToolCall, EndCallOptions, InterjectOptions, Provider, Reply, Speech,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { build, type BuildOptions } from 'esbuild'
 import t from 'tap'
 import { runNode } from '../helpers/process.js'
-import { appOf, installLinked, PRINTS } from './package.js'
+import { appOf, installFlat, PRINTS } from './package.js'
 
 /** What apps with Fastify set in esbuild: it makes ES modules in which nothing that Fastify requires is found. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
@@ -17,7 +17,7 @@ const FORMATS: Readonly<Record<string, BuildOptions>> = {
 t.test('one file that esbuild makes of an app takes a call where there is no node_modules', async t => {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'bundle-')))
   t.teardown(() => rm(folder, { recursive: true }))
-  await installLinked(folder)
+  await installFlat(folder)
 
   for (const app of ['call', 'model']) {
     const entry = join(folder, `${app}.js`)

@@ -2,8 +2,8 @@
  * The package as it is published, unpacked where nothing else of this repository is in the way.
  */
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, symlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -25,18 +25,34 @@ export async function pack (folder: string): Promise<string> {
 }
 
 /**
- * Makes a `node_modules` in a folder: the package out of its tarball, and links to what it, Fastify and these other packages need. They lead
- * into the repository's own folder, so nothing is downloaded.
+ * Makes a `node_modules` in a folder: the package out of its tarball, and links to what it and Fastify need. They lead into the repository's
+ * own folder, so nothing is downloaded.
+ * @param copied packages to copy instead
  */
-export async function installLinked (folder: string, others: readonly string[] = []): Promise<void> {
+export async function installFlat (folder: string, copied: readonly string[] = []): Promise<void> {
   const modules = join(folder, 'node_modules')
   const own = join(modules, 'fastify-voice-agent')
   await mkdir(own, { recursive: true })
   await run('tar', ['-xzf', await pack(folder), '-C', own, '--strip-components', '1'])
-  for (const name of [...await installedNames(), ...others]) {
-    if (name.includes('/')) await mkdir(join(modules, name, '..'), { recursive: true })
-    await symlink(join(process.cwd(), 'node_modules', name), join(modules, name))
+  for (const name of await installedNames()) {
+    await mkdir(join(modules, name, '..'), { recursive: true })
+    if (copied.includes(name)) await cp(join('node_modules', name), join(modules, name), { recursive: true })
+    else await symlink(resolve('node_modules', name), join(modules, name))
   }
+}
+
+/**
+ * Makes a `node_modules` as pnpm does, in which an app finds no package but those of its own: Fastify, this one and the types of Node. What
+ * theirs need is somewhere else, in a folder that the compiler knows to be none of the app's.
+ */
+export async function installStrict (folder: string): Promise<void> {
+  const modules = join(folder, 'node_modules')
+  const store = join(modules, '.pnpm/all')
+  // Of a link the compiler would judge the place that it leads to.
+  await installFlat(store, ['@sinclair/typebox', '@fastify/error'])
+  await mkdir(join(modules, '@types'))
+  for (const name of ['fastify', 'fastify-voice-agent']) await symlink(join(store, 'node_modules', name), join(modules, name))
+  await symlink(resolve('node_modules/@types/node'), join(modules, '@types/node'))
 }
 
 /** What a user of the package has at the top of `node_modules`: nothing that only its development needs. */

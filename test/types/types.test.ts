@@ -1,7 +1,7 @@
 /**
  * What users compile: an app against the published types, and each snippet of the documentation. One program serves both.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
@@ -20,7 +20,15 @@ const snippets = pages.flatMap(page => snippetsOf(page)
   .filter(({ language }) => language === 'ts')
   .map(snippet => writeSnippet(page, { ...snippet, code: (PRELUDES[page] ?? '') + snippet.code })))
 
-const program = ts.createProgram([CONSUMER, ...snippets], {
+// Inside the package, so that they import it by its own name.
+mkdirSync('.build/commonjs', { recursive: true })
+const commonJS = readdirSync('test/package/consumers').map(name => {
+  const copy = join('.build/commonjs', name.replace(/ts$/, 'cts'))
+  copyFileSync(join('test/package/consumers', name), copy)
+  return copy
+})
+
+const program = ts.createProgram([CONSUMER, ...commonJS, ...snippets], {
   target: ts.ScriptTarget.ES2023,
   module: ts.ModuleKind.NodeNext,
   moduleResolution: ts.ModuleResolutionKind.NodeNext,
@@ -68,6 +76,11 @@ function entryOf (specifier: string): string | undefined {
 t.test('a user\'s app compiles against the published types, and a wrong one does not', async t => {
   t.strictSame(errorsIn([CONSUMER]), [])
   t.strictSame([...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics()], [])
+})
+
+t.test('so do an app and a library that are CommonJS', async t => {
+  t.strictSame(commonJS.length, 2)
+  t.strictSame(errorsIn(commonJS), [])
 })
 
 t.test('the published types have no errors of their own, and need no types of what the plugin uses inside', async t => {
