@@ -4,6 +4,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { comeAgain } from './admission/guard.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
+import { WITHOUT_RATE_LIMIT } from './admission/rate-limit.js'
 import { ConfigError } from './errors.js'
 import { nameOf, type Env } from './options.js'
 
@@ -37,7 +38,7 @@ export function registerHealth (scope: FastifyInstance, config: Env, { isClosing
     const url = config[path]
     if (url === '') return
     if (scope.hasRoute({ method: 'GET', url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
-    scope.get(url, { logLevel: 'warn', config: JUDGES_PRESSURE, onRequest: answerUpgrade }, say)
+    scope.get(url, { logLevel: 'warn', config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT }, onRequest: answerUpgrade }, say)
 
     // Otherwise @fastify/websocket would open a socket for anybody, say so in the log, and close it.
     function answerUpgrade (request: FastifyRequest, reply: FastifyReply, done: () => void): void {

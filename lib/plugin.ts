@@ -13,6 +13,7 @@ import { trustProxies } from './admission/client-address.js'
 import { admitsSomebody, createGuard, type GuardSettings } from './admission/guard.js'
 import { createPageCheck } from './admission/origin.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
+import { WITHOUT_RATE_LIMIT } from './admission/rate-limit.js'
 import { secretCheck } from './admission/secret.js'
 import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
 import { warnOfSettings } from './admission/warnings.js'
@@ -192,7 +193,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
           method: 'GET',
           url,
           websocket: true,
-          config: JUDGES_PRESSURE,
+          config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT },
           onRequest: [createGuard(guard), createRedialLimit(entrance), ...claim, createTurnstile(entrance)],
           preHandler: joinHandshake,
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.

@@ -4,6 +4,7 @@
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
 import { closeUnread, comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
+import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
 import { secretsOf } from '../admission/secret.js'
 import type { HookRunner } from '../call/hooks.js'
 import { ConfigError, WebhookLimitError } from '../errors.js'
@@ -53,6 +54,7 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
             url,
             // A HEAD would run a hook.
             exposeHeadRoute: false,
+            config: WITHOUT_RATE_LIMIT,
             bodyLimit: BODY_LIMIT_BYTES,
             onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader],
             handler
