@@ -14,6 +14,7 @@ import { admitsSomebody, createGuard, type GuardSettings } from './admission/gua
 import { createPageCheck } from './admission/origin.js'
 import { isUnderPressure, JUDGES_PRESSURE } from './admission/pressure.js'
 import { WITHOUT_RATE_LIMIT } from './admission/rate-limit.js'
+import { logRefusals } from './admission/refusals.js'
 import { secretCheck } from './admission/secret.js'
 import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
 import { warnOfSettings } from './admission/warnings.js'
@@ -96,6 +97,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const config = await readEnv(scope, options)
     const hasOwnLogs = isFastifys(scope.childLoggerFactory)
     if (hasOwnLogs) scope.setChildLoggerFactory(withSharedSerializers(scope.childLoggerFactory))
+    logRefusals(scope)
     decorateAgent(fastify, config, options)
     await provideWebsocket(fastify, scope)
 

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { logRefusals } from '../admission/refusals.js'
 import { closingOf } from '../closing.js'
 import { ConfigError, PlaygroundError, ViewersError } from '../errors.js'
 import { logSerializers } from '../request-log.js'
@@ -87,6 +88,7 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
     admit: async callId => { if (scope.hasDecorator('admitCall')) await scope.admitCall(callId) }
   }
 
+  logRefusals(scope)
   scope.addHook('onRequest', createTokenGuard({ token, allowRemote, base }))
   const sessions = new Set<PlaygroundSession>()
   // Its callers are nobody that the app would have to wait for.

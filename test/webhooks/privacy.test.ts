@@ -55,6 +55,7 @@ t.test('a webhook leaves nothing in the log that anybody said', async t => {
   for (const needle of NEEDLES) t.strictSame(logs.filter(line => JSON.stringify(line).toLowerCase().includes(needle)), [], needle)
   t.strictSame([...new Set(complaints())].sort(), [
     'onInboundCall failed', 'onPrefetch failed', 'onWebhook failed',
+    'refused: The webhook is not JSON',
     'refused: address is not on the allowlist',
     "refused: no Authorization header: let the webhook's headers have one, Bearer and the secret",
     'refused: no x-retell-signature header',
