@@ -29,7 +29,8 @@ function logRefusal ({ log }: FastifyRequest, _reply: FastifyReply, error: Fasti
 function answerRefusal (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (!isRefusal(error)) throw error
   const { code, statusCode, message } = error
-  return reply.code(statusCode).type('application/json; charset=utf-8').send(JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode], message }))
+  const body = JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode], message })
+  return reply.code(statusCode).type('application/json; charset=utf-8').send(body)
 }
 
 function isRefusal (error: FastifyError): error is FastifyError & { statusCode: number } {

@@ -40,7 +40,7 @@ async function start (t: Test, when: 'before' | 'after') {
 }
 
 for (const when of ['before', 'after'] as const) {
-  t.test(`calls of one address are taken, whatever @fastify/rate-limit, registered ${when} us, allows, and so is the redial of a live call`, async t => {
+  t.test(`a limit registered ${when} us holds neither for the calls of one address nor for the redial of a live one`, async t => {
     const { app, url } = await start(t, when)
     const caller = await dialUrl(t, `${url}/llm-websocket/call_1`)
     caller.send(retell.details())
@@ -58,7 +58,7 @@ for (const when of ['before', 'after'] as const) {
     t.strictSame(Object.values(app.calls.refusals).filter(count => count > 0), [])
   })
 
-  t.test(`nor does a limit registered ${when} us hold for webhooks and probes`, async t => {
+  t.test(`a limit registered ${when} us does not hold for webhooks and probes`, async t => {
     const { url } = await start(t, when)
     for (let n = 1; n <= 2; n++) {
       const body = `{"event":"call_ended","call":{"call_id":"call_${n}"}}`
