@@ -10,6 +10,7 @@ import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { DeclinedUpgrades } from './declined-upgrade.js'
+import { ConfigError } from './errors.js'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -31,8 +32,10 @@ type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
  * Makes `{ websocket: true }` routes possible in a scope.
  * @param app where `injectWS` is put, for tests, unless the app has its own
  * @param scope where the routes will be
+ * @throws VOICE_AGENT_ERR_CONFIG where the app's server speaks HTTP/2 alone
  */
 export async function provideWebsocket (app: FastifyInstance, scope: FastifyInstance): Promise<void> {
+  assertReachable(app)
   const gate = gateOf(app.server)
   if (scope.hasDecorator('websocketServer')) {
     // 0 is no limit.
@@ -64,6 +67,15 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
     if (!('injectWS' in app)) Object.assign(app, { injectWS: scope.injectWS })
   })
   serve(app, gate, upgrades)
+}
+
+// HTTP/2 has no upgrades of this kind. What a `serverFactory` makes without Fastify's `https` cannot be judged here.
+function assertReachable ({ server, initialConfig: { http2, https } }: FastifyInstance): void {
+  if (http2 !== true || (typeof https === 'object' && https.allowHTTP1 === true)) return
+  const isUnreachable = server.constructor.name === 'Http2Server' || (server.constructor.name === 'Http2SecureServer' && https !== undefined)
+  if (!isUnreachable) return
+  throw new ConfigError('Fastify({ http2: true }): no call can come in, since a WebSocket begins as a request of HTTP/1.1. ' +
+    'Leave http2 out, or allow both: Fastify({ http2: true, https: { key, cert, allowHTTP1: true } })')
 }
 
 // Where the app's own @fastify/websocket serves, nothing comes out of the gate, and what was not answered is hung up on.

@@ -17,7 +17,8 @@ setEnv(t)
 async function start (t: Test, options: VoiceAgentOptions = {}, first: (app: FastifyInstance) => void = () => {}) {
   const { app, logs } = createApp(t, 'info')
   first(app)
-  await app.register(voiceAgentPlugin, { ...AT_ONCE, retell: { allowlist: '*', apiKey: KEY }, millis: { webhookSecret: 'millis-secret' }, ...options })
+  const open = { retell: { allowlist: '*', apiKey: KEY }, millis: { webhookSecret: 'millis-secret' } } satisfies VoiceAgentOptions
+  await app.register(voiceAgentPlugin, { ...AT_ONCE, ...open, ...options })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return {
     app,
