@@ -11,6 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { DeclinedUpgrades } from './declined-upgrade.js'
 import { ConfigError } from './errors.js'
+import { endRequestSpan } from './telemetry/request-span.js'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -36,6 +37,7 @@ type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
  */
 export async function provideWebsocket (app: FastifyInstance, scope: FastifyInstance): Promise<void> {
   assertReachable(app)
+  scope.addHook('preHandler', endSpanAtUpgrade)
   const gate = gateOf(app.server)
   if (scope.hasDecorator('websocketServer')) {
     // 0 is no limit.
@@ -67,6 +69,15 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
     if (!('injectWS' in app)) Object.assign(app, { injectWS: scope.injectWS })
   })
   serve(app, gate, upgrades)
+}
+
+// By the next tick the socket has been opened, or ws has refused the handshake with an answer that Fastify does not see.
+function endSpanAtUpgrade (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  if (request.ws) {
+    const socket = upgradingSocket(request.raw)
+    process.nextTick(() => endRequestSpan(request, socket.readableFlowing === null ? undefined : 101))
+  }
+  done()
 }
 
 // HTTP/2 has no upgrades of this kind. What a `serverFactory` makes without Fastify's `https` cannot be judged here.
