@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import t from 'tap'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
@@ -5,6 +6,7 @@ import { build, deferred } from '../helpers/app.js'
 import { dialUrl, retell } from '../helpers/caller.js'
 import { compiledArgumentsOf } from '../helpers/example-app.js'
 import { runNode, type Program } from '../helpers/process.js'
+import { compileSnippet, snippetsOf } from '../helpers/snippets.js'
 
 const args = compiledArgumentsOf('start')
 
@@ -29,6 +31,54 @@ t.test('on SIGTERM the example app takes no new calls, lets live ones go on, and
     await call.hangUp()
   }
   t.equal(await app.exit, 0)
+})
+
+// The app that README's Usage is, listening on any free port.
+const usage = compileSnippet('README.md', snippetsOf('README.md').find(({ code }) => /You said:/.test(code))!)
+
+/** Runs a program that listens, and has a call on it whose program was told to end. */
+async function callWhileClosing (app: Program, signal: () => void): Promise<{ call: RetellCaller, url: string }> {
+  const [, http] = await app.says(/listening at (http:\/\/127\.0\.0\.1:\d+)/)
+  const url = `${http!.replace('http', 'ws')}/llm-websocket`
+  const call = await RetellCaller.dial(url)
+  signal()
+  while ((await fetch(`${http}/ready`)).status === 200) await nextLoopTurn()
+  return { call, url }
+}
+
+const USAGE_ENV = { RETELL_ALLOWLIST: '127.0.0.1', DRAIN_TIMEOUT_MS: '60000', READINESS_PATH: '/ready' }
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`on ${signal} the app of README's Usage takes no new calls, lets live ones go on, and ends when they have`, async t => {
+    const app = runNode(t, [usage], USAGE_ENV)
+    const { call, url } = await callWhileClosing(app, () => app.kill(signal))
+    await t.rejects(RetellCaller.dial(url), /503/)
+    t.match(await call.say('Still there?'), { text: 'You said: Still there?. ', outcome: 'completed' })
+    await call.hangUp()
+    t.equal(await app.exit, 0)
+  })
+}
+
+// In a PID namespace of its own, as in a container, whose first process the kernel sends no signal without a handler.
+const NAMESPACE = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+const noNamespace = spawnSync(NAMESPACE[0]!, [...NAMESPACE.slice(1), 'true']).status !== 0 && 'no PID namespaces'
+
+t.test('as the first process of a container the app of README\'s Usage drains likewise', { skip: noNamespace }, async t => {
+  const tellPid = 'data:text/javascript,import { readlinkSync } from "node:fs"; console.log(process.pid, "is", readlinkSync("/proc/self"))'
+  const app = runNode(t, ['--import', tellPid, usage], USAGE_ENV, { within: NAMESPACE })
+  const [, pid] = await app.says(/^1 is (\d+)$/m)
+  const { call } = await callWhileClosing(app, () => process.kill(Number(pid), 'SIGTERM'))
+  t.match(await call.say('Still there?'), { outcome: 'completed' })
+  await call.hangUp()
+  t.equal(await app.exit, 0)
+})
+
+t.test('a second SIGTERM ends the app of README\'s Usage at once', async t => {
+  const app = runNode(t, [usage], USAGE_ENV)
+  const { call } = await callWhileClosing(app, () => app.kill('SIGTERM'))
+  t.match(await call.say('Still there?'), { outcome: 'completed' })
+  app.kill('SIGTERM')
+  t.equal(await app.exit, 'SIGTERM')
 })
 
 t.test('what is left at the drain timeout is dropped by Retell\'s rules and by Millis\', and a dead peer holds nothing up', async t => {

@@ -14,10 +14,19 @@ export interface Program {
   exit: Promise<number | string>
 }
 
-/** Runs `node` with these arguments in the repository's root; killed when the test ends. In a terminal, if it is told so. */
-export function runNode (t: Test, args: string[], env: Record<string, string> = {}, { isTTY = false } = {}): Program {
-  const [command, commandArgs] = isTTY ? ['script', ['-qefc', [process.execPath, ...args].join(' '), '/dev/null']] as const : [process.execPath, args] as const
-  const child = spawn(command, commandArgs, {
+/** How a program is run. */
+export interface RunOptions {
+  /** In a terminal. */
+  readonly isTTY?: boolean
+  /** A command that takes the program's own as its arguments, and ends with it. */
+  readonly within?: readonly string[]
+}
+
+/** Runs `node` with these arguments in the repository's root; killed when the test ends. */
+export function runNode (t: Test, args: string[], env: Record<string, string> = {}, { isTTY = false, within = [] }: RunOptions = {}): Program {
+  const whole = [...within, process.execPath, ...args]
+  const [command, ...commandArgs] = isTTY ? ['script', '-qefc', whole.join(' '), '/dev/null'] : whole
+  const child = spawn(command!, commandArgs, {
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
