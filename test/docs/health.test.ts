@@ -50,6 +50,14 @@ t.test('its variables and options are those that there are', async t => {
   t.strictSame(rows.sort(), Object.entries(envSchema.properties).filter(([variable]) => /NESS_PATH/.test(variable)).map(([variable, { title }]) => [variable, title]).sort())
 })
 
+t.test('what ends the process waits as long as closing takes by default', async t => {
+  const [, section = ''] = /## Ending the process\n(.*?)\n## /s.exec(text) ?? []
+  const found = section.matchAll(/(?:delay: |delay |kill_timeout: |stop-timeout |period: |StopSec=)([\d_]+)/g)
+  const waits = Array.from(found, ([, wait]) => Number(wait!.replace('_', '')))
+  t.equal(waits.length, 6)
+  for (const wait of waits) t.ok((wait < 1_000 ? wait * 1_000 : wait) > envSchema.properties.DRAIN_TIMEOUT_MS.default + 9_000, `${wait}`)
+})
+
 t.test('the grace period it gives is long enough, and its probes ask the routes it sets', async t => {
   const [, yaml = ''] = /^```yaml\n(.*?)^```$/ms.exec(text) ?? []
   const { spec: { terminationGracePeriodSeconds, containers: [container] } } = parse(yaml)
