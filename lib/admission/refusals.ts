@@ -4,10 +4,10 @@
  */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { ClosingError, ForbiddenError, HeadersError, LimitError, UnauthorizedError } from '../errors.js'
+import { CallIdError, ClosingError, ForbiddenError, HeadersError, LimitError, UnauthorizedError } from '../errors.js'
 
 /** Where these are thrown the reason has been logged, with details that the error does not have. */
-const LOGGED = [ForbiddenError, HeadersError, LimitError, UnauthorizedError]
+const LOGGED = [CallIdError, ForbiddenError, HeadersError, LimitError, UnauthorizedError]
 
 /** Has the refusals of a scope's routes logged in one line, whoever answers them. */
 export function logRefusals (scope: FastifyInstance): void {

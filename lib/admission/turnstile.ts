@@ -67,12 +67,13 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
     const { callId, placeholder } = needsCallId ? readDialledUrl(request, hasSecret) : UNNAMED
+    const address = clientAddress(request.raw)
     if (needsCallId && callId === undefined) {
       refused('url')
+      request.log.warn({ address }, 'refused: the URL must end in a call id')
       return new CallIdError()
     }
     if (!request.ws) return undefined
-    const address = clientAddress(request.raw)
     const asked = askedOf(request)
     const isAgain = callId !== undefined && goesOn(callId)
     const isNew = !isAgain && !goesOnElsewhere(asked?.claim)

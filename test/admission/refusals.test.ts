@@ -65,7 +65,7 @@ const REFUSALS: Record<string, Case> = {
   'a URL without a call id': {
     ask: call('/llm-websocket'),
     status: 400,
-    line: { level: 40, code: 'VOICE_AGENT_ERR_CALL_ID', statusCode: 400, msg: 'refused: The URL must end in a call id' }
+    line: { level: 40, address: '127.0.0.1', msg: 'refused: the URL must end in a call id' }
   },
   'a webhook without a signature': {
     ask: webhook('/webhooks/retell', '{}', {}),
