@@ -56,7 +56,8 @@ async function run ({ name, files }: Pick<Suite, 'name' | 'files'>): Promise<Out
   outcome.read(parser)
   const child = spawn(process.execPath, ['--enable-source-maps', '.build/test/group.js', ...files.map(file => `.build/test/${file}.test.js`)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TAP_TIMEOUT: '0', ...(withCoverage && { NODE_V8_COVERAGE: COVERAGE }) }
+    // Without NODE_ENV, and with no terminal, logs are those of production.
+    env: { ...process.env, NODE_ENV: undefined, TAP_TIMEOUT: '0', ...(withCoverage && { NODE_V8_COVERAGE: COVERAGE }) }
   })
   const timer = setTimeout(() => child.kill('SIGALRM'), TIMEOUT_MS)
   child.stdout.pipe(createWriteStream(`${OUTPUT}/${name.replaceAll('/', '.')}.tap`))

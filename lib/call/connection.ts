@@ -4,7 +4,7 @@
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Protocol, ProviderEvent } from '../protocols/protocol.js'
-import { logFailure } from '../telemetry/failure.js'
+import { logFault } from '../telemetry/failure.js'
 import { PULSE_MS } from './pulse.js'
 import { Speaker } from './speaker.js'
 
@@ -119,7 +119,7 @@ export class Connection {
         this.#place = undefined
       }
     } catch (error) {
-      logFailure(this.owner.log, error, 'frame could not be handled')
+      logFault(this.owner.log, error, 'frame could not be handled')
     }
   }
 

@@ -4,7 +4,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { closeUnread } from '../admission/guard.js'
-import { logFailure } from '../telemetry/failure.js'
+import { logFault } from '../telemetry/failure.js'
 
 /**
  * An error handler: the app's own may answer in another form, or repeat what it should not. Messages of ours are answered, as
@@ -13,7 +13,7 @@ import { logFailure } from '../telemetry/failure.js'
 export function answerFailure (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode = 500, code } = error
   const isExpected = statusCode < 500 || code?.startsWith('VOICE_AGENT_ERR_')
-  if (!isExpected) logFailure(request.log, error, 'a control failed')
+  if (!isExpected) logFault(request.log, error, 'a control failed')
   else if (statusCode !== 401) request.log.info({ code, statusCode }, 'control refused')
   closeUnread(request, reply)
   reply.code(statusCode).send({

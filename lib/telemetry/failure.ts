@@ -5,14 +5,30 @@ import type { FastifyBaseLogger } from 'fastify'
 import { diag } from '@opentelemetry/api'
 import * as errors from '../errors.js'
 import { TurnAbortedError } from '../errors.js'
+import { whyNotDevelopment } from '../surroundings.js'
+
+/** Stands where the message of an error would, which is not logged. */
+export const NO_MESSAGE = 'left out, since it may repeat what was said: the log level debug shows it'
+
+/** The longest message that is logged above `debug`, in characters: a model's server may answer with a whole page. */
+const LONGEST_MESSAGE = 1_000
+
+/** How many errors are looked at: the one that was thrown, and what caused it. */
+const MOST_CAUSES = 5
 
 /**
- * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a
- * model's server), so it is left out; the whole error follows at `debug`. Never throws.
+ * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a model's server), so it
+ * is logged only where the app is developed; elsewhere a hint stands in its place. The whole error follows at `debug`. Never throws.
  * @param level `warn` where the caller may still be served
  */
 export function logFailure (log: FastifyBaseLogger, error: unknown, what: string, level: 'error' | 'warn' = 'error'): void {
-  log[level]({ err: withoutMessage(error) }, what)
+  log[level]({ err: summaryOf(error, whyNotDevelopment(process) === undefined) }, what)
+  logDetail(log, error, what)
+}
+
+/** Logs what this package's own code threw, which it should not. Its message may quote a frame, and is nowhere logged above `debug`. Never throws. */
+export function logFault (log: FastifyBaseLogger, error: unknown, what: string): void {
+  log.error({ err: summaryOf(error, false) }, what)
   logDetail(log, error, what)
 }
 
@@ -55,22 +71,59 @@ export function quietly (tell: () => void): void {
   }
 }
 
-function withoutMessage (error: unknown): unknown {
+const withSafeMessages = new WeakSet<Error>()
+
+/** Has an error of another package logged with its message, which holds nothing that was said, and no secret. */
+export function markSafe<E extends Error> (error: E): E {
+  withSafeMessages.add(error)
+  return error
+}
+
+function summaryOf (error: unknown, showsMessage: boolean): unknown {
   try {
-    if (!(error instanceof Error)) return { type: typeof error }
-    const { code, status, message } = error as { code?: unknown, status?: unknown, message: string }
-    return {
-      type: error.constructor.name,
+    if (!(error instanceof Error)) return summary(typeof error, { message: showsMessage ? shortened(String(error)) : NO_MESSAGE })
+    const causes = [...causesOf(error)]
+    const { status } = error as { status?: unknown }
+    const code = causes.map(({ code }) => code).find(isCode)
+    return summary(error.constructor.name, {
       // Messages of our own errors never hold content; those of their causes may.
-      ...(isOwn(error) && { message }),
-      // A code is one word; several are a message.
-      ...(typeof code === 'string' && /^\w{1,64}$/.test(code) && { code }),
+      message: isOwn(error) || withSafeMessages.has(error) ? error.message : showsMessage ? messageOf(causes) : NO_MESSAGE,
+      ...(code !== undefined && { code }),
       ...(typeof status === 'number' && { status }),
       stack: framesOf(error)
-    }
+    })
   } catch {
-    return { type: 'Error' }
+    return summary('Error', {})
   }
+}
+
+// Pino takes what has a message for an error, and names its type by its constructor, or else by its name.
+function summary (type: string, members: object): object {
+  return Object.assign(Object.create(null, { name: { value: type } }), { type, ...members })
+}
+
+type Cause = Error & { readonly code?: unknown, readonly errors?: readonly unknown[] }
+
+function * causesOf (error: unknown): Generator<Cause, void, undefined> {
+  for (let cause = error, count = 0; cause instanceof Error && count < MOST_CAUSES; count++) {
+    yield cause
+    // Where a name has several addresses, Node's error holds one for each.
+    cause = cause.cause ?? (cause as Cause).errors?.[0]
+  }
+}
+
+function messageOf (causes: readonly Cause[]): string {
+  const messages = new Set(causes.map(({ message }) => message))
+  return shortened(Array.from(messages).filter(message => message !== '').join(': '))
+}
+
+function shortened (message: string): string {
+  return message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message
+}
+
+// A code is one word; several are a message.
+function isCode (code: unknown): code is string {
+  return typeof code === 'string' && /^\w{1,64}$/.test(code)
 }
 
 // A stack begins with the message, whose lines may look like frames; a frame ends in a place in the code.
