@@ -3,6 +3,7 @@
  */
 import type { APIConnectionError, APIError, ClientOptions, OpenAI } from 'openai'
 import { ConfigError } from '../errors.js'
+import { markSafe } from '../telemetry/failure.js'
 import { loadModelLibraries, type ModelLibraries } from './model-libraries.js'
 import type { ModelServerOptions } from './model-server-options.js'
 import { openTransport, type Answer, type ModelRequest, type Transport } from './transport.js'
@@ -12,6 +13,13 @@ const OPENAI_BASE_URL = 'https://api.openai.com/v1'
 
 /** The newest general version of Azure's chat completions. */
 const AZURE_API_VERSION = '2024-10-21'
+
+/** Azure's name in OpenTelemetry's conventions. */
+const AZURE = 'azure.ai.openai'
+
+// What operators call the settings that say where a model's server is.
+const BASE_URL = 'OPENAI_BASE_URL (option openai.baseURL)'
+const AZURE_ENDPOINT = 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'
 
 /** How undici and the system say that a server is too slow. */
 const TOO_SLOW: ReadonlySet<unknown> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
@@ -68,7 +76,7 @@ export class ModelClient {
     const body = `${this.#head},${JSON.stringify(params).slice(1)}`
     asking(body)
     const answer = await transport.post({ path, headers, body, signal }).catch(error => {
-      throw signal.aborted ? error : connectionError(openai, error)
+      throw signal.aborted ? error : connectionError(openai, error, this.server)
     })
     const { head, body: bytes } = answer
     if (head.status < 200 || head.status > 299) throw await refusal(openai, answer)
@@ -100,9 +108,14 @@ async function openLine (origin: string, connect: Settings['connect'], params: O
   }
 }
 
-function connectionError (openai: ModelLibraries['openai'], cause: { code?: unknown }): APIConnectionError {
+// Names the server, of which a log at `error` shows nothing else, and no more of its URL: a path or a user's name may be a secret.
+function connectionError (openai: ModelLibraries['openai'], cause: Error & { code?: unknown }, server: ModelClient['server']): APIConnectionError {
   const { APIConnectionError, APIConnectionTimeoutError } = openai
-  return TOO_SLOW.has(cause.code) ? Object.assign(new APIConnectionTimeoutError(), { cause }) : new APIConnectionError({ cause: cause as Error })
+  const code = String(cause.code)
+  const what = TOO_SLOW.has(code) ? 'does not answer in time' : 'cannot be reached'
+  const setting = server.provider === AZURE ? AZURE_ENDPOINT : BASE_URL
+  const message = `The model's server ${server.address}:${server.port} ${what}: ${code}. ${setting} says where it is`
+  return markSafe(TOO_SLOW.has(code) ? Object.assign(new APIConnectionTimeoutError({ message }), { cause }) : new APIConnectionError({ message, cause }))
 }
 
 async function refusal ({ APIError }: ModelLibraries['openai'], { head: { status, headers }, body }: Answer): Promise<APIError> {
@@ -130,16 +143,16 @@ function settingsOf ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): 
   } satisfies ClientOptions
   if (azure !== undefined) {
     const apiVersion = azure.apiVersion || AZURE_API_VERSION
-    const endpoint = httpUrl(azure.endpoint, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)')
+    const endpoint = httpUrl(azure.endpoint, AZURE_ENDPOINT)
     const apiKey = key(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)')
     return {
-      provider: 'azure.ai.openai',
+      provider: AZURE,
       url: endpoint,
       connect: ({ AzureOpenAI }) => new AzureOpenAI({ ...shared, baseURL: null, endpoint, apiKey, apiVersion })
     }
   }
   const name = 'OPENAI_API_KEY (option openai.apiKey)'
-  const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, 'OPENAI_BASE_URL (option openai.baseURL)')
+  const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, BASE_URL)
   const sent = baseURL !== '' && apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
   return { provider: 'openai', url, connect: ({ OpenAI }) => new OpenAI({ ...shared, baseURL: url, apiKey: sent }) }
 }

@@ -126,7 +126,10 @@ t.test('a server that refuses connections is asked once', async t => {
   const { said, error } = await ask(agent)
   t.strictSame(said, [])
   t.type(error, APIConnectionError)
-  t.match(error, { cause: { code: 'ECONNREFUSED' } })
+  t.match(error, {
+    message: `The model's server ${new URL(server.url).host} cannot be reached: ECONNREFUSED. OPENAI_BASE_URL (option openai.baseURL) says where it is`,
+    cause: { code: 'ECONNREFUSED' }
+  })
   t.equal(attempts.length, 1)
 })
 
@@ -267,8 +270,11 @@ for (const [name, script, says] of [
     t.equal(settled, false)
     undiciTimers.tick(5_000)
     const error = await ended
-    if (name === 'before the headers') t.type(error, APIConnectionTimeoutError)
-    else t.match(error, { code: 'UND_ERR_BODY_TIMEOUT' })
+    if (name === 'before the headers') {
+      t.type(error, APIConnectionTimeoutError)
+      t.match(error, { message: `The model's server ${new URL(server.url).host} does not answer in time: UND_ERR_HEADERS_TIMEOUT. OPENAI_BASE_URL (option openai.baseURL) says where it is` })
+    }
+    if (name !== 'before the headers') t.match(error, { code: 'UND_ERR_BODY_TIMEOUT' })
     t.strictSame(said, says)
     t.equal(server.requests.length, 1)
   })

@@ -8,6 +8,7 @@ import voiceAgentPlugin, {
 } from '../../lib/index.js'
 import { AT_ONCE, createApp, deferred, type LogLine } from '../helpers/app.js'
 import { dialUrl, millis, retell, type Caller } from '../helpers/caller.js'
+import { runIn } from '../helpers/env.js'
 import { useTelemetry } from '../helpers/telemetry.js'
 import { CUT, startScriptedModel, toolCallChunk } from '../../lib/testing/scripted-model.js'
 
@@ -37,6 +38,7 @@ function leaks (value: unknown, path = ''): string[] {
 
 /** A listening app that logs at `info`, and has all telemetry; the secret is in the URL. */
 async function listen (t: Test, options: VoiceAgentOptions, agent?: Agent) {
+  runIn(t, 'production')
   const { app, logs } = createApp(t, 'info')
   const { spans, metrics } = useTelemetry(t)
   const ended = deferred()
@@ -318,7 +320,8 @@ t.test('a model that cannot be reached is not named with the password in its URL
   await caller.response(1)
   await hangUp(caller)
   t.strictSame(await leaks(), [])
-  t.equal(logs.filter(({ msg }) => msg === 'agent failed').length, 1)
+  const message = 'The model\'s server 127.0.0.1:1 cannot be reached: ECONNREFUSED. OPENAI_BASE_URL (option openai.baseURL) says where it is'
+  t.match(logs.filter(({ msg }) => msg === 'agent failed'), [{ err: { type: 'APIConnectionError', message, code: 'ECONNREFUSED' } }])
 })
 
 t.test('an error of any make is logged without what it says, and answered', async t => {
