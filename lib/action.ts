@@ -4,7 +4,6 @@
 import { Type, type TObject } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import { ActionError } from './errors.js'
-import { kindOf } from './reply.js'
 
 /** Options of {@link endCall}. */
 export interface EndCallOptions {
@@ -239,20 +238,14 @@ export function rebuiltTerminal (kept: unknown): TerminalAction | undefined {
   }
 }
 
-/** What to call a piece of a reply that cannot be spoken, in a message that must not repeat it. */
-export function unspeakable (piece: unknown): string {
-  const name = nameOf(piece)
-  if (name === undefined) return kindOf(piece)
-  return `an object with action ${name} that ${name.replace(/-(.)/, (_, letter: string) => letter.toUpperCase())}() did not build`
-}
-
 /** Has it all members of an action? The mark is not looked at. */
 function isWhole (value: unknown): value is Action {
-  const name = nameOf(value)
+  const name = actionName(value)
   return name !== undefined && ACTIONS[name].Check(value)
 }
 
-function nameOf (value: unknown): Action['action'] | undefined {
+/** The name of an action that a value bears, be it built by a builder or not. */
+export function actionName (value: unknown): Action['action'] | undefined {
   if (typeof value !== 'object' || value === null || !('action' in value)) return undefined
   const { action } = value
   return typeof action === 'string' && Object.hasOwn(ACTIONS, action) ? action as Action['action'] : undefined

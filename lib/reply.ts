@@ -1,5 +1,5 @@
 import type { ReadableStream } from 'node:stream/web'
-import { SpeechError } from './errors.js'
+import { isBytes, unspeakable } from './unspeakable.js'
 
 /** Where a reply's pieces are pulled from, whatever kind of reply it is. Nothing is promised of what comes out. */
 export interface Source {
@@ -13,18 +13,13 @@ export interface Source {
  * @throws VOICE_AGENT_ERR_SPEECH when it is none
  */
 export function openReply (reply: unknown): Source {
-  if (typeof reply === 'object' && reply !== null) {
+  if (typeof reply === 'object' && reply !== null && !isBytes(reply)) {
     // A reader, unlike the stream's own iterator, can be cancelled while a read is pending.
     if ('getReader' in reply) return openStream(reply as ReadableStream<unknown>)
     if (Symbol.asyncIterator in reply) return openIterator((reply as AsyncIterable<unknown>)[Symbol.asyncIterator]())
     if (Symbol.iterator in reply) return openIterator((reply as Iterable<unknown>)[Symbol.iterator]())
   }
-  throw new SpeechError(kindOf(reply))
-}
-
-/** What to call a value in a message that must not repeat it. */
-export function kindOf (value: unknown): string {
-  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
+  throw unspeakable(reply, 'returned')
 }
 
 function openStream (stream: ReadableStream<unknown>): Source {

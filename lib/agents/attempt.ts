@@ -3,9 +3,10 @@
  */
 import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
-import { isAction, unspeakable, type Agent, type ChatMessage, type Reply, type Turn } from '../agent.js'
-import { DeadlineError, SpeechError, TurnAbortedError } from '../errors.js'
+import { isAction, type Agent, type ChatMessage, type Reply, type Turn } from '../agent.js'
+import { DeadlineError, TurnAbortedError } from '../errors.js'
 import { openReply, type Source } from '../reply.js'
+import { unspeakable } from '../unspeakable.js'
 
 /**
  * Owns the agent's AbortSignal and reply. Whoever makes it closes it; until then it listens to the turn's signal, whose
@@ -98,7 +99,7 @@ export class Attempt {
 export function isAnswer (piece: unknown): boolean {
   if (piece === undefined || piece === null) return false
   if (typeof piece === 'string') return piece !== ''
-  if (!isAction(piece)) throw new SpeechError(unspeakable(piece))
+  if (!isAction(piece)) throw unspeakable(piece, 'yielded')
   return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage'
 }
 

@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import { isAction, unspeakable } from '../agent.js'
+import { isAction } from '../agent.js'
 import type { Action, Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
-import { DeadlineError, SpeechError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
+import { DeadlineError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
 import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
@@ -11,6 +11,7 @@ import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '..
 import { within } from '../telemetry/operation.js'
 import type { CallTelemetry, TurnTelemetry } from '../telemetry/telemetry.js'
 import { openReply, type Source } from '../reply.js'
+import { unspeakable } from '../unspeakable.js'
 import type { Connection } from './connection.js'
 import { Deadlines, type DeadlineSettings } from './deadlines.js'
 import { placeBehind, toMessages, type MessagesOptions } from './messages.js'
@@ -235,7 +236,7 @@ export class LiveTurn implements Turn {
   }
 
   #act (value: unknown): void {
-    if (!isAction(value)) throw new SpeechError(unspeakable(value))
+    if (!isAction(value)) throw unspeakable(value, 'yielded')
     if (value.action === 'usage') return this.#used(value)
     const { speaker, protocol } = this.#connection
     if (value.action === 'uninterruptible') this.#answered()

@@ -98,12 +98,17 @@ t.test('what cannot be spoken is an error to the author and an apology to the ca
     [Number.NaN, 'a value of type number'],
     [true, 'a value of type boolean'],
     [1n, 'a value of type bigint'],
-    [() => 'Hi', 'a value of type function'],
+    [() => 'Hi', 'a function: call it'],
     [Symbol('Hi'), 'a value of type symbol'],
     [{ content: 'secret' }, 'a value of type object'],
     [{ action: 'sing' }, 'a value of type object']
   ]
-  const wrongPieces: typeof wrong = [...wrong, [Buffer.from('secret'), 'a value of type object'], [['secret'], 'an array'], [Promise.resolve('secret'), 'a value of type object']]
+  const wrongPieces: typeof wrong = [
+    ...wrong,
+    [Buffer.from('secret'), 'what looks like bytes: decode them, a stream by stream.pipeThrough(new TextDecoderStream())'],
+    [['secret'], 'what looks like an array: yield * array'],
+    [Promise.resolve('secret'), 'what looks like a promise: await it']
+  ]
   for (const [value, kind] of wrong) {
     t.test(`a reply: ${kind}`, async t => {
       const line = await answer(t, () => value as Reply)
@@ -123,7 +128,8 @@ t.test('what cannot be spoken is an error to the author and an apology to the ca
   }
   t.test('a reply: bytes', async t => {
     const line = await answer(t, () => Buffer.from('secret') as unknown as Reply)
-    t.strictSame(failures(line), [['agent failed', 'VOICE_AGENT_ERR_SPEECH']])
+    t.strictSame(line.frames, [toRetell.complete(1, APOLOGY)])
+    t.match(line.complaints, [{ err: { message: /bytes: decode them/ } }])
   })
   t.test('a stream that somebody else reads', async t => {
     const taken = ReadableStream.from(['One'])
