@@ -22,6 +22,11 @@ export function openReply (reply: unknown): Source {
   throw unspeakable(reply, 'returned')
 }
 
+/** Is it to be awaited? What is not need not wait for a tick. */
+export function isThenable (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
 function openStream (stream: ReadableStream<unknown>): Source {
   const reader = stream.getReader()
   return {

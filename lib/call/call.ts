@@ -27,7 +27,8 @@ import { Floor, type Speaker } from './speaker.js'
 import { wereSaid, type Spoken } from './spoken.js'
 import { Tally } from './tally.js'
 import { ToolBook } from './tool-book.js'
-import { LiveTurn, type TurnOwner, type TurnSettings } from './turn.js'
+import type { TurnOwner, TurnSettings } from './turn-owner.js'
+import { LiveTurn } from './turn.js'
 
 // A caller is waiting while onCallStart looks things up.
 const START_HOOK_TIMEOUT_MS = 2_000

@@ -1,49 +1,28 @@
 import { setMaxListeners } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { isAction } from '../agent.js'
-import type { Action, Call, ChatMessage, Reply, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
+import type { Action, ChatMessage, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, TurnAbortedError, type AbortReason, type Deadline } from '../errors.js'
-import type { Entry, Feature, Transcript } from '../protocols/protocol.js'
+import type { Entry, Transcript } from '../protocols/protocol.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
-import { loggedId, type ToolReport, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
+import { loggedId, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
 import { within } from '../telemetry/operation.js'
-import type { CallTelemetry, TurnTelemetry } from '../telemetry/telemetry.js'
-import { openReply, type Source } from '../reply.js'
+import type { TurnTelemetry } from '../telemetry/telemetry.js'
+import { isThenable, openReply, type Source } from '../reply.js'
 import { unspeakable } from '../unspeakable.js'
 import type { Connection } from './connection.js'
-import { Deadlines, type DeadlineSettings } from './deadlines.js'
-import { placeBehind, toMessages, type MessagesOptions } from './messages.js'
+import { Deadlines } from './deadlines.js'
+import { placeBehind, toMessages } from './messages.js'
 import { Floor } from './speaker.js'
+import type { TurnOwner } from './turn-owner.js'
+import { isNoticed, warnOfSilence, type EmptyReply } from './turn-silence.js'
+import { TurnTools } from './turn-tools.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many of them it must.
 const PIECES_PER_LOOP_TURN = 256
 const CHARACTERS_PER_LOOP_TURN = 64 * 1024
-
-/** What the turns of all calls share. A plain object: its functions are called without it. */
-export interface TurnSettings extends Omit<MessagesOptions, 'spoken'> {
-  readonly deadlines: DeadlineSettings
-  /** Calls the user's agent. */
-  ask (turn: Turn): Reply
-  /** What the caller hears when the agent failed. Never throws. */
-  fallback (turn: Turn, error: unknown): string
-  /** What the caller hears while the agent is silent; `''` is nothing. Never throws. */
-  filler (turn: Turn): string
-}
-
-/** Whose turn it is. */
-export interface TurnOwner extends Call, Pick<MessagesOptions, 'spoken'> {
-  readonly settings: TurnSettings
-  /** Set once the call has begun, where anybody is to be told. */
-  readonly telemetry: CallTelemetry | undefined
-  /** Tells the agent's author, once per call, of something the provider lacks. */
-  lacks (feature: Feature): void
-  /** Called once, ahead of the agent's first word or tool call. */
-  turnBegun (turn: LiveTurn): void
-  /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
-  turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void
-}
 
 /**
  * One turn: runs the agent, speaks what it yields, and owns its AbortSignal. It is over exactly once: completed,
@@ -70,9 +49,9 @@ export class LiveTurn implements Turn {
   #deadlines: Deadlines | undefined
   #source: Source | undefined
   #telemetry: TurnTelemetry | undefined
-  /** Tools that have not returned. */
-  readonly #running = new Set<string>()
-  readonly #tools: Array<{ -readonly [Member in keyof ToolReport]: ToolReport[Member] }> = []
+  readonly #tools = new TurnTools()
+  /** Has the agent said and done nothing that the caller could notice? */
+  #isSilent = true
   #over = false
 
   /** @param connection the one it speaks over; whoever replaces that aborts it */
@@ -157,17 +136,13 @@ export class LiveTurn implements Turn {
   recorded (entry: ToolAction): void {
     this.#telemetry?.recorded(entry)
     if (entry.action === 'tool-call') {
-      this.#running.add(entry.id)
+      this.#tools.called(entry, this.#elapsedMs)
       this.#begun()
-      this.#tools.push({ id: entry.id, name: entry.name, startMs: this.#elapsedMs, durationMs: undefined, successful: undefined })
       if (this.#over) return
       this.part()
       this.#deadlines?.working(true)
-    } else if (this.#running.delete(entry.id)) {
-      const tool = this.#tools.find(({ id }) => id === entry.id)!
-      tool.durationMs = this.#elapsedMs - tool.startMs
-      tool.successful = entry.successful
-      this.#deadlines?.working(this.#running.size > 0)
+    } else if (this.#tools.returned(entry, this.#elapsedMs)) {
+      this.#deadlines?.working(this.#tools.isRunning)
     }
   }
 
@@ -185,8 +160,7 @@ export class LiveTurn implements Turn {
     try {
       const asked = this.#call.settings.ask(this)
       const reply: unknown = isThenable(asked) ? await asked : asked
-      if (typeof reply === 'string') return this.#conclude(reply)
-      if (reply === undefined || reply === null) return this.#complete('completed', '')
+      if (typeof reply === 'string' || reply === undefined || reply === null) return this.#ended(reply ?? '', { returned: reply, isStream: false })
       const source = openReply(reply)
       if (this.#over) return source.close()
       this.#source = source
@@ -206,7 +180,7 @@ export class LiveTurn implements Turn {
         const { done, value } = isThenable(step) ? await step : step
         // Once more: a generator that ended its own turn was running, and could not be closed.
         if (this.#over) return source.close()
-        if (done) return this.#complete('completed', '')
+        if (done) return this.#ended('', { returned: value, isStream: true })
         if (typeof value === 'string') this.#say(value)
         else if (value !== undefined && value !== null) this.#act(value)
       }
@@ -217,6 +191,7 @@ export class LiveTurn implements Turn {
 
   #say (text: string): void {
     if (text === '') return
+    this.#isSilent &&= text.trim() === ''
     this.#answered()
     this.#connection.speaker.say(this.floor, text)
   }
@@ -238,6 +213,7 @@ export class LiveTurn implements Turn {
   #act (value: unknown): void {
     if (!isAction(value)) throw unspeakable(value, 'yielded')
     if (value.action === 'usage') return this.#used(value)
+    this.#isSilent &&= !isNoticed(value)
     const { speaker, protocol } = this.#connection
     if (value.action === 'uninterruptible') this.#answered()
     else this.#deadlines?.alive()
@@ -301,7 +277,14 @@ export class LiveTurn implements Turn {
 
   #fill (): void {
     // Tools have fillers of their own.
-    if (this.floor.characters === 0 && this.#running.size === 0) this.#connection.speaker.sayInPassing(this.floor, this.#call.settings.filler(this))
+    if (this.floor.characters === 0 && !this.#tools.isRunning) this.#connection.speaker.sayInPassing(this.floor, this.#call.settings.filler(this))
+  }
+
+  // The agent came to its end by itself.
+  #ended (text: string, reply: Omit<EmptyReply, 'hasTools'>): void {
+    const isSilent = this.#isSilent && text.trim() === '' && this.reason === 'response' && !this.#over
+    this.#conclude(text)
+    if (isSilent) warnOfSilence(this, { ...reply, hasTools: this.#tools.reports.length > 0 })
   }
 
   // With the agent's own last words.
@@ -339,7 +322,7 @@ export class LiveTurn implements Turn {
       tokens: this.#tokens,
       frames,
       characters,
-      tools: this.#tools,
+      tools: this.#tools.reports,
       model: this.#usage?.model,
       inputTokens: this.#usage?.inputTokens,
       outputTokens: this.#usage?.outputTokens,
@@ -367,8 +350,4 @@ export class LiveTurn implements Turn {
   #within (work: () => void): void {
     within(this.#telemetry, work)
   }
-}
-
-function isThenable (value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
