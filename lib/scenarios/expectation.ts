@@ -4,7 +4,7 @@ import type { Reply } from '../testing/reply.js'
 import type { CallExpectation, ReplyExpectation } from './format.js'
 import { isSaid, toPattern } from './pattern.js'
 
-type Expected = Pick<Static<typeof CallExpectation>, 'said' | 'not-said' | 'tools'>
+type Expected = Pick<Static<typeof CallExpectation> | Static<typeof ReplyExpectation>, 'said' | 'not-said' | 'tools'>
 
 /** What of a reply is not as expected. Each entry is one sentence. */
 export function failuresOfReply (expected: Static<typeof ReplyExpectation>, reply: Reply, tools: readonly ToolRecord[]): string[] {
@@ -30,7 +30,8 @@ export function failuresOfCall (expected: Static<typeof CallExpectation>, said: 
 function failuresOfHeard ({ said, 'not-said': notSaid, tools = {} }: Expected, text: string, called: readonly ToolRecord[]): string[] {
   const quoted = text === '' ? 'nothing' : JSON.stringify(text)
   return [
-    ...list(said).filter(part => !isSaid(part, text)).map(part => `expected ${quote(part)} to be said, and heard ${quoted}`),
+    ...(said === false && text.trim() !== '' ? [`expected nothing to be said, and heard ${quoted}`] : []),
+    ...list(said || undefined).filter(part => !isSaid(part, text)).map(part => `expected ${quote(part)} to be said, and heard ${quoted}`),
     ...list(notSaid).filter(part => isSaid(part, text)).map(part => `expected ${quote(part)} not to be said, and heard ${quoted}`),
     ...Object.entries(tools).flatMap(([name, times]) => {
       const count = called.filter(tool => tool.name === name).length

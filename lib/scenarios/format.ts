@@ -27,6 +27,8 @@ const Heard = {
 /** What is expected of one reply. */
 export const ReplyExpectation = Type.Object({
   ...Heard,
+  /** Likewise; false where the agent is to say nothing. */
+  said: Type.Optional(Type.Union([Type.Literal(false), Texts], description('a text, a list of texts, or false where nothing is to be said'))),
   /** At most so many ms to the first word. */
   'first-token-ms': Type.Optional(Milliseconds),
   /** At most so many ms to the end of the first sentence. */

@@ -54,6 +54,8 @@ class Play {
   readonly #failures: ScenarioFailure[] = []
   #call: RetellCaller | MillisCaller | undefined
   #at = 'the call'
+  /** Findings that were judged with the step they came of. */
+  readonly #judged = new Set<Finding>()
 
   constructor (scenario: Scenario, provider: 'retell' | 'millis') {
     this.#scenario = scenario
@@ -71,7 +73,9 @@ class Play {
     if (call?.end === undefined) await call?.hangUp()
     const { name = 'unnamed', allow = [] } = this.#scenario
     this.#at = 'the protocol'
-    for (const { code, message } of call?.findings ?? []) if (!allow.includes(code)) this.#fail(`${code}: ${message}`)
+    for (const finding of call?.findings ?? []) {
+      if (!allow.includes(finding.code) && !this.#judged.has(finding)) this.#fail(`${finding.code}: ${finding.message}`)
+    }
     return {
       name,
       provider: this.#provider,
@@ -145,6 +149,13 @@ class Play {
     const heard = await call.hear(reply)
     if (heard.outcome !== 'completed') this.#fail(`the reply was ${heard.outcome}`)
     for (const message of failuresOfReply(expected, heard, call.tools.slice(toolsBefore))) this.#fail(message)
+    for (const finding of call.findings.filter(({ code }) => code === 'silent-reply')) {
+      // A text that was expected is missed already.
+      if (expected.said === undefined && !this.#scenario.allow?.includes(finding.code) && !this.#judged.has(finding)) {
+        this.#fail('the agent said nothing; where silence is right, write expect: { said: false }')
+      }
+      this.#judged.add(finding)
+    }
   }
 
   #fail (message: string): void {

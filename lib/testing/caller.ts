@@ -138,6 +138,8 @@ export abstract class Caller {
   /** What is to be said once the line is back. */
   #unsent: Array<() => void> = []
   #redialling: Promise<void> = Promise.resolve()
+  /** Settled once it is known whether the last reply without a word is a finding. */
+  #judging: Promise<void> = Promise.resolve()
   #end!: (end: CallEnd) => void
   #ending: CallEnd | undefined
 
@@ -220,6 +222,7 @@ export abstract class Caller {
   /** Resolves once so much of a reply was spoken, or no more will be. */
   async spoken (reply: Reply, { afterWords = 1, afterMs }: InterruptOptions = {}): Promise<void> {
     await this.#inTime(reply.words(afterMs === undefined ? afterWords : 1), reply)
+    await this.#judging
     const left = (afterMs === undefined ? reply.spokenMs(afterWords) : (reply.firstTokenMs ?? 0) + afterMs) - reply.elapsedMs
     if (left <= 0) return
     let timer: unknown
@@ -285,6 +288,7 @@ export abstract class Caller {
   async hear (reply: Reply): Promise<Reply> {
     await this.#inTime(reply.words(Infinity), reply)
     await reply.over()
+    await this.#judging
     const next = this.replies[this.replies.indexOf(reply) + 1]
     return reply.outcome === 'lost' && next !== undefined ? await this.hear(next) : reply
   }
@@ -442,9 +446,18 @@ export abstract class Caller {
   /** All of a reply has come. It is over once it was spoken. */
   protected completed (reply: Reply): void {
     reply.end('completed')
+    if (reply.reason === 'response' && reply.text.trim() === '' && reply.action === undefined) this.#judging = this.#judgeSilence(reply)
     const left = reply.spokenMs() - reply.elapsedMs
     if (left <= 0) return this.#played(reply)
     this.#playing = this.clock.setTimeout(() => this.#played(reply), left)
+  }
+
+  // Behind it may come a frame that ends the call, or speech outside a turn.
+  async #judgeSilence (reply: Reply): Promise<void> {
+    const isAnswered = await this.isAnswered()
+    const next = this.replies[this.replies.indexOf(reply) + 1]
+    if (!isAnswered || this.#ending !== undefined || next?.reason === 'interjection') return
+    this.found('silent-reply', 'the reply was completed without a word and without an action: the caller hears silence')
   }
 
   #played (reply: Reply): void {

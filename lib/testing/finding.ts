@@ -2,7 +2,7 @@
 export const FINDING_CODES = [
   'after-completion', 'bare-action', 'before-start', 'binary-frame', 'broken-connection', 'closed', 'late-config', 'malformed',
   'metadata-on-phone-call', 'no-begin-message', 'no-keepalive', 'no-pong', 'no-response-type', 'not-json', 'orphaned-tool-result', 'repeated-tool-call',
-  'repeated-tool-result', 'run-together-words', 'second-greeting', 'several-actions', 'stale-response', 'tool-arguments', 'unasked-response',
+  'repeated-tool-result', 'run-together-words', 'second-greeting', 'several-actions', 'silent-reply', 'stale-response', 'tool-arguments', 'unasked-response',
   'unasked-stream', 'unknown-type', 'unreachable', 'wrong-timestamp'
 ] as const
 

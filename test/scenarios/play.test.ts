@@ -132,6 +132,26 @@ expect: { ended-by: agent, transferred-to: '+1', digits: '1', tools: { book: 1 }
   ])
 })
 
+for (const provider of ['retell', 'millis'] as const) {
+  t.test(`${provider}: a reply without a word fails its step, unless the scenario says that it is right`, async t => {
+    const texts = async (yaml: string) => (await play(t, yaml, { provider })).texts
+    const SAID_NOTHING = 'the agent said nothing; where silence is right, write expect: { said: false }'
+    t.strictSame(await texts('steps: [say: Hi, say: mute, say: Hi, say: mute]'), [`step 2 (say "mute"): ${SAID_NOTHING}`, `step 4 (say "mute"): ${SAID_NOTHING}`])
+    t.strictSame(await texts('steps: [{ say: mute, expect: { not-said: Yes } }]'), [`step 1 (say "mute"): ${SAID_NOTHING}`])
+    t.strictSame(await texts('steps: [{ say: mute, expect: { said: false } }, say: Hi]'), [])
+    t.strictSame(await texts('steps: [say: mute]\nallow: [silent-reply]'), [])
+    t.strictSame(await texts('steps: [{ say: Hi, expect: { said: false } }]'), ['step 1 (say "Hi"): expected nothing to be said, and heard "You said Hi. Anything else?"'])
+    t.strictSame(await texts('steps: [{ say: mute, expect: { said: Yes } }]'), ['step 1 (say "mute"): expected "Yes" to be said, and heard nothing'])
+    t.strictSame(await texts('greeting: { said: false }\nsteps: [say: Hi]'), ['the greeting: expected nothing to be said, and heard "How may I help you?"'])
+  })
+}
+
+t.test('a reply without a word that no step hears is a finding', async t => {
+  t.strictSame((await play(t, 'steps: [say: mute, { drop: true, after: 1 word }]')).texts, [
+    'the protocol: silent-reply: the reply was completed without a word and without an action: the caller hears silence'
+  ])
+})
+
 t.test('an interruption of nothing fails, and what the app says between turns is said', async t => {
   t.strictSame((await play(t, 'steps: [say: Tuesday, { interrupt: No, after: 50 words }, drop, interrupt: No]')).texts, [
     'step 2 (interrupt "No"): there was nothing to interrupt: the reply was over. With words-per-minute it takes its time',
