@@ -8,9 +8,8 @@ import { createError } from '@fastify/error'
 /** An option or environment variable has a value that is not accepted. The message names it, never a secret's value. */
 export const ConfigError = createError<[string]>('VOICE_AGENT_ERR_CONFIG', '%s', 500)
 
-/** `fastify.agent` is decorated with something that is not a function. */
-export const AgentError = createError<[string]>('VOICE_AGENT_ERR_AGENT',
-  "fastify.agent must be a function (turn) => reply, got %s: app.decorate('agent', async function * (turn) { … })", 500)
+/** `fastify.agent` is decorated with something that is no agent. The message says what it looks like, and what to write. */
+export const AgentError = createError<[string]>('VOICE_AGENT_ERR_AGENT', 'fastify.agent must be a function (turn) => reply, got %s', 500)
 
 /** The plugin, or another decorator named `calls`, already stands on this instance. */
 export const AlreadyRegisteredError = createError<[]>('VOICE_AGENT_ERR_ALREADY_REGISTERED',

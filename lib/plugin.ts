@@ -20,6 +20,7 @@ import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings 
 import { warnOfSettings } from './admission/warnings.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
+import { assertAgent } from './agents/mistaken-agent.js'
 import { APOLOGY, GREETING, scriptedAgent } from './agents/scripted.js'
 import { answer, decline } from './call/answer.js'
 import type { CallHost, LiveCall } from './call/call.js'
@@ -35,7 +36,7 @@ import { closingOf } from './closing.js'
 import type { CallKey, Command } from './cluster/cluster.js'
 import { openCluster } from './cluster/open.js'
 import { DirectSocket } from './direct-socket.js'
-import { AgentError, AlreadyRegisteredError, CallEndedError, ConfigError } from './errors.js'
+import { AlreadyRegisteredError, CallEndedError, ConfigError } from './errors.js'
 import { registerHealth } from './health.js'
 import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
 import { within } from './patience.js'
@@ -308,9 +309,11 @@ function decorateAgent (fastify: FastifyInstance, config: Env, options: VoiceAge
       builtInAgents.add(agent)
       fastify.decorate('agent', agent)
     }
-    if (typeof fastify.agent !== 'function') throw new AgentError(typeof fastify.agent)
+    assertAgent(fastify.agent)
     if (options.openai?.tools !== undefined && (fastify.agent === scriptedAgent || !builtInAgents.has(fastify.agent))) {
-      fastify.log.warn('openai.tools are not used: the built-in OpenAI agent does not serve')
+      fastify.log.warn(`openai.tools are not used: ${builtInAgents.has(fastify.agent)
+        ? `no model is asked. Set ${nameOf('OPENAI_API_KEY')}, or ${nameOf('OPENAI_BASE_URL')} for a model of your own`
+        : "the agent is the app's own. Give them to openAIAgent({ tools }), or run them by runTool()"}`)
     }
   })
   fastify.addHook('onClose', async function closeBuiltInAgent () { await close() })

@@ -138,7 +138,7 @@ t.test('an agent of a parent serves a line that is registered in a scope', async
 })
 
 t.test('an agent that is no function stops the start, and the error says what it is', async t => {
-  const wrong: Array<[agent: unknown, kind: string]> = [['hello', 'string'], [{}, 'object'], [null, 'object'], [undefined, 'undefined']]
+  const wrong: Array<[agent: unknown, kind: string]> = [['hello', 'string'], [{}, 'object'], [null, 'null'], [undefined, 'undefined']]
   for (const [agent, kind] of wrong) {
     const { app } = createApp(t)
     app.register(voiceAgentPlugin)
@@ -230,9 +230,10 @@ t.test('tools that nobody will call are warned of', async t => {
   const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), execute: () => {} })
   const warnings = (logs: LogLine[]): string[] => logs.filter(({ level, msg }) => level === 40 && msg.startsWith('openai.tools')).map(({ msg }) => msg)
   const server = await startModel(t)
-  const expected = ['openai.tools are not used: the built-in OpenAI agent does not serve']
-  t.strictSame(warnings((await build(t, () => 'Hi', { openai: { baseURL: server.url, tools: [look] } })).logs), expected)
-  t.strictSame(warnings((await build(t, undefined, { openai: { tools: [look] } })).logs), expected)
+  const OWN = "openai.tools are not used: the agent is the app's own. Give them to openAIAgent({ tools }), or run them by runTool()"
+  const NO_KEY = 'openai.tools are not used: no model is asked. Set OPENAI_API_KEY (option openai.apiKey), or OPENAI_BASE_URL (option openai.baseURL) for a model of your own'
+  t.strictSame(warnings((await build(t, () => 'Hi', { openai: { baseURL: server.url, tools: [look] } })).logs), [OWN])
+  t.strictSame(warnings((await build(t, undefined, { openai: { tools: [look] } })).logs), [NO_KEY])
   t.strictSame(warnings((await build(t, undefined, { openai: { baseURL: server.url, tools: [look] } })).logs), [])
 })
 
