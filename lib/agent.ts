@@ -165,7 +165,10 @@ export interface Call {
 /** One piece of a reply: a token, or an action. `null` and `undefined`, which model streams are full of, are skipped. */
 export type Speech = string | Action | null | undefined
 
-/** What an agent may return. Nothing, or an empty reply, is silence: the turn is completed without a word, which is warned of once a call where the caller waits for an answer. */
+/**
+ * What an agent may return. Nothing, or an empty reply, is silence: the turn is completed without a word, which is warned of once a call where
+ * the caller waits for an answer.
+ */
 export type Reply =
   | undefined
   | string

@@ -25,11 +25,36 @@ const LIKENESSES: readonly Likeness[] = [
   [value => value instanceof Error, 'an error', 'instead', 'throw it'],
   [isBytes, 'bytes', 'instead', 'decode them, a stream by stream.pipeThrough(new TextDecoderStream())'],
   [value => 'textStream' in value, "a result of the AI SDK's streamText()", 'stream', 'result.textStream'],
-  [({ type }) => /^((start|finish)(-step)?|text-(start|delta|end))$/.test(String(type)), "a part of the AI SDK's fullStream", 'text', 'part.text where part.type is text-delta'],
-  [({ choices }) => choices?.[0]?.message !== undefined, 'a chat completion that does not stream', 'text', 'completion.choices[0].message.content, or ask with stream: true'],
-  [value => value.choices?.[0]?.delta !== undefined || value.object === 'chat.completion.chunk', 'a chunk of chat completions', 'text', 'chunk.choices[0]?.delta.content'],
-  [({ type }) => /^response\./.test(String(type)), "an event of OpenAI's Responses", 'text', 'event.delta where event.type is response.output_text.delta'],
-  [({ type }) => /^(message|content_block)_/.test(String(type)), "an event of Anthropic's Messages", 'text', 'event.delta.text where event.delta?.type is text_delta'],
+  [
+    ({ type }) => /^((start|finish)(-step)?|text-(start|delta|end))$/.test(String(type)),
+    "a part of the AI SDK's fullStream",
+    'text',
+    'part.text where part.type is text-delta'
+  ],
+  [
+    ({ choices }) => choices?.[0]?.message !== undefined,
+    'a chat completion that does not stream',
+    'text',
+    'completion.choices[0].message.content, or ask with stream: true'
+  ],
+  [
+    value => value.choices?.[0]?.delta !== undefined || value.object === 'chat.completion.chunk',
+    'a chunk of chat completions',
+    'text',
+    'chunk.choices[0]?.delta.content'
+  ],
+  [
+    ({ type }) => /^response\./.test(String(type)),
+    "an event of OpenAI's Responses",
+    'text',
+    'event.delta where event.type is response.output_text.delta'
+  ],
+  [
+    ({ type }) => /^(message|content_block)_/.test(String(type)),
+    "an event of Anthropic's Messages",
+    'text',
+    'event.delta.text where event.delta?.type is text_delta'
+  ],
   [value => 'candidates' in value, "a chunk of Google's Gemini", 'text', 'chunk.text'],
   [value => 'lc_kwargs' in value, 'a message of LangChain', 'text', 'message.text'],
   [value => 'arrayBuffer' in value && 'body' in value, 'a response of fetch()', 'text', 'await response.text()'],
@@ -45,7 +70,7 @@ export function isBytes (value: unknown): boolean {
   return ArrayBuffer.isView(value) || value instanceof ArrayBuffer
 }
 
-/** Makes the error for what cannot be spoken. Where it is a promise, its rejection is nobody's to handle any more. */
+/** Makes the error for what cannot be spoken. A promise is marked as handled, since its rejection would end the process. */
 export function unspeakable (value: unknown, manner: Manner): Error {
   return new SpeechError(nameOf(value, manner))
 }
@@ -56,7 +81,7 @@ function nameOf (value: unknown, manner: Manner): string {
     try {
       if (value instanceof Promise) value.catch(() => {})
       const action = actionName(value)
-      if (action !== undefined) return `an object with action ${action} that ${action.replace(/-(.)/, (_, letter: string) => letter.toUpperCase())}() did not build`
+      if (action !== undefined) return `an object with action ${action} that ${builderOf(action)}() did not build`
       const likeness = LIKENESSES.find(([is]) => is(value))
       if (likeness !== undefined) return advice(likeness, manner)
     } catch {} // It may be a proxy, or have getters that throw.
@@ -68,6 +93,10 @@ function advice ([, name, to, what]: Likeness, manner: Manner): string {
   if (to === 'instead') return `what looks like ${name}: ${what}`
   const verb = manner === 'returned' ? 'return' : to === 'stream' ? 'yield *' : 'yield'
   return `what looks like ${name}: ${verb} ${what}`
+}
+
+function builderOf (action: string): string {
+  return action.replace(/-(.)/, (_, letter: string) => letter.toUpperCase())
 }
 
 function isStream (value: object): boolean {

@@ -4,6 +4,7 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { endCall, pressDigits, transferCall } from '../agent.js'
 import { ConfigError } from '../errors.js'
+import { checkNames, namesOf } from '../option-names.js'
 import { speakable } from './speakable.js'
 import { tool, type Tool } from './tool.js'
 
@@ -31,6 +32,9 @@ export interface TransferCallToolOptions extends CallToolOptions {
   showCaller?: boolean
 }
 
+const OPTIONS = namesOf<CallToolOptions>({ name: true, description: true })
+const TRANSFER_OPTIONS = namesOf<TransferCallToolOptions>({ name: true, description: true, destinations: true, showCaller: true })
+
 const message = (description: string) => Type.String({ description: `${description} Write it here and not in your answer, in the language of the call.` })
 
 // An end, a transfer or digits that the caller talked over did not happen, and must be possible once more.
@@ -45,8 +49,12 @@ function callTool<T extends TObject> (name: string, description: string, paramet
   })
 }
 
-/** A tool by which the model hangs up, after a goodbye of its own. */
+/**
+ * A tool by which the model hangs up, after a goodbye of its own.
+ * @throws VOICE_AGENT_ERR_CONFIG when an option is not known, or none that is accepted
+ */
 export function endCallTool (options: CallToolOptions = {}): Tool {
+  checkNames('endCallTool', options, OPTIONS)
   return callTool('end_call', 'Ends the phone call. Use it only once the caller has said goodbye, or has clearly said that there is nothing else. ' +
     'Do not use it because a question was answered, because the caller is silent, rude or hard to understand, while anything is still open, ' +
     'or together with another tool whose result the caller has not heard.',
@@ -56,9 +64,11 @@ export function endCallTool (options: CallToolOptions = {}): Tool {
 
 /**
  * A tool by which the model transfers the call, to one of a closed list: it writes a name, never a number.
- * @throws VOICE_AGENT_ERR_CONFIG when there is no destination, or one has no number
+ * @throws VOICE_AGENT_ERR_CONFIG when there is no destination, one has no number, or an option is not known
  */
-export function transferCallTool ({ destinations, showCaller = false, ...options }: TransferCallToolOptions): Tool {
+export function transferCallTool (options: TransferCallToolOptions): Tool {
+  checkNames('transferCallTool', options, TRANSFER_OPTIONS)
+  const { destinations, showCaller = false } = options
   if (typeof destinations !== 'object' || destinations === null || Array.isArray(destinations)) throw new ConfigError('transferCallTool: destinations must be an object')
   if (typeof showCaller !== 'boolean') throw new ConfigError('transferCallTool: showCaller must be true or false')
   const all = new Map(Object.entries(destinations).map(([name, to]) => [name, typeof to === 'string' ? { number: to } : to]))
@@ -76,8 +86,12 @@ export function transferCallTool ({ destinations, showCaller = false, ...options
   }), options, ({ destination, message }) => transferCall(all.get(destination)!.number, { say: speakable(message), showCaller }))
 }
 
-/** A tool by which the model presses keys, to get through the menu of a machine. Retell only. */
+/**
+ * A tool by which the model presses keys, to get through the menu of a machine. Retell only.
+ * @throws VOICE_AGENT_ERR_CONFIG when an option is not known, or none that is accepted
+ */
 export function pressDigitsTool (options: CallToolOptions = {}): Tool {
+  checkNames('pressDigitsTool', options, OPTIONS)
   return callTool('press_digits', 'Presses keys on the phone\'s keypad. Use it only when an automated menu that you have reached asks for a key or a number. ' +
     'Do not use it while you talk to a person, and do not guess: wait until the menu has named the option.',
   Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$', description: 'The keys, such as 1 or 4321#.' }) }), options,

@@ -5,6 +5,7 @@ import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Agent, Call, Speech, Turn } from '../agent.js'
 import { CallEndedError, ConfigError, TurnAbortedError } from '../errors.js'
+import { checkNames, namesOf } from '../option-names.js'
 import { Attempt, isAnswer } from './attempt.js'
 import { isDuration, LONGEST_MS } from './duration.js'
 import { Patient } from './health.js'
@@ -26,6 +27,8 @@ export interface FailoverOptions {
    */
   probe?: false | ((agent: Agent, signal: AbortSignal) => Promise<unknown>)
 }
+
+const OPTIONS = namesOf<FailoverOptions>({ firstTokenMs: true, cooldownMs: true, probe: true })
 
 /** An agent that asks others. From an agent of one's own: `yield * model.call(this, turn)`. Whoever made it closes it. */
 export interface FailoverAgent {
@@ -53,8 +56,9 @@ export interface FailoverAgent {
 export function failover (agents: readonly Agent[], options: FailoverOptions = {}): FailoverAgent {
   const { firstTokenMs = 2_000, cooldownMs = 30_000, probe } = options
   if (!Array.isArray(agents) || agents.length < 2 || agents.some(agent => typeof agent !== 'function')) {
-    throw new ConfigError('failover: agents must be two functions or more')
+    throw new ConfigError('failover: agents must be two functions or more: failover([first, second])')
   }
+  checkNames('failover', options, OPTIONS)
   checkDuration(firstTokenMs, 'firstTokenMs')
   checkDuration(cooldownMs, 'cooldownMs')
   if (probe !== undefined && probe !== false && typeof probe !== 'function') {

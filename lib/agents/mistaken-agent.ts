@@ -26,7 +26,8 @@ export function assertAgent (agent: unknown): asserts agent is Agent {
 
 function mistakenFunction (agent: Agent): string | undefined {
   // A class cannot be called.
-  if (/^class\b/.test(Function.prototype.toString.call(agent))) return "a class. Hand the turns on to an instance of it: app.decorate('agent', turn => mine.reply(turn))"
+  const isClass = /^class\b/.test(Function.prototype.toString.call(agent))
+  if (isClass) return "a class. Hand the turns on to an instance of it: app.decorate('agent', turn => mine.reply(turn))"
   return FUNCTIONS.get(agent)
 }
 
@@ -38,7 +39,8 @@ function mistakenValue (agent: unknown): string {
   // The AI SDK's agents, and Mastra's.
   if (has('generate') && has('stream')) {
     return 'what looks like an agent of another SDK. ' +
-      "Ask it for each turn: app.decorate('agent', async turn => (await agent.stream({ messages: turn.messages, abortSignal: turn.signal })).textStream)"
+      "Ask it for each turn: app.decorate('agent', async turn => " +
+      '(await agent.stream({ messages: turn.messages, abortSignal: turn.signal })).textStream)'
   }
   return `${agent === null ? 'null' : typeof agent}: ${HANDLER}`
 }

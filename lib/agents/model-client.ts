@@ -109,13 +109,19 @@ async function openLine (origin: string, connect: Settings['connect'], params: O
 }
 
 // Names the server, of which a log at `error` shows nothing else, and no more of its URL: a path or a user's name may be a secret.
-function connectionError (openai: ModelLibraries['openai'], cause: Error & { code?: unknown }, server: ModelClient['server']): APIConnectionError {
+function connectionError (
+  openai: ModelLibraries['openai'],
+  cause: Error & { code?: unknown },
+  server: ModelClient['server']
+): APIConnectionError {
   const { APIConnectionError, APIConnectionTimeoutError } = openai
   const code = String(cause.code)
-  const what = TOO_SLOW.has(code) ? 'does not answer in time' : 'cannot be reached'
+  const isTooSlow = TOO_SLOW.has(code)
+  const what = isTooSlow ? 'does not answer in time' : 'cannot be reached'
   const setting = server.provider === AZURE ? AZURE_ENDPOINT : BASE_URL
   const message = `The model's server ${server.address}:${server.port} ${what}: ${code}. ${setting} says where it is`
-  return markSafe(TOO_SLOW.has(code) ? Object.assign(new APIConnectionTimeoutError({ message }), { cause }) : new APIConnectionError({ message, cause }))
+  if (isTooSlow) return markSafe(Object.assign(new APIConnectionTimeoutError({ message }), { cause }))
+  return markSafe(new APIConnectionError({ message, cause }))
 }
 
 async function refusal ({ APIError }: ModelLibraries['openai'], { head: { status, headers }, body }: Answer): Promise<APIError> {
@@ -153,6 +159,8 @@ function settingsOf ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): 
   }
   const name = 'OPENAI_API_KEY (option openai.apiKey)'
   const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, BASE_URL)
+  // Nothing is read of the environment here.
+  if (baseURL === '' && apiKey === '') throw new ConfigError(`${name} is missing: openAIAgent({ apiKey: process.env.OPENAI_API_KEY })`)
   const sent = baseURL !== '' && apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
   return { provider: 'openai', url, connect: ({ OpenAI }) => new OpenAI({ ...shared, baseURL: url, apiKey: sent }) }
 }

@@ -3,19 +3,20 @@
  */
 import type { OpenAI } from 'openai'
 import { isTokenCount, usage, type Action, type Turn } from '../agent.js'
-import { ConfigError, ModelError } from '../errors.js'
+import { ModelError } from '../errors.js'
 import { isId } from '../id.js'
 import { startModelRequest, type ModelRequestTelemetry, type ModelServer } from '../telemetry/model-request.js'
 import { within } from '../telemetry/operation.js'
 import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
 import { ModelClient, type ModelAnswer as Answer } from './model-client.js'
-import type { ModelServerOptions } from './model-server-options.js'
+import { checkOptions, checkTools, type OpenAIAgentOptions } from './openai-options.js'
 import { GREETING } from './scripted.js'
 import { ToolCalls, type ToolCallDelta } from './tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from './tool-loop.js'
-import { isTool, type Tool } from './tool.js'
 import { estimateTokens } from './token-estimate.js'
+
+export type { OpenAIAgentOptions } from './openai-options.js'
 
 /** The model that is asked when no other is named. */
 const DEFAULT_MODEL = 'gpt-4.1-mini'
@@ -34,32 +35,6 @@ const MAX_STEPS = 6
 
 /** Azure's and OpenAI's word for what their filter stopped, as an error's code and as a `finish_reason`. */
 const CONTENT_FILTER = 'content_filter'
-
-/** Options of {@link openAIAgent}. */
-export interface OpenAIAgentOptions extends ModelServerOptions {
-  /** Default `gpt-4.1-mini`. */
-  model?: string
-  /** The system prompt. Default a short one for the phone, with a sentence on tools where there are any; `''` sends none. */
-  instructions?: string
-  /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
-  greeting?: string
-  /** Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; of others it is reported where they tell by themselves. Default true. */
-  usage?: boolean
-  /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
-  temperature?: number
-  /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
-  maxTokens?: number
-  /** What the model may call, made by {@link tool}. Default none. */
-  tools?: readonly Tool[]
-  /** Whether it may (`auto`), must (`required`, or one by its name) or must not (`none`) begin a turn with a tool. After the first tools it is free. Default `auto`. */
-  toolChoice?: ToolChoice
-  /** How often the model may be asked in one turn; the last time it may call no tools. Default 6. */
-  maxSteps?: number
-  /** May it call several tools at once? Default the model's own. */
-  parallelToolCalls?: boolean
-  /** Are markdown, emoji and addresses of the web left out of what the model says, as by {@link speakable}? Default true. */
-  speakable?: boolean
-}
 
 /** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
 export interface OpenAIAgent {
@@ -82,6 +57,7 @@ export interface OpenAIAgent {
  * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or a URL is none
  */
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
+  checkOptions(options)
   const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS, speakable = true } = options
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
@@ -274,15 +250,4 @@ function declarations ({ tools = [], parallelToolCalls }: OpenAIAgentOptions) {
 
 function choiceOf (choice: ToolChoice) {
   return typeof choice === 'string' ? choice : { type: 'function' as const, function: { name: choice.name } }
-}
-
-function checkTools (tools: readonly Tool[], choice: ToolChoice, maxSteps: number): void {
-  const must = (holds: boolean, what: string): void => {
-    if (!holds) throw new ConfigError(`option openai.${what}`)
-  }
-  must(Array.isArray(tools) && tools.every(isTool), 'tools must be a list of what tool() makes')
-  const names = new Set(tools.map(({ name }) => name))
-  must(names.size === tools.length, 'tools has two of one name')
-  must(['auto', 'required', 'none'].includes(choice as string) || names.has((choice as { name: string })?.name), 'toolChoice must be auto, required, none, or { name } of a tool')
-  must(Number.isInteger(maxSteps) && maxSteps >= 2, 'maxSteps must be a whole number, 2 or more')
 }

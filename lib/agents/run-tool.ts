@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Static, TObject } from '@sinclair/typebox'
 import { toolCall, toolResult, type ToolCallAction, type Turn } from '../agent.js'
-import { DeadlineError } from '../errors.js'
+import { ConfigError, DeadlineError } from '../errors.js'
 import { isId } from '../id.js'
 import { failed, ledgerOf, unfinished, type ToolOutcome } from './ledger.js'
 import type { Tool, ToolArguments } from './tool.js'
@@ -16,9 +16,13 @@ import type { Tool, ToolArguments } from './tool.js'
  *
  * @param args what the model wrote, as JSON text or parsed
  * @param id the model's for this call. Where there is none, or another call of the conversation has it, one is made up
- * @throws a rejection with `turn.signal.reason` when the turn is aborted: the tool may run on, see `onSupersede`
+ * @throws a rejection with `turn.signal.reason` when the turn is aborted: the tool may run on, see `onSupersede`; with
+ * VOICE_AGENT_ERR_CONFIG when `tool` was not made by {@link tool}
  */
 export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newToolCallId()): Promise<ToolOutcome> {
+  if (typeof tool?.read !== 'function') {
+    throw new ConfigError('runTool: the second argument must be made by tool(): runTool(turn, tool({ … }), args)')
+  }
   turn.signal.throwIfAborted()
   const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)), turn)
   const ownId = isId(id) && record(id) ? id : newToolCallId()

@@ -6,7 +6,7 @@ import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../agent.js'
 import { ConfigError } from '../errors.js'
-import { isDuration, LONGEST_MS } from './duration.js'
+import { checkToolOptions } from './tool-options.js'
 
 /** What {@link ToolOptions.execute} is given besides its arguments. */
 export interface ToolContext {
@@ -117,7 +117,7 @@ const MAX_MISMATCHES = 5
  * @throws VOICE_AGENT_ERR_CONFIG when an option is none that is accepted
  */
 export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
-  check(options)
+  checkToolOptions(options)
   const { name, description, parameters, say = '', filler = FILLER, sideEffects = true, strict = false } = options
   const schema = compile(name, parameters, strict)
   const spoken = typeof say === 'object' ? say : undefined
@@ -260,41 +260,4 @@ function schemaOf (parameters: TObject, spoken: SayParameter | undefined, strict
 /** A literal of which there is no more to say. */
 function isWord (schema: Record<string, unknown>): boolean {
   return schema['type'] === 'string' && Array.isArray(schema['enum']) && Object.keys(schema).length === 2
-}
-
-// Nobody checks what an app in JavaScript says.
-function check (options: object): void {
-  if (!isObject(options)) throw new ConfigError('tool: options must be an object')
-  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1, sideEffects, onSupersede, reuse, strict } = options as object as ToolOptions<TObject>
-  const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
-  const must = (holds: boolean, what: string): void => {
-    if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
-  }
-  must(isName, 'name must be letters, digits, _ and -, at most 64')
-  must(typeof description === 'string' && description.trim() !== '', 'description must be a string with something in it')
-  must(isObject(parameters) && parameters[Kind] === 'Object', 'parameters must be a Type.Object()')
-  must(typeof execute === 'function', 'execute must be a function')
-  must(isLine(say) || isParameter(say), 'say must be a string, a function, or { parameter }')
-  must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
-  must(isLine(filler), 'filler must be a string or a function')
-  must(isDuration(fillerMs), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
-  must(isDuration(timeoutMs) && timeoutMs >= 1, `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
-  must(isOneOf(sideEffects, true, false), 'sideEffects must be true or false')
-  must(isOneOf(onSupersede, 'finish', 'cancel'), 'onSupersede must be finish or cancel')
-  must(isOneOf(reuse, 'call', 'turn'), 'reuse must be call or turn')
-  must(isOneOf(strict, true, false), 'strict must be true or false')
-}
-
-function isLine (line: unknown): boolean {
-  return line === undefined || typeof line === 'string' || typeof line === 'function'
-}
-
-function isParameter (say: unknown): say is SayParameter {
-  if (!isObject(say)) return false
-  const { parameter, description = '' } = say
-  return typeof parameter === 'string' && parameter !== '' && typeof description === 'string'
-}
-
-function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
-  return value === undefined || accepted.includes(value)
 }

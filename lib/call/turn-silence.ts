@@ -28,8 +28,9 @@ export function warnOfSilence (turn: Turn, reply: EmptyReply): void {
 }
 
 function reasonFor ({ returned, isStream, hasTools }: EmptyReply): string {
-  if (!isStream) return typeof returned === 'string' ? 'it returned an empty string' : `it returned ${String(returned)}. Return what is to be said, or yield it in an async function * (turn)`
-  if (typeof returned === 'string') return 'its generator returned a string, which is not spoken: yield it'
+  if (typeof returned === 'string') return isStream ? 'its generator returned a string, which is not spoken: yield it' : 'it returned an empty string'
+  if (!isStream) return `it returned ${String(returned)}. Return what is to be said, or yield it in an async function * (turn)`
   if (hasTools) return 'its reply ended with a tool call. Ask the model once more, with the result of the tool'
-  return "its reply ended without a word. Where it reads an SDK's stream, the request may have failed: the AI SDK's textStream leaves errors out, its fullStream has them"
+  return "its reply ended without a word. Where it reads an SDK's stream, the request may have failed: " +
+    "the AI SDK's textStream leaves errors out, its fullStream has them"
 }

@@ -160,7 +160,8 @@ export class LiveTurn implements Turn {
     try {
       const asked = this.#call.settings.ask(this)
       const reply: unknown = isThenable(asked) ? await asked : asked
-      if (typeof reply === 'string' || reply === undefined || reply === null) return this.#ended(reply ?? '', { returned: reply, isStream: false })
+      if (typeof reply === 'string') return this.#ended(reply, { returned: reply, isStream: false })
+      if (reply === undefined || reply === null) return this.#ended('', { returned: reply, isStream: false })
       const source = openReply(reply)
       if (this.#over) return source.close()
       this.#source = source

@@ -5,6 +5,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml'
 import { FINDING_CODES } from '../testing/finding.js'
+import { suggestion } from '../suggestion.js'
 import { toPattern } from './pattern.js'
 
 const description = (text: string): { description: string } => ({ description: text })
@@ -28,7 +29,10 @@ const Heard = {
 export const ReplyExpectation = Type.Object({
   ...Heard,
   /** Likewise; false where the agent is to say nothing. */
-  said: Type.Optional(Type.Union([Type.Literal(false), Texts], description('a text, a list of texts, or false where nothing is to be said'))),
+  said: Type.Optional(Type.Union(
+    [Type.Literal(false), Texts],
+    description('a text, a list of texts, or false where nothing is to be said')
+  )),
   /** At most so many ms to the first word. */
   'first-token-ms': Type.Optional(Milliseconds),
   /** At most so many ms to the end of the first sentence. */
@@ -165,7 +169,10 @@ function check (schema: TSchema, value: unknown, path: string, at: (path: string
   const error = Value.Errors(schema, value).First()
   if (error === undefined) return
   const where = path + error.path
-  const what = error.schema.description === undefined || error.message === 'Unexpected property' ? `is not known here: ${error.message}` : `must be ${error.schema.description}`
+  const isUnknown = error.message === 'Unexpected property'
+  const meant = isUnknown ? suggestion(error.path.slice(error.path.lastIndexOf('/') + 1), Object.keys(error.schema['properties'])) : ''
+  const { description } = error.schema
+  const what = description === undefined || isUnknown ? `is not known here: ${error.message}${meant}` : `must be ${description}`
   throw new ScenarioError(`${at(where)}: ${where === '' ? 'it' : where} ${what}`)
 }
 

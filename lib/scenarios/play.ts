@@ -1,11 +1,15 @@
 /**
  * Plays a scenario: places its call, does what its caller does, and compares what the agent does with what is expected.
  */
-import type { InterruptOptions, Spoken } from '../testing/caller.js'
+import { checkNames, namesOf } from '../option-names.js'
+import type { Spoken } from '../testing/caller.js'
+import type { InterruptOptions } from '../testing/caller-options.js'
 import type { Finding } from '../testing/finding.js'
 import { MillisCaller } from '../testing/millis-caller.js'
+import { MILLIS_OPTIONS } from '../testing/millis-options.js'
 import type { Reply } from '../testing/reply.js'
 import { RetellCaller } from '../testing/retell-caller.js'
+import { RETELL_OPTIONS } from '../testing/retell-options.js'
 import type { DialTarget } from '../testing/target.js'
 import { failuresOfCall, failuresOfReply } from './expectation.js'
 import { cutsIn, type Scenario, type ScenarioStep } from './format.js'
@@ -41,8 +45,15 @@ export interface PlayOptions {
   provider?: 'retell' | 'millis'
 }
 
-/** Plays one. Never rejects: what goes wrong is a failure. */
-export async function playScenario (target: DialTarget, scenario: Scenario, { provider = 'retell' }: PlayOptions = {}): Promise<ScenarioResult> {
+const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true })
+
+/**
+ * Plays one. What goes wrong is a failure.
+ * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is not known, and for nothing else
+ */
+export async function playScenario (target: DialTarget, scenario: Scenario, options: PlayOptions = {}): Promise<ScenarioResult> {
+  checkNames('playScenario', options, PLAY_OPTIONS)
+  const { provider = 'retell' } = options
   return await new Play(scenario, scenario.provider ?? provider).run(target)
 }
 
@@ -90,7 +101,10 @@ class Play {
 
   async #play (target: DialTarget): Promise<void> {
     const { call: options = {}, 'words-per-minute': wordsPerMinute, 'timeout-ms': timeoutMs, greeting, steps, expect = {} } = this.#scenario
-    const all = { ...options, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
+    // A scenario that is played on both providers has options for both.
+    const known = this.#provider === 'millis' ? MILLIS_OPTIONS : RETELL_OPTIONS
+    const own = Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)))
+    const all = { ...own, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
     const call = this.#call = this.#provider === 'millis' ? await MillisCaller.place(target, all) : await RetellCaller.place(target, all)
     const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
     if (this.#provider === 'millis' && expected.some(one => one !== false && one?.tools !== undefined)) this.#fail('no tools can be expected: Millis is not told of them')

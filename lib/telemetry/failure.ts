@@ -26,7 +26,10 @@ export function logFailure (log: FastifyBaseLogger, error: unknown, what: string
   logDetail(log, error, what)
 }
 
-/** Logs what this package's own code threw, which it should not. Its message may quote a frame, and is nowhere logged above `debug`. Never throws. */
+/**
+ * Logs what this package's own code threw, which it should not. Its message may quote a frame, and is nowhere logged above `debug`. Never
+ * throws.
+ */
 export function logFault (log: FastifyBaseLogger, error: unknown, what: string): void {
   log.error({ err: summaryOf(error, false) }, what)
   logDetail(log, error, what)

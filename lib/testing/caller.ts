@@ -5,7 +5,9 @@ import { EventEmitter } from 'node:events'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { WebSocket } from 'ws'
+import { checkNames } from '../option-names.js'
 import type { JsonObject } from '../protocols/frame.js'
+import { INTERRUPT_OPTIONS, type CallerOptions, type InterruptOptions } from './caller-options.js'
 import { realClock, type Clock } from './clock.js'
 import { openSocket, type DialOptions } from './dial.js'
 import type { Finding, FindingCode } from './finding.js'
@@ -44,32 +46,6 @@ export interface CallEnd {
   readonly reason: string
   /** Where it went to, after a transfer. */
   readonly destination?: string
-}
-
-/** Options of both providers' callers. */
-export interface CallerOptions {
-  /** Default the real one. */
-  clock?: Clock
-  /** How long to wait for all of a reply, in ms; to be spoken it may take longer. Default 10,000. */
-  timeoutMs?: number
-  /** How fast the agent's words are spoken. Default as fast as they come, so that no test waits; people speak some 160. */
-  wordsPerMinute?: number
-  /** Headers of the handshake. Default none: the providers send none of their own. */
-  headers?: Readonly<Record<string, string>>
-  /** Where the call seems to come from, where an app is called. Default Retell's own address; for Millis 127.0.0.1. */
-  address?: string
-  /** How often the first connection is tried, 3 s apart. Default 1, as whoever tests wants to know at once; Retell tries 3 times. */
-  attempts?: number
-  /** How long it takes until a line that broke is dialled again, in ms. Default 0, so that no test waits; what the providers take is not documented. */
-  redialMs?: number
-}
-
-/** Where a reply is to be talked over. */
-export interface InterruptOptions {
-  /** Once so many words of it were spoken. Default 1. */
-  afterWords?: number
-  /** Once it was spoken for so long, in ms; instead of `afterWords`. */
-  afterMs?: number
 }
 
 /** What becomes known of a call while it goes on. */
@@ -208,6 +184,7 @@ export abstract class Caller {
 
   /** The same, without waiting for the new reply, which grows. */
   async askOver (text: string, options: InterruptOptions = {}): Promise<Reply> {
+    checkNames('interrupt', options, INTERRUPT_OPTIONS)
     const { reply } = this
     if (reply?.isOver === false) {
       await this.spoken(reply, options)

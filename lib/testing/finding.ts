@@ -2,8 +2,8 @@
 export const FINDING_CODES = [
   'after-completion', 'bare-action', 'before-start', 'binary-frame', 'broken-connection', 'closed', 'late-config', 'malformed',
   'metadata-on-phone-call', 'no-begin-message', 'no-keepalive', 'no-pong', 'no-response-type', 'not-json', 'orphaned-tool-result', 'repeated-tool-call',
-  'repeated-tool-result', 'run-together-words', 'second-greeting', 'several-actions', 'silent-reply', 'stale-response', 'tool-arguments', 'unasked-response',
-  'unasked-stream', 'unknown-type', 'unreachable', 'wrong-timestamp'
+  'repeated-tool-result', 'run-together-words', 'second-greeting', 'several-actions', 'silent-reply', 'stale-response', 'tool-arguments',
+  'unasked-response', 'unasked-stream', 'unknown-type', 'unreachable', 'wrong-timestamp'
 ] as const
 
 /** One of {@link FINDING_CODES}. */

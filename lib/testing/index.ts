@@ -1,12 +1,15 @@
 /**
  * Calls without a phone: callers that play the providers' side of a call, for tests with any runner.
  */
-export { NoReplyError, type CallEnd, type CallerEvents, type CallerOptions, type InterruptOptions, type Spoken, type ToolRecord, type WireFrame } from './caller.js'
+export { NoReplyError, type CallEnd, type CallerEvents, type Spoken, type ToolRecord, type WireFrame } from './caller.js'
+export type { CallerOptions, InterruptOptions } from './caller-options.js'
 export type { Clock } from './clock.js'
 export { FINDING_CODES, type Finding, type FindingCode } from './finding.js'
 export type { Reply, ReplyAction, ReplyOutcome } from './reply.js'
-export { MillisCaller, type MillisCallerOptions } from './millis-caller.js'
-export { RetellCaller, type RetellCallerOptions } from './retell-caller.js'
+export { MillisCaller } from './millis-caller.js'
+export type { MillisCallerOptions } from './millis-options.js'
+export { RetellCaller } from './retell-caller.js'
+export type { RetellCallerOptions } from './retell-options.js'
 export {
   callTools, CUT, failures, hold, RESET, STALL, startScriptedModel, toolCallChunk, usageChunk,
   type Answer, type BreakOff, type Hold, type ModelRequest, type ModelRequestBody, type Refusal, type Script, type ScriptedModel, type ScriptedModelOptions, type Step

@@ -2,29 +2,13 @@
  * Millis' side of a call, as its documentation and the servers written against it describe it.
  */
 import { randomUUID } from 'node:crypto'
+import { checkNames } from '../option-names.js'
 import { isObject, type JsonObject } from '../protocols/frame.js'
-import { Caller, NORMAL, type CallerOptions } from './caller.js'
+import { Caller, NORMAL } from './caller.js'
 import { millisAccepts } from './millis-frames.js'
+import { MILLIS_OPTIONS, type MillisCallerOptions } from './millis-options.js'
 import { firstHalf, type Reply } from './reply.js'
 import type { DialTarget } from './target.js'
-
-/** Options of {@link MillisCaller.dial}. */
-export interface MillisCallerOptions extends CallerOptions {
-  /** Of the route of an app, with its secret where it has one. Default `/millis`. */
-  path?: string
-  /** Default a made-up one. */
-  sessionId?: string
-  /** Default a web call, which has none. */
-  voip?: { from: string, to: string, direction?: 'inbound' | 'outbound', provider?: string }
-  /** Default `{}`. */
-  metadata?: Record<string, unknown>
-  /** The first stream's id, from which they count up. Default 4, which no server makes up. */
-  firstStreamId?: number
-  /** Sends `start_call`. Default true; some servers have met calls without. */
-  introduces?: boolean
-  /** How often it dials again, where the server breaks the connection or closes it with another code than 1000. Default 0: whether Millis does is not documented. */
-  redials?: number
-}
 
 /** A call that Millis would place. */
 export class MillisCaller extends Caller {
@@ -51,6 +35,7 @@ export class MillisCaller extends Caller {
    * @throws DialError when the server refuses
    */
   static async place (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
+    checkNames('MillisCaller', options, MILLIS_OPTIONS)
     const call = new MillisCaller(target, options)
     await call.connectFirst(() => call.#open())
     return call

@@ -3,10 +3,12 @@
  * hangs up.
  */
 import { randomBytes } from 'node:crypto'
+import { checkNames } from '../option-names.js'
 import { isObject, type JsonObject } from '../protocols/frame.js'
-import { Caller, NORMAL, type CallerOptions, type Spoken, type ToolRecord } from './caller.js'
+import { Caller, NORMAL, type Spoken, type ToolRecord } from './caller.js'
 import { firstHalf, wordsOf, type Reply, type ReplyAction } from './reply.js'
 import { retellAccepts } from './retell-frames.js'
+import { RETELL_OPTIONS, type RetellCallerOptions } from './retell-options.js'
 import type { DialTarget } from './target.js'
 
 /** The address that Retell calls from. */
@@ -26,26 +28,6 @@ const ABNORMAL = 1006
 const BINARY = 1007
 
 const MS_PER_WORD = 300
-
-/** Options of {@link RetellCaller.dial}. */
-export interface RetellCallerOptions extends CallerOptions {
-  /** Of the route of an app. Default `/llm-websocket`. */
-  path?: string
-  /** Default a made-up one. */
-  callId?: string
-  /** Default `phone_call`. */
-  callType?: 'phone_call' | 'web_call'
-  /** Of phone calls. Default +14155550101. */
-  from?: string
-  /** Of phone calls. Default +14155550199. */
-  to?: string
-  /** Of phone calls. Default `inbound`. */
-  direction?: 'inbound' | 'outbound'
-  /** Default `{}`. */
-  metadata?: Record<string, unknown>
-  /** Dynamic variables. Default `{}`. */
-  variables?: Record<string, string>
-}
 
 /** A call that Retell would place. */
 export class RetellCaller extends Caller {
@@ -86,6 +68,7 @@ export class RetellCaller extends Caller {
    * @throws DialError when the server refuses
    */
   static async place (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
+    checkNames('RetellCaller', options, RETELL_OPTIONS)
     const call = new RetellCaller(target, options)
     call.begin(0, 'greeting')
     await call.connectFirst(() => call.#open())

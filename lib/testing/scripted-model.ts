@@ -10,6 +10,10 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { checkNames, namesOf } from '../option-names.js'
+import { checkScript, CUT, RESET, STALL, type Answer, type BreakOff, type Refusal, type Script, type Step } from './script.js'
+
+export { CUT, hold, RESET, STALL, type Answer, type BreakOff, type Hold, type Refusal, type Script, type Step } from './script.js'
 
 /** What the agent asked. */
 export interface ModelRequest {
@@ -31,64 +35,6 @@ export interface ModelRequestBody {
   readonly [name: string]: unknown
 }
 
-/** Something the server waits for. The test that made it lets it go. */
-export interface Hold extends Promise<void> {
-  release (): void
-}
-
-/** Something to wait for, as a step or before an answer. */
-export function hold (): Hold {
-  let release!: () => void
-  const held = new Promise<void>(resolve => { release = resolve })
-  return Object.assign(held, { release })
-}
-
-/** The server closes the connection, as one does that restarts. */
-export const CUT = Symbol('cut')
-
-/** The connection is reset, as by a crash or by a firewall that forgot it. */
-export const RESET = Symbol('reset')
-
-/** Nothing more comes, and the connection stays open until the agent leaves or the server is closed. */
-export const STALL = Symbol('stall')
-
-/** How a response ends before its end. */
-export type BreakOff = typeof CUT | typeof RESET | typeof STALL
-
-/** A token, a wait, a chunk or bytes of the test's own, or the end: nothing after it is written. */
-export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | BreakOff
-
-/** A stream. */
-export interface Answer {
-  readonly steps: readonly Step[]
-  /** The response's headers wait for it. Default: they leave at once, with the chunk that names the role. */
-  readonly before?: PromiseLike<unknown>
-  /** Default true; false leaves the chunk that names the role out, and the headers leave alone. */
-  readonly role?: boolean
-  /** All between two waits goes out in one write. Default false: a write per step. */
-  readonly atOnce?: boolean
-  /** Default `stop`; null leaves the closing chunk out. */
-  readonly finishReason?: 'stop' | 'length' | 'tool_calls' | 'content_filter' | null
-  /** Whether the stream ends in `[DONE]`. Default true. */
-  readonly done?: boolean
-}
-
-/** A response that is no stream: a refusal in the shape of OpenAI's, unless it has a body of its own. */
-export interface Refusal {
-  readonly status: number
-  readonly before?: PromiseLike<unknown>
-  /** Such as `retry-after`, in seconds. */
-  readonly headers?: Readonly<Record<string, string>>
-  /** A string is sent as it is, an object as JSON. Default what OpenAI says with that status. */
-  readonly body?: string | object
-}
-
-/**
- * What the server does with one request; a text is streamed word by word, a bare list of steps is an {@link Answer} of
- * them, and one that is broken off at once has no byte of a response.
- */
-export type Script = string | readonly Step[] | Answer | Refusal | BreakOff
-
 /** Whoever started it closes it. */
 export interface ScriptedModel {
   /** The base URL, ending in `/v1`. */
@@ -103,7 +49,10 @@ export interface ScriptedModel {
   /** How many of them are open. */
   readonly open: number
   readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], connected: [], disconnected: [] }>
-  /** Scripts the next requests, one each. */
+  /**
+   * Scripts the next requests, one each.
+   * @throws VOICE_AGENT_ERR_CONFIG when one is no script, or a member of it is not known
+   */
   next (...scripts: Script[]): void
   /** Decides on requests that nothing was scripted for. Default {@link echo}. */
   handler: (request: ModelRequest) => Script
@@ -146,8 +95,15 @@ export function usageChunk (promptTokens = 20, completionTokens = 10): Step {
   }
 }
 
-/** Starts a server on a free port of the loopback. Whoever started it closes it. */
-export async function startScriptedModel ({ keepAliveTimeout = 0 }: ScriptedModelOptions = {}): Promise<ScriptedModel> {
+const OPTIONS = namesOf<ScriptedModelOptions>({ keepAliveTimeout: true })
+
+/**
+ * Starts a server on a free port of the loopback. Whoever started it closes it.
+ * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is not known
+ */
+export async function startScriptedModel (options: ScriptedModelOptions = {}): Promise<ScriptedModel> {
+  checkNames('startScriptedModel', options, OPTIONS)
+  const { keepAliveTimeout = 0 } = options
   const scripts: Script[] = []
   const numbers = new WeakMap<object, number>()
   let connections = 0
@@ -210,7 +166,10 @@ export async function startScriptedModel ({ keepAliveTimeout = 0 }: ScriptedMode
     get cancelled () { return cancelled },
     get connections () { return connections },
     get open () { return open },
-    next: (...more) => { scripts.push(...more) },
+    next: (...more) => {
+      more.forEach(checkScript)
+      scripts.push(...more)
+    },
     handler: echo,
     async close () {
       if (!server.listening) return

@@ -778,7 +778,7 @@ t.test('what a tool needs of its call goes wrong loudly', async t => {
 t.test('options that are none stop the start', async t => {
   const look = lookUp()
   for (const [options, message] of [
-    [{ tools: [look, look] }, 'option openai.tools has two of one name'],
+    [{ tools: [look, look] }, 'option openai.tools has two that are named look: give one of them another name'],
     [{ tools: [{ ...look }] }, 'option openai.tools must be a list of what tool() makes'],
     [{ tools: look as never }, 'option openai.tools must be a list of what tool() makes'],
     [{ tools: [look], toolChoice: { name: 'book' } }, 'option openai.toolChoice must be auto, required, none, or { name } of a tool'],

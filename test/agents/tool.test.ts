@@ -165,7 +165,7 @@ t.test('what no tool can be made of is refused at once, by the name of the optio
 
 t.test('parameters that cannot be checked, or nothing could fit, are refused at once', async t => {
   const wrong: Array<[parameters: object, message: RegExp]> = [
-    [{ type: 'object', properties: { day: { type: 'string' } } }, /^tool book: parameters must be a Type.Object\(\)/],
+    [{ type: 'object', properties: { day: { type: 'string' } } }, /^tool book: parameters must be a Type\.Object\(\{ … \}\)/],
     [Type.Object({ day: Type.Unsafe({ type: 'string' }) }), /^tool book: parameters cannot be checked: /],
     [Type.Object({ day: Type.String({ enum: ['Sunday'] }) }), /^tool book: parameters has an enum, which is not checked: /],
     [Type.Object({ days: Type.Array(Type.Object({ day: Type.Optional(Type.Unsafe({ type: 'string', enum: ['Sunday'] })) })) }), /^tool book: parameters has an enum/],

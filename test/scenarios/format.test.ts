@@ -63,7 +63,7 @@ const wrongs: Array<[what: string, yaml: string, message: string | RegExp]> = [
   ['another provider', 'provider: vapi\nsteps: [drop]', 's.yaml:1: /provider must be retell or millis'],
   ['an expectation of a greeting that is interrupted', 'greeting: { said: Hi }\nsteps:\n  - interrupt: No', 's.yaml:3: /steps/0 cuts in on a reply of which something is expected'],
   ['an expectation of a reply that is interrupted', 'steps:\n  - say: Hi\n    expect: { said: Hi }\n  - interrupt: No', 's.yaml:4: /steps/1 cuts in on a reply of which something is expected'],
-  ['an option of the caller that there is not', 'call: { frm: "+1" }\nsteps: [drop]', 's.yaml:1: /call/frm is not known here: Unexpected property'],
+  ['an option of the caller that there is not', 'call: { frm: "+1" }\nsteps: [drop]', 's.yaml:1: /call/frm is not known here: Unexpected property (did you mean "from"?)'],
   ['another kind of call', 'call: { callType: fax }\nsteps: [drop]', 's.yaml:1: /call/callType must be phone_call or web_call'],
   ['a blank text', 'steps:\n  - say: Hi\n    expect: { said: "  " }', 's.yaml:3: /steps/0/expect/said must be a text, a list of texts, or false where nothing is to be said'],
   ['no text at all', 'steps:\n  - say: Hi\n    expect: { said: [] }', 's.yaml:3: /steps/0/expect/said must be a text, a list of texts, or false where nothing is to be said'],
