@@ -290,8 +290,7 @@ export class LiveTurn implements Turn {
 
   // With the agent's own last words.
   #conclude (text: string, action?: TerminalAction): void {
-    if (this.#over) return
-    if (text !== '') this.#answered()
+    if (text !== '' && !this.#over) this.#answered()
     this.#complete('completed', text, action)
   }
 
