@@ -23,6 +23,10 @@ export const ForbiddenError = createError<[]>('VOICE_AGENT_ERR_FORBIDDEN', 'Forb
 /** The request has more headers than the server reads, so that one which decides may be missing. */
 export const HeadersError = createError<[]>('VOICE_AGENT_ERR_HEADERS', 'The request has too many headers', 431)
 
+/** The URL is that of a WebSocket, and the request asks for no upgrade: somebody opened it in a browser, or a proxy dropped the headers. */
+export const UpgradeRequiredError = createError<[]>('VOICE_AGENT_ERR_UPGRADE_REQUIRED',
+  'This URL takes WebSockets only: ask with `Connection: Upgrade` and `Upgrade: websocket`, which a proxy in between must hand on', 426)
+
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)
 

@@ -17,6 +17,7 @@ import { WITHOUT_RATE_LIMIT } from './admission/rate-limit.js'
 import { logRefusals } from './admission/refusals.js'
 import { secretCheck } from './admission/secret.js'
 import { createRedialLimit, createTurnstile, entranceOf, type TurnstileSettings } from './admission/turnstile.js'
+import { createUpgradeCheck } from './admission/upgrade-check.js'
 import { warnOfSettings } from './admission/warnings.js'
 import type { Agent, Provider } from './agent.js'
 import { builtInAgent } from './agents/built-in.js'
@@ -191,13 +192,14 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
         ...turnstile, provider, needsCallId, goesOn: callId => calls.find(provider, callId) !== undefined, waiting: () => waitingFor(route)
       }
       const claim = claims === undefined ? [] : [claims.hook(provider, needsCallId, turnstile.hasSecret)]
+      const requireUpgrade = createUpgradeCheck(scope.prefix + route.path)
       for (const url of [route.path, `${route.path}/:call_id`, `${route.path}/*`]) {
         scope.route({
           method: 'GET',
           url,
           websocket: true,
           config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT },
-          onRequest: [createGuard(guard), createRedialLimit(entrance), ...claim, createTurnstile(entrance)],
+          onRequest: [createGuard(guard), requireUpgrade, createRedialLimit(entrance), ...claim, createTurnstile(entrance)],
           preHandler: joinHandshake,
           // Not async, and nothing is awaited before the listeners stand: a frame would be lost.
           handler: (socket, request) => take(socket, request, route)

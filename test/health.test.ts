@@ -307,7 +307,7 @@ for (const isFirst of [true, false]) {
     // Who dials nobody is told so, as ever.
     t.strictSame(await refusal(`${url}/llm-websocket`), { status: 400, retryAfter: undefined, code: 'VOICE_AGENT_ERR_CALL_ID' })
     // And who asks for no upgrade takes nothing.
-    t.equal((await fetch(`${url}/llm-websocket/call_1`)).status, 404)
+    t.equal((await fetch(`${url}/llm-websocket/call_1`)).status, 426)
   })
 
   t.test(`under pressure, registered ${order}: a call that goes on does, and its provider is let in again`, async t => {

@@ -57,7 +57,7 @@ function routes (...paths: string[]) {
 function admitted (url: string, ...addresses: string[]) {
   return async (_t: Test, app: FastifyInstance): Promise<string[]> => {
     const responses = await Promise.all(addresses.map(remoteAddress => app.inject({ url, remoteAddress })))
-    return addresses.filter((_, i) => responses[i]!.statusCode === 404)
+    return addresses.filter((_, i) => responses[i]!.statusCode === 426)
   }
 }
 
@@ -290,7 +290,7 @@ const SETTINGS: Setting[] = [
     observe: async (_t, app) => {
       const admitted: string[] = []
       for (const secret of ['', '/from-env', '/from-option']) {
-        if ((await app.inject(`/millis${secret}`)).statusCode === 404) admitted.push(secret)
+        if ((await app.inject(`/millis${secret}`)).statusCode === 426) admitted.push(secret)
       }
       return admitted
     }
@@ -379,7 +379,7 @@ const SETTINGS: Setting[] = [
       const believed: string[] = []
       for (const remoteAddress of ['10.1.2.3', '127.0.0.1', '172.16.0.1']) {
         const { statusCode } = await app.inject({ url: '/llm-websocket/call_1', remoteAddress, headers: { 'x-forwarded-for': '192.0.2.1' } })
-        if (statusCode === 404) believed.push(remoteAddress)
+        if (statusCode === 426) believed.push(remoteAddress)
       }
       return believed
     }

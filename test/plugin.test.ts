@@ -332,17 +332,6 @@ t.test('a provider that is switched off has no route', async t => {
   await t.resolves(dial(t, noMillis, '/llm-websocket/call_1'))
 })
 
-t.test('a GET without an upgrade is 404 for who is admitted, 403 for who is not', async t => {
-  const { app } = createApp(t)
-  await app.register(voiceAgentPlugin, { retell: { allowlist: '192.0.2.1' }, millis: { allowlist: '192.0.2.1' } })
-  for (const method of ['GET', 'HEAD'] as const) {
-    for (const url of ['/llm-websocket/call_1', '/millis', '/millis/ses_1']) {
-      t.equal((await app.inject({ method, url, remoteAddress: '192.0.2.1' })).statusCode, 404, `${method} ${url}`)
-      t.equal((await app.inject({ method, url, remoteAddress: '192.0.2.2' })).statusCode, 403, `${method} ${url}`)
-    }
-  }
-})
-
 t.test('the app\'s own routes are not guarded, and log as they always did', async t => {
   const { app, logs } = createApp(t)
   app.get('/before', async () => 'before')

@@ -49,7 +49,7 @@ export class Claims {
   hook (provider: Provider, needsCallId: boolean, hasSecret: boolean): onRequestHookHandler {
     return (request, _reply, done) => {
       // To claim a call cuts its socket on the node that has it.
-      if (!request.ws || !isHandshake(request.raw)) return done()
+      if (!isHandshake(request.raw)) return done()
       const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : { callId: undefined }
       if (needsCallId && callId === undefined) return done()
       void this.#ask(request, callId === undefined ? undefined : { provider, id: callId }).then(done) // eslint-disable-line no-void

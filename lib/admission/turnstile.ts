@@ -57,7 +57,7 @@ function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: Turnst
 }
 
 /**
- * Makes the `onRequest` hook of one route. What asks for no upgrade takes no place: it is answered, and gone.
+ * Makes the `onRequest` hook of one route. What asks for no upgrade does not come here.
  *
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
@@ -73,7 +73,6 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       request.log.warn({ address }, 'refused: the URL must end in a call id')
       return new CallIdError()
     }
-    if (!request.ws) return undefined
     const asked = askedOf(request)
     const isAgain = callId !== undefined && goesOn(callId)
     const isNew = !isAgain && !goesOnElsewhere(asked?.claim)

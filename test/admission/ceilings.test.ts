@@ -142,7 +142,7 @@ t.test('places are taken before hooks of the app\'s own have been waited for, an
   }
   t.match(await refusal(`${url}_4`), { status: 503 })
   // Who asks for no upgrade takes no place, nor waits for one.
-  t.equal((await fetch(`${url}_4`)).status, 404)
+  t.equal((await fetch(`${url}_4`)).status, 426)
 })
 
 t.test('a handshake that is none takes no place', async t => {

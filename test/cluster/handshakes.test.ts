@@ -22,8 +22,8 @@ t.test('a handshake that is none cuts no call of another node', { skip: noRedis 
     [400, upgradeRequest('/llm-websocket/call_1', { 'Sec-WebSocket-Key': undefined })],
     [400, upgradeRequest('/llm-websocket/call_1', { 'Sec-WebSocket-Version': '7' })],
     [400, upgradeRequest('/llm-websocket/call_1', { 'Sec-WebSocket-Protocol': 'a,,' })],
-    [404, upgradeRequest('/llm-websocket/call_1', {}, 'HEAD')],
-    [404, upgradeRequest('/llm-websocket/call_1', { Connection: 'keep-alive' })]
+    [426, upgradeRequest('/llm-websocket/call_1', {}, 'HEAD')],
+    [426, upgradeRequest('/llm-websocket/call_1', { Connection: 'keep-alive' })]
   ]
   for (const [status, bytes] of handshakes) {
     const peer = new RawPeer(t, other)

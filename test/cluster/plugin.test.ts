@@ -255,7 +255,7 @@ t.test('a call that breaks off before it begins is still expected', { skip: noRe
 t.test('what asks for no upgrade is not asked about', { skip: noRedis }, async t => {
   const redis = await sharedRedis(t)
   const { app } = await node(t, redis)
-  t.equal((await app.inject('/llm-websocket/call_1')).statusCode, 404)
+  t.equal((await app.inject('/llm-websocket/call_1')).statusCode, 426)
   await t.rejects(dial(t, app, '/llm-websocket'), /400/)
   t.strictSame(await redis.client.keys('*call_1*'), [])
 })

@@ -422,7 +422,7 @@ async function requests (t: Test, layout: typeof LAYOUTS[number]): Promise<void>
     ['a key that is none', 400, true, up(at, { 'Sec-WebSocket-Key': CANARY })],
     ['no key', 400, true, up(at, { 'Sec-WebSocket-Key': undefined })],
     ['a protocol list that is none', 400, true, up(at, { 'Sec-WebSocket-Protocol': `${CANARY},,` })],
-    ['a connection that is not to be upgraded', 404, false, up(at, { Connection: 'keep-alive' })],
+    ['a connection that is not to be upgraded', 426, true, up(at, { Connection: 'keep-alive' })],
     ['no Host', 101, false, up(at, { Host: undefined })],
     ['a URL with an authority', 101, false, up(`http://${CANARY}${at}`)],
     ['CONNECT', 0, true, up('x:443', {}, 'CONNECT')],

@@ -391,7 +391,7 @@ t.test('a refused handshake leaves neither URL nor headers in the log', async t 
   for (const method of ['GET', 'HEAD']) {
     for (const path of [`/llm-websocket/${SECRET}/call_1${QUERY}`, `/millis/${SECRET}${QUERY}`]) {
       const { statusCode } = await app.inject({ method: method as 'GET', url: path, headers: { ...forwarded, cookie: CANARY } })
-      t.equal(statusCode, 404, `${method} ${path}`)
+      t.equal(statusCode, 426, `${method} ${path}`)
     }
   }
 
