@@ -141,14 +141,18 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     }
     const connections = new Map<WebSocket, Connection>()
     const pulse = new Pulse()
+    // The first to read the list, as it says best what is wrong with it.
+    const clientAddress = trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES'))
+    const proxies = { proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')), proxiesName: nameOf('TRUSTED_PROXIES') }
     const shared = {
+      ...proxies,
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),
-      clientAddress: trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
+      clientAddress,
       judgePage: createPageCheck({
         entries: entriesOf(config.ALLOWED_ORIGINS),
         name: nameOf('ALLOWED_ORIGINS'),
         secretName: nameOf('VOICE_AGENT_SECRET'),
-        proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES'))
+        ...proxies
       }),
       refused,
       isClosing

@@ -8,16 +8,15 @@ import type { Refusal } from '../telemetry/refusals.js'
 import type { Allowlist } from './allowlist.js'
 import { readCallUrl, type CallUrl } from './call-url.js'
 import type { AddressedRequest } from './client-address.js'
+import { describeRefusedAddress, type RefusedAddressSettings } from './forwarded.js'
 import type { PageCheck } from './origin.js'
 
 // A deploy, a burst: soon over. A provider that knows of Retry-After asks again by then.
 const RETRY_AFTER_S = 1
 
 /** What a route's guard goes by. */
-export interface GuardSettings {
+export interface GuardSettings extends Omit<RefusedAddressSettings, 'hasSecret'> {
   readonly allowlist: Allowlist
-  /** What the operator calls the allowlist, for the log. */
-  readonly allowlistName: string
   readonly knowsSecret: ((candidate: string | undefined) => boolean) | undefined
   /** `null` = a trusted proxy does not say who the client is. */
   clientAddress (request: AddressedRequest): string | undefined | null
@@ -39,7 +38,8 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
  * The hook refuses with VOICE_AGENT_ERR_CLOSING, VOICE_AGENT_ERR_HEADERS or VOICE_AGENT_ERR_FORBIDDEN.
  */
 export function createGuard (settings: GuardSettings): onRequestHookHandler {
-  const { allowlist, allowlistName, knowsSecret, clientAddress, judgePage, isClosing, refused } = settings
+  const { allowlist, knowsSecret, clientAddress, judgePage, isClosing, refused } = settings
+  const naming = { ...settings, hasSecret: knowsSecret !== undefined }
   // Not async: it would cost a new call a turn of promises.
   return (request, reply, done) => done(refusal(request, reply))
 
@@ -57,12 +57,13 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
     const address = clientAddress(request.raw)
     if (address === null) {
       refused('address')
-      request.log.warn({ address: request.raw.socket.remoteAddress }, 'refused: the address is in TRUSTED_PROXIES (option trustedProxies), and X-Forwarded-For names no client')
+      request.log.warn({ address: request.raw.socket.remoteAddress }, `refused: the address is in ${settings.proxiesName}, and X-Forwarded-For names no client`)
       return new ForbiddenError()
     }
     if (!admitsSomebody(settings) || !(allowlist.empty || allowlist.admits(address))) {
       refused('address')
-      request.log.warn({ address, admittedBy: allowlistName }, 'refused: address is not on the allowlist')
+      const { admittedBy, message } = describeRefusedAddress(request.raw, address, naming)
+      request.log.warn({ address, admittedBy }, message)
       return new ForbiddenError()
     }
     if (knowsSecret !== undefined && !knowsSecret(readDialledUrl(request, true).secret)) {

@@ -1,10 +1,11 @@
 /**
- * Calls that are admitted by their address, and come from somebody else: from a web page, or through a proxy on this machine. Browsers let any page open sockets to anywhere, the developer's own machine included, and name the
- * page in `Origin`. Whether a provider sends that header is not known, so it is refused only where a page needs nothing else.
+ * Calls that are admitted by their address, and come from somebody else: from a web page, or through a proxy. Browsers let any page
+ * open sockets to anywhere, the developer's own machine included, and name the page in `Origin`. Whether a provider sends that header is not known, so it is refused only where a page needs nothing else.
  */
 import type { FastifyRequest } from 'fastify'
 import { ConfigError } from '../errors.js'
 import type { Allowlist } from './allowlist.js'
+import { isForwarded } from './forwarded.js'
 import { hostOf, isLocalName, privateNetworks } from './this-machine.js'
 
 /** What else an upgrade was admitted by. */
@@ -28,17 +29,29 @@ export interface PageCheckSettings {
   readonly secretName: string
   /** The trusted proxies. */
   readonly proxies: Pick<Allowlist, 'admits'>
+  /** What the operator calls them. */
+  readonly proxiesName: string
 }
 
 /**
  * Makes the check of all routes.
  * @throws ConfigError naming the list and the place of the entry that is no origin
  */
-export function createPageCheck ({ entries, name, secretName, proxies }: PageCheckSettings): PageCheck {
+export function createPageCheck ({ entries, name, secretName, proxies, proxiesName }: PageCheckSettings): PageCheck {
   const origins = parseOrigins(entries, name)
   let isNoted = false
+  let isProxyNoted = false
 
   return function judgePage ({ headers, log, raw }, { address, allowlist, knowsSecret }) {
+    const isByProxy = !knowsSecret && isForwarded(headers) && !proxies.admits(raw.socket.remoteAddress) && privateNetworks.admits(address) && allowlist.names(address)
+    if (isByProxy && allowlist.isLoopbackOnly) {
+      log.warn({ address, admittedBy: proxiesName }, `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${proxiesName} to its address`)
+      return 'address'
+    }
+    if (isByProxy && !isProxyNoted) {
+      isProxyNoted = true
+      log.warn({ address, refusedBy: proxiesName }, `admitted an upgrade by the address of a proxy, which everybody has who comes through it: set ${proxiesName} to it, and take it off the allowlist. Logged once`)
+    }
     if (!knowsSecret && allowlist.isLoopbackOnly) {
       if (proxies.admits(raw.socket.remoteAddress)) {
         log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and through a trusted proxy on it anybody may come')

@@ -1,15 +1,13 @@
 import type { FastifyRequest } from 'fastify'
+import { isForwarded } from '../admission/forwarded.js'
 import { hostOf, isLocalName, loopback } from '../admission/this-machine.js'
-
-/** Left by tunnels and proxies, which connect from this machine. */
-const FORWARDED = /^(forwarded|via|x-real-ip|x-client-ip|true-client-ip|x-forwarded-.*|x-original-.*|cf-.*)$/
 
 /**
  * May a request come from a person at this machine? True is no proof: it also holds for everybody behind a proxy on this machine
  * that adds no header. False keeps out those whom a token alone would let in.
  */
 export function mayBeFromHere ({ raw, headers }: FastifyRequest): boolean {
-  return loopback.admits(raw.socket.remoteAddress) && !Object.keys(headers).some(name => FORWARDED.test(name)) && isLocalName(hostOf(headers))
+  return loopback.admits(raw.socket.remoteAddress) && !isForwarded(headers) && isLocalName(hostOf(headers))
 }
 
 /** Does no page of another origin send it? Browsers let any page ask anywhere, and say which one did. */

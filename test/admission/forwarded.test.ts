@@ -76,3 +76,69 @@ t.test('as many headers as the server reads, less one, are no cut list', async t
   t.equal(await ask(ahead(upgradeRequest('/millis'), 'a:\r\n'.repeat(994))), 101)
   t.equal(await ask(ahead(upgradeRequest('/millis'), 'a:\r\n'.repeat(995))), 431)
 })
+
+// A proxy that TRUSTED_PROXIES does not name
+
+const PROXIES = 'TRUSTED_PROXIES (option trustedProxies)'
+const RETELL = 'RETELL_ALLOWLIST (option retell.allowlist)'
+
+const PRIVATE_PROXY = `refused: the request came through a proxy: set ${PROXIES} to its address, which is the one judged. On the allowlist, it would admit everybody`
+const PUBLIC_PROXY = `refused: address is not on the allowlist, and the request has headers that proxies add and anybody can write: if the address is that of a proxy of yours, set ${PROXIES} to it`
+const NOT_LISTED = 'refused: address is not on the allowlist'
+const PRIVATE = `${NOT_LISTED}. It is a private one, and that of everybody who comes through a proxy, tunnel or container network there: add it only while none of these is open to others`
+
+t.test('no line in the log leads an operator who forgot a proxy to admit that proxy, and everybody with it', async t => {
+  const cases: ReadonlyArray<readonly [from: string, headers: Record<string, string>, trustedProxies: string, judged: string, admittedBy: string, msg: string]> = [
+    ...['forwarded', 'via', 'x-forwarded-for', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip'].map(name => ['127.0.0.1', { [name]: 'x' }, '', '127.0.0.1', PROXIES, PRIVATE_PROXY] as const),
+    ['10.0.0.7', { 'x-forwarded-for': '203.0.113.9' }, '127.0.0.1', '10.0.0.7', PROXIES, PRIVATE_PROXY],
+    // A stranger may have written it, and would choose an address next.
+    ['198.51.100.7', { 'x-forwarded-for': '100.20.5.228' }, '', '198.51.100.7', RETELL, PUBLIC_PROXY],
+    ['198.51.100.7', {}, '', '198.51.100.7', RETELL, NOT_LISTED],
+    ['127.0.0.1', {}, '', '127.0.0.1', RETELL, PRIVATE],
+    ['172.17.0.1', {}, '', '172.17.0.1', RETELL, PRIVATE],
+    // Two proxies, of which only the nearer one is trusted.
+    ['127.0.0.1', { 'x-forwarded-for': '203.0.113.9, 10.0.0.7' }, '127.0.0.1', '10.0.0.7', PROXIES, PRIVATE_PROXY],
+    ['127.0.0.1', { 'x-forwarded-for': '203.0.113.9, 198.51.100.7' }, '127.0.0.1', '198.51.100.7', RETELL, PUBLIC_PROXY],
+    ['127.0.0.1', { 'x-forwarded-for': '203.0.113.9' }, '127.0.0.1', '203.0.113.9', RETELL, NOT_LISTED]
+  ]
+  for (const [remoteAddress, headers, trustedProxies, address, admittedBy, msg] of cases) {
+    const { app, complaints } = await listen(t, { retell: {}, millis: false, trustedProxies })
+    t.equal((await app.inject({ url: '/llm-websocket/call_1', remoteAddress, headers })).statusCode, 403)
+    t.strictSame(complaints().map(({ address, admittedBy, msg }) => ({ address, admittedBy, msg })), [{ address, admittedBy, msg }])
+  }
+})
+
+t.test('with a secret, which tells callers apart, a private address is no more than one that is not on the list', async t => {
+  const { app, complaints } = await listen(t, { retell: {}, millis: false, secret: 'opensesame-0.1_x~' })
+  t.equal((await app.inject({ url: '/llm-websocket/opensesame-0.1_x~/call_1', remoteAddress: '127.0.0.1' })).statusCode, 403)
+  t.strictSame(complaints().map(({ msg }) => msg), [NOT_LISTED])
+})
+
+t.test('where only this machine is admitted, nobody comes through a proxy on it that leaves a header', async t => {
+  const only = await listen(t, { millis: { allowlist: '127.0.0.1,::1' } })
+  const forwarded = { Host: 'localhost', 'X-Forwarded-For': '203.0.113.9' }
+  t.equal(await only.ask(upgradeRequest('/millis', { Host: 'localhost' })), 101)
+  t.equal(await only.ask(upgradeRequest('/millis', forwarded)), 403)
+  t.match(only.complaints(), [{ address: '127.0.0.1', admittedBy: PROXIES, msg: `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${PROXIES} to its address` }])
+  t.equal(only.app.calls.refusals.address, 1)
+  const secret = await listen(t, { millis: { allowlist: '127.0.0.1,::1' }, secret: 'opensesame-0.1_x~' })
+  t.equal(await secret.ask(upgradeRequest('/millis/opensesame-0.1_x~', forwarded)), 101)
+})
+
+t.test('who is admitted by the address of a proxy is warned of once', async t => {
+  const forwarded = { 'X-Forwarded-For': '203.0.113.9' }
+  const { ask, complaints } = await listen(t)
+  for (const headers of [{}, forwarded, forwarded]) t.equal(await ask(upgradeRequest('/millis', headers)), 101)
+  t.strictSame(complaints().map(({ address, refusedBy, msg }) => ({ address, refusedBy, msg })), [{
+    address: '127.0.0.1',
+    refusedBy: PROXIES,
+    msg: `admitted an upgrade by the address of a proxy, which everybody has who comes through it: set ${PROXIES} to it, and take it off the allowlist. Logged once`
+  }])
+  // Everybody is admitted to this one, whatever came between.
+  const open = await listen(t, { millis: { allowlist: '*' } })
+  t.equal(await open.ask(upgradeRequest('/millis', forwarded)), 101)
+  t.strictSame(open.complaints(), [])
+  const trusted = await listen(t, { trustedProxies: '127.0.0.1', millis: { allowlist: '10.0.0.7' } })
+  t.equal(await trusted.ask(upgradeRequest('/millis', { 'X-Forwarded-For': '10.0.0.7' })), 101)
+  t.strictSame(trusted.complaints(), [])
+})

@@ -1,0 +1,53 @@
+/**
+ * Requests that came through a proxy, and what the log says of their addresses: an operator who forgot TRUSTED_PROXIES must not be
+ * led to admit the proxy, and with it everybody.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AddressedRequest } from './client-address.js'
+import type { Allowlist } from './allowlist.js'
+import { privateNetworks } from './this-machine.js'
+
+/** Left by tunnels and proxies. */
+const FORWARDED = /^(forwarded|via|x-real-ip|x-client-ip|true-client-ip|x-forwarded-.*|x-original-.*|cf-.*)$/
+
+/** Does a request have a header that proxies add? Anybody can write one, and some proxies add none. */
+export function isForwarded (headers: IncomingHttpHeaders): boolean {
+  return Object.keys(headers).some(name => FORWARDED.test(name))
+}
+
+/** What the description of a refused address goes by. */
+export interface RefusedAddressSettings {
+  /** What the operator calls the allowlist. */
+  readonly allowlistName: string
+  /** The trusted proxies. */
+  readonly proxies: Pick<Allowlist, 'admits'>
+  /** What the operator calls them. */
+  readonly proxiesName: string
+  /** Must callers know a secret, too? Then an address alone admits nobody. */
+  readonly hasSecret: boolean
+}
+
+/** Describes, for the log, an address that is not on the allowlist, and the setting to look at. */
+export function describeRefusedAddress (
+  { headers, socket }: AddressedRequest, address: string | undefined, { allowlistName, proxies, proxiesName, hasSecret }: RefusedAddressSettings
+): { admittedBy: string, message: string } {
+  const isPrivate = privateNetworks.admits(address)
+  if (mayBeProxy()) {
+    return isPrivate
+      ? { admittedBy: proxiesName, message: `refused: the request came through a proxy: set ${proxiesName} to its address, which is the one judged. On the allowlist, it would admit everybody` }
+      : { admittedBy: allowlistName, message: `${NOT_LISTED}, and the request has headers that proxies add and anybody can write: if the address is that of a proxy of yours, set ${proxiesName} to it` }
+  }
+  const isShared = isPrivate && !hasSecret
+  return { admittedBy: allowlistName, message: isShared ? `${NOT_LISTED}. ${SHARED}` : NOT_LISTED }
+
+  // Of a trusted proxy's list, the entry judged is that of a further proxy where it is not the left-most one.
+  function mayBeProxy (): boolean {
+    if (!proxies.admits(socket?.remoteAddress)) return isForwarded(headers)
+    const list = String(headers['x-forwarded-for']).split(',').map(entry => entry.trim())
+    return list.lastIndexOf(address!) > 0
+  }
+}
+
+const NOT_LISTED = 'refused: address is not on the allowlist'
+
+const SHARED = 'It is a private one, and that of everybody who comes through a proxy, tunnel or container network there: add it only while none of these is open to others'
