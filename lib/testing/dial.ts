@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import { connectLoopback } from './loopback.js'
-import { DialError, REFUSALS, type DialledApp, type DialTarget } from './target.js'
+import { obstacle, refusal } from './dial-failure.js'
+import { DialError, type DialledApp, type DialTarget } from './target.js'
 
 /** How to reach a server. */
 export interface DialOptions {
@@ -28,12 +29,9 @@ export async function openSocket (target: DialTarget, { path, address, headers, 
   const refused = new Promise<never>((_resolve, reject) => {
     socket.once('unexpected-response', (request, { statusCode }: IncomingMessage) => {
       request.destroy()
-      const why = REFUSALS[statusCode!]
-      reject(new DialError(`the server refused the call with ${statusCode}${why === undefined ? '' : `: ${why}`}`, statusCode))
+      reject(refusal(statusCode!, typeof target === 'string'))
     })
-    socket.on('error', (error: Error & { code?: string }) => {
-      reject(new DialError(`the server cannot be reached: ${error.code ?? error.message}`, undefined, error))
-    })
+    socket.on('error', error => reject(obstacle(error)))
   })
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {

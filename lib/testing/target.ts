@@ -21,13 +21,3 @@ export class DialError extends Error {
     this.status = status
   }
 }
-
-/** Why servers refuse, by status. */
-export const REFUSALS: Readonly<Record<number, string>> = {
-  400: 'the URL holds no call id that can be used',
-  401: 'it wants credentials, which neither Retell nor Millis has',
-  403: 'the address that the call came from is not on its allowlist, or the URL does not hold its secret; with this plugin set RETELL_ALLOWLIST or MILLIS_ALLOWLIST, or put VOICE_AGENT_SECRET into the path',
-  404: 'nothing is at this path',
-  426: 'it takes WebSockets there, and was asked without `Upgrade: websocket`: a proxy in between drops the headers Upgrade and Connection',
-  503: 'it is closing, full or under pressure'
-}

@@ -176,7 +176,7 @@ t.test('an agent who takes a while to hang up is waited for', async t => {
 
 t.test('a server that cannot be called fails the scenario', async t => {
   const { failures, transcript, firstTokenMs, name } = await playScenario('ws://127.0.0.1:1', readScenario('steps: [drop]'))
-  t.strictSame(failures, [{ at: 'the call', message: 'the server cannot be reached: ECONNREFUSED' }])
+  t.strictSame(failures, [{ at: 'the call', message: 'the server cannot be reached: ECONNREFUSED: nothing listens there: is it running, at this port?' }])
   t.match({ transcript, firstTokenMs, name }, { transcript: [], firstTokenMs: undefined, name: 'unnamed' })
 })
 

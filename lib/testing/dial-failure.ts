@@ -1,0 +1,66 @@
+/**
+ * Why a call could not be placed, and what to do about it: the words of a {@link DialError}.
+ */
+import { DialError } from './target.js'
+
+const IN_PROCESS = 'With this plugin the address of the caller must be on RETELL_ALLOWLIST or MILLIS_ALLOWLIST, and a VOICE_AGENT_SECRET in its path'
+const LOCAL_TRY = 'With this plugin, start it with RETELL_ALLOWLIST=127.0.0.1,::1 (Millis: MILLIS_ALLOWLIST) to try it from its own machine, while no proxy or tunnel leads to it; a VOICE_AGENT_SECRET is the last part of the URL'
+
+const REDIRECTS = 'it redirects, and providers do not follow: dial the URL where it leads'
+const PROXY = 'a proxy ahead of it does not reach it: is it running?'
+
+/** By status. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  200: 'a page is at this path, and no WebSocket',
+  301: REDIRECTS,
+  302: REDIRECTS,
+  307: REDIRECTS,
+  308: REDIRECTS,
+  400: 'the URL holds no call id that can be used',
+  401: 'it wants credentials, which neither Retell nor Millis has',
+  403: 'the address that the call came from is not on its allowlist, or the URL does not hold its secret; its log says which',
+  404: 'nothing is at this path; with this plugin the paths are /llm-websocket (Retell) and /millis, or those of RETELL_PATH and MILLIS_PATH, behind the prefix that it was registered with',
+  426: 'it takes WebSockets there, and the request came without an upgrade: a proxy ahead of it drops the headers Upgrade and Connection',
+  429: 'something ahead of the route limits requests, and must not count calls',
+  502: PROXY,
+  503: 'it is closing, full or under pressure',
+  504: PROXY
+}
+
+const UNTRUSTED = 'its certificate is signed by nobody that Node trusts: name the file of the certificate, or of the authority that signed it, in NODE_EXTRA_CA_CERTS'
+const NO_HOST = 'there is no such host'
+const SILENT_HOST = 'nothing answers at this address'
+
+/** By the error's code. */
+const OBSTACLES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: is it running, at this port?',
+  ECONNRESET: 'it hung up without an answer: does it want wss:// instead of ws://?',
+  ENOTFOUND: NO_HOST,
+  EAI_AGAIN: NO_HOST,
+  ETIMEDOUT: SILENT_HOST,
+  EHOSTUNREACH: SILENT_HOST,
+  ENETUNREACH: SILENT_HOST,
+  EPROTO: 'it speaks no TLS: does it want ws:// instead of wss://?',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it speaks no TLS: does it want ws:// instead of wss://?',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it speaks no TLS: does it want ws:// instead of wss://?',
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name: dial it by that one'
+}
+
+/** The server answered the handshake with this status. @param isUrl and not an app in this process */
+export function refusal (status: number, isUrl: boolean): DialError {
+  const why = REFUSALS[status]
+  const advice = status === 403 ? `. ${isUrl ? LOCAL_TRY : IN_PROCESS}` : ''
+  return new DialError(`the server refused the call with ${status}${why === undefined ? '' : `: ${why}${advice}`}`, status)
+}
+
+/** No answer came, as the connection failed. */
+export function obstacle (error: Error & { readonly code?: string }): DialError {
+  const why = error.code === undefined ? undefined : OBSTACLES[error.code]
+  return new DialError(`the server cannot be reached: ${error.code ?? error.message}${why === undefined ? '' : `: ${why}`}`, undefined, error)
+}
