@@ -2,16 +2,19 @@
  * The terminal caller: a call by typing, to any server that speaks Retell's or Millis' protocol.
  */
 import { createInterface, type Interface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import { MillisCaller, RetellCaller, type Reply } from '../testing/index.js'
+import { DIAL_OPTIONS, readArguments, readHeaders } from './arguments.js'
 import { readServer, type Server } from './server.js'
 import { painter, type Terminal } from './terminal.js'
 
 /** How it is used. */
-export const CALL_USAGE = `fastify-voice-agent call URL [--provider retell|millis]
+export const CALL_USAGE = `fastify-voice-agent call URL [options]
 
   Places a call to a server, as ws://localhost:3000/llm-websocket. What you type is what the caller says; typing while the
   agent speaks talks over it. The provider is Retell unless told otherwise, or the URL has millis in its path.
+
+  --provider retell|millis
+  -H, --header 'Name: value'  a header of the handshake; may be given several times
 
   /interrupt TEXT  let the agent begin to speak, then talk over it
   /silence         say nothing until the agent is asked to go on (Retell)
@@ -29,25 +32,25 @@ export async function call (args: readonly string[], terminal: Terminal): Promis
     terminal.stderr.write(`${paint('error', message)}\n`)
     return code
   }
-  let server: Server
+  let server: ReturnType<typeof read>
   try {
     server = read(args)
   } catch (error) {
     return fail(`${(error as Error).message}\n\n${CALL_USAGE}`, 2)
   }
   try {
-    const { provider, url } = server
-    const options = { timeoutMs: 120_000 }
+    const { provider, url, headers } = server
+    const options = { timeoutMs: 120_000, headers }
     return await new TypedCall(terminal, provider === 'millis' ? await MillisCaller.dial(url, options) : await RetellCaller.dial(url, options)).run()
   } catch (error) {
     return fail((error as Error).message, 1)
   }
 }
 
-function read (args: readonly string[]): Server {
-  const { values, positionals: [url, ...more] } = parseArgs({ args: [...args], options: { provider: { type: 'string' } }, allowPositionals: true })
-  if (more.length > 0) throw new Error('one URL is needed')
-  return readServer(url, values.provider)
+function read (args: readonly string[]): Server & { readonly headers: Record<string, string> } {
+  const { values, positionals: [url, ...more] } = readArguments(args, DIAL_OPTIONS)
+  if (more.length > 0) throw new Error('one URL is needed, and there are several')
+  return { ...readServer(url, values.provider), headers: readHeaders(values.header) }
 }
 
 // The timing of every word, made up.
@@ -64,6 +67,7 @@ class TypedCall {
   #shown = 0
   #found = 0
   #showsFrames = false
+  #heard: Promise<void> = Promise.resolve()
 
   constructor (terminal: Terminal, call: RetellCaller | MillisCaller) {
     this.#terminal = terminal
@@ -79,6 +83,7 @@ class TypedCall {
     const typed = lines[Symbol.asyncIterator]()
     lines.on('SIGINT', () => lines.close())
     const ended = this.#call.ended.then(() => lines.close())
+    this.#call.events.on('reply', reply => { if (reply.reason === 'interjection') void this.#hear(reply) }) // eslint-disable-line no-void
     if (this.#call.reply !== undefined) await this.#hear(this.#call.reply)
     this.#prompt()
     for await (const line of typed) {
@@ -93,6 +98,7 @@ class TypedCall {
     await this.#call.settled()
     if (this.#call.end === undefined) await this.#call.hangUp()
     await ended
+    await this.#heard
     this.#findings()
     const { by, reason, destination } = this.#call.end!
     this.#note(`${by === 'caller' ? 'you hung up' : `ended by ${by === 'agent' ? 'the agent' : 'a fault'}: ${reason}`}${destination === undefined ? '' : ` to ${destination}`}`)
@@ -127,8 +133,15 @@ class TypedCall {
     }
   }
 
+  // One after the other: what cuts a reply short may come together with the words ahead of it.
   async #hear (reply: Reply): Promise<void> {
+    await (this.#heard = this.#heard.then(() => this.#print(reply)))
+  }
+
+  async #print (reply: Reply): Promise<void> {
     const { stdout } = this.#terminal
+    // The cursor stands behind the prompt.
+    if (reply.reason === 'interjection') this.#note('\nthe agent speaks unasked:')
     for await (const piece of reply) stdout.write(this.#paint('agent', piece))
     const { outcome, firstTokenMs, firstSentenceMs, durationMs } = reply
     const times = [['first token', firstTokenMs], ['first sentence', firstSentenceMs], [outcome, durationMs]] as const

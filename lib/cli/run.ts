@@ -1,3 +1,4 @@
+import { suggestion } from '../suggestion.js'
 import { call, CALL_USAGE } from './call.js'
 import { test, TEST_USAGE } from './test.js'
 import type { Terminal } from './terminal.js'
@@ -11,6 +12,8 @@ const COMMANDS = { call, test } as const
 export async function run ([name = '', ...args]: readonly string[], terminal: Terminal): Promise<number> {
   if (Object.hasOwn(COMMANDS, name) && !args.includes('--help')) return await COMMANDS[name as keyof typeof COMMANDS](args, terminal)
   const isAsked = name === '--help' || name === 'help' || args.includes('--help')
-  terminal[isAsked ? 'stdout' : 'stderr'].write(`${CALL_USAGE}\n${TEST_USAGE}`)
+  const known = Object.keys(COMMANDS)
+  const mistake = isAsked || name === '' ? '' : `there is no command ${name}${suggestion(name, known)}; there are ${known.join(' and ')}\n\n`
+  terminal[isAsked ? 'stdout' : 'stderr'].write(`${mistake}${CALL_USAGE}\n${TEST_USAGE}`)
   return isAsked ? 0 : 2
 }

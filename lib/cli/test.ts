@@ -2,8 +2,8 @@
  * Plays scenarios against any server that speaks Retell's or Millis' protocol.
  */
 import { readFile, writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { playScenario, readScenario, ScenarioError, type Scenario, type ScenarioResult } from '../testing/index.js'
+import { DIAL_OPTIONS, readArguments, readHeaders } from './arguments.js'
 import { toJUnit } from './junit.js'
 import { readServer, type Server } from './server.js'
 import { toTable } from './table.js'
@@ -14,10 +14,11 @@ export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
 
   Plays scenarios, each of which is a call in YAML, against a server, as ws://localhost:3000/llm-websocket.
 
-  --provider retell|millis  for scenarios that name none; else told by the URL
-  --concurrency N           calls at a time; 10 unless told otherwise
-  --json                    print results as JSON
-  --junit FILE              write them as JUnit's XML, too
+  --provider retell|millis    for scenarios that name none; else told by the URL
+  -H, --header 'Name: value'  a header of the handshakes, unless the scenario has it; may be given several times
+  --concurrency N             calls at a time; 10 unless told otherwise
+  --json                      print results as JSON
+  --junit FILE                write them as JUnit's XML, too
 `
 
 /** A scenario, and the file that it comes from. */
@@ -34,7 +35,7 @@ export interface FileResult extends ScenarioResult {
 /** @returns the exit code: 1 where a scenario failed; 2 where the arguments or a scenario are wrong */
 export async function test (args: readonly string[], terminal: Terminal): Promise<number> {
   const paint = painter(terminal)
-  let told: ReturnType<typeof read>
+  let told: Told
   let scenarios: Named[]
   try {
     told = read(args)
@@ -46,22 +47,29 @@ export async function test (args: readonly string[], terminal: Terminal): Promis
     terminal.stderr.write(`${paint('error', (error as Error).message)}\n${usage}`)
     return 2
   }
-  const results = await playAll(scenarios, told.server, told.concurrency, terminal)
+  const results = await playAll(scenarios, told, terminal)
   terminal.stdout.write(told.json ? `${JSON.stringify(results, undefined, 2)}\n` : toTable(results, paint))
   if (told.junit !== undefined) await writeFile(told.junit, toJUnit(results))
   return results.every(({ failures }) => failures.length === 0) ? 0 : 1
 }
 
-function read (args: readonly string[]): { files: string[], server: Server, concurrency: number, json: boolean, junit: string | undefined } {
-  const { values, positionals: files } = parseArgs({
-    args: [...args],
-    options: { url: { type: 'string' }, provider: { type: 'string' }, concurrency: { type: 'string', default: '10' }, json: { type: 'boolean', default: false }, junit: { type: 'string' } },
-    allowPositionals: true
+interface Told {
+  readonly files: readonly string[]
+  readonly server: Server
+  readonly headers: Readonly<Record<string, string>>
+  readonly concurrency: number
+  readonly json: boolean
+  readonly junit: string | undefined
+}
+
+function read (args: readonly string[]): Told {
+  const { values, positionals: files } = readArguments(args, {
+    url: { type: 'string' }, ...DIAL_OPTIONS, concurrency: { type: 'string', default: '10' }, json: { type: 'boolean', default: false }, junit: { type: 'string' }
   })
   if (files.length === 0) throw new Error('no scenario is named')
   const concurrency = Number(values.concurrency)
   if (!Number.isInteger(concurrency) || concurrency < 1) throw new Error('--concurrency is a number from 1')
-  return { files, server: readServer(values.url, values.provider), concurrency, json: values.json, junit: values.junit }
+  return { files, server: readServer(values.url, values.provider), headers: readHeaders(values.header), concurrency, json: values.json, junit: values.junit }
 }
 
 async function load (file: string): Promise<Named> {
@@ -69,7 +77,7 @@ async function load (file: string): Promise<Named> {
   return { file, scenario: { name: file, ...scenario } }
 }
 
-async function playAll (scenarios: readonly Named[], { url, provider }: Server, concurrency: number, { stderr }: Terminal): Promise<FileResult[]> {
+async function playAll (scenarios: readonly Named[], { server: { url, provider }, headers, concurrency }: Told, { stderr }: Terminal): Promise<FileResult[]> {
   const results: FileResult[] = []
   const waiting = [...scenarios.entries()]
   let done = 0
@@ -79,7 +87,7 @@ async function playAll (scenarios: readonly Named[], { url, provider }: Server, 
   const play = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [index, { file, scenario }] = next
-      const result = results[index] = { file, ...await playScenario(url, scenario, { provider }) }
+      const result = results[index] = { file, ...await playScenario(url, scenario, { provider, headers }) }
       done++
       if (result.failures.length > 0) failed++
       show(`${done} of ${scenarios.length} calls, ${failed} failed`)

@@ -43,9 +43,11 @@ export interface ScenarioResult {
 export interface PlayOptions {
   /** Where the scenario names none. Default `retell`. */
   provider?: 'retell' | 'millis'
+  /** Headers of the handshake; those of the scenario win. Default none. */
+  headers?: Readonly<Record<string, string>>
 }
 
-const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true })
+const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true, headers: true })
 
 /**
  * Plays one. What goes wrong is a failure.
@@ -53,8 +55,8 @@ const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true })
  */
 export async function playScenario (target: DialTarget, scenario: Scenario, options: PlayOptions = {}): Promise<ScenarioResult> {
   checkNames('playScenario', options, PLAY_OPTIONS)
-  const { provider = 'retell' } = options
-  return await new Play(scenario, scenario.provider ?? provider).run(target)
+  const { provider = 'retell', headers = {} } = options
+  return await new Play(scenario, scenario.provider ?? provider, headers).run(target)
 }
 
 type Expected = Parameters<typeof failuresOfReply>[0]
@@ -62,15 +64,17 @@ type Expected = Parameters<typeof failuresOfReply>[0]
 class Play {
   readonly #scenario: Scenario
   readonly #provider: 'retell' | 'millis'
+  readonly #headers: Readonly<Record<string, string>>
   readonly #failures: ScenarioFailure[] = []
   #call: RetellCaller | MillisCaller | undefined
   #at = 'the call'
   /** Findings that were judged with the step they came of. */
   readonly #judged = new Set<Finding>()
 
-  constructor (scenario: Scenario, provider: 'retell' | 'millis') {
+  constructor (scenario: Scenario, provider: 'retell' | 'millis', headers: Readonly<Record<string, string>>) {
     this.#scenario = scenario
     this.#provider = provider
+    this.#headers = headers
   }
 
   async run (target: DialTarget): Promise<ScenarioResult> {
@@ -104,7 +108,8 @@ class Play {
     // A scenario that is played on both providers has options for both.
     const known = this.#provider === 'millis' ? MILLIS_OPTIONS : RETELL_OPTIONS
     const own = Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)))
-    const all = { ...own, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
+    const headers = { ...this.#headers, ...options.headers }
+    const all = { ...own, headers, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
     const call = this.#call = this.#provider === 'millis' ? await MillisCaller.place(target, all) : await RetellCaller.place(target, all)
     const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
     if (this.#provider === 'millis' && expected.some(one => one !== false && one?.tools !== undefined)) this.#fail('no tools can be expected: Millis is not told of them')

@@ -52,6 +52,35 @@ t.test('Millis is called where the URL says so, or the caller', async t => {
   t.match((await piped(['call', '--provider', 'millis', `${address}/millis`])).output, /This is the greeting\./)
 })
 
+t.test('what the agent says unasked is heard, while the caller is silent and while it speaks', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorate('agent', async function * ({ reason, transcript, call, signal }: Turn) {
+    if (reason === 'greeting') return yield 'Welcome.'
+    yield 'You said '
+    // In the middle of an answer, or behind it.
+    const isOver = once(signal, 'abort')
+    if (transcript.at(-1)?.content === 'now') call.interject('We close in a minute.').catch(t.error)
+    if (transcript.at(-1)?.content === 'now') return await isOver
+    yield `${transcript.at(-1)?.content}.`
+  })
+  await app.register(voiceAgentPlugin, {
+    drainTimeoutMs: 0,
+    retell: { allowlist: '127.0.0.1' },
+    onTurnEnd: ({ call, transcript }) => { if (transcript.at(-1)?.content === 'later') call.interject('Are you still there?').catch(t.error) }
+  })
+  const url = (await app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
+  const program = startProgram(['call', `${url}/llm-websocket`], { isTTY: true, env: { NO_COLOR: '1' } })
+  await program.says('Welcome.')
+  program.type('now')
+  await program.says(/You said [^]*the agent speaks unasked:\nWe close in a minute\.\n/)
+  program.type('later')
+  await program.says('later.')
+  await program.says(/\nthe agent speaks unasked:\nAre you still there\?\n/)
+  program.press('\x03')
+  t.equal(await program.exit, 0)
+})
+
 t.test('an agent may hang up', async t => {
   const { code, output } = await piped(['call', `${await serve(t)}/llm-websocket`], 'bye', 'never said')
   t.equal(code, 0)

@@ -1,0 +1,39 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util'
+import { suggestion } from '../suggestion.js'
+
+type Options = NonNullable<ParseArgsConfig['options']>
+type Arguments<T extends Options> = ReturnType<typeof parseArgs<{ options: T, allowPositionals: true }>>
+
+/** Options of all commands that dial. */
+export const DIAL_OPTIONS = { provider: { type: 'string' }, header: { type: 'string', short: 'H', multiple: true } } as const satisfies Options
+
+/**
+ * Reads the arguments of a command.
+ * @throws Error that says what is wrong with them
+ */
+export function readArguments<const T extends Options> (args: readonly string[], options: T): Arguments<T> {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (error) {
+    const known = Object.keys(options).map(option => `--${option}`)
+    // Node goes on with how to name a file that begins with a dash.
+    throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, (_, name: string) => `there is no option ${name}${suggestion(name, known)}; there are ${known.join(', ')}`))
+  }
+}
+
+/**
+ * Reads headers of the handshake, written as `Name: value`. Those of one name are joined to a list.
+ * @throws Error that says which one is none, without its value, which may be a secret
+ */
+export function readHeaders (texts: readonly string[] = []): Record<string, string> {
+  const headers = new Headers()
+  for (const [index, text] of texts.entries()) {
+    const [, name = '', value = ''] = /^([^:]*):(.*)$/s.exec(text) ?? []
+    try {
+      headers.append(name, value)
+    } catch {
+      throw new Error(`header ${index + 1} is none; write it as -H 'Name: value'`)
+    }
+  }
+  return Object.fromEntries(headers)
+}
