@@ -2,8 +2,7 @@
  * Plugin options and environment variables: names, defaults, units and what is accepted, in one place.
  * Environment < options.
  */
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
+import { Type, type Static } from '@sinclair/typebox'
 import type { LogLevel, RouteShorthandOptions } from 'fastify'
 import type { AzureOptions } from './agents/model-server-options.js'
 import type { OpenAIAgentOptions } from './agents/openai.js'
@@ -243,96 +242,8 @@ export const envSchema = Type.Object({
 /** What {@link envSchema} lets through. */
 export type Env = Static<typeof envSchema>
 
-const VARIABLES = Object.keys(envSchema.properties) as Array<keyof Env>
-
-const StringList = Type.Union([Type.String(), Type.Array(Type.String())])
-const Line = Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' })
-const Hook = Type.Optional(Type.Function([], Type.Any()))
-const members = <T extends Record<string, TSchema>>(properties: T) =>
-  Type.Partial(Type.Object(properties), { additionalProperties: false })
-
-const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema], { description: 'false or an object' })
-
-const OptionsSchema = TypeCompiler.Compile(Type.Partial(Type.Object({
-  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String() })),
-  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }), webhookSecret: StringList, webhookPath: Type.String() })),
-  secret: StringList,
-  admittedCallsOnly: Type.Boolean(),
-  limits: members({
-    maxCalls: Type.Number(),
-    maxCallsPerAddress: Type.Number(),
-    maxUnstartedCalls: Type.Number(),
-    maxUpgradesPerSecond: Type.Number(),
-    maxClusterCalls: Type.Number(),
-    maxFramesPerSecond: Type.Number(),
-    maxBytesPerCall: Type.Number(),
-    maxTurnsPerCall: Type.Number(),
-    maxCallDurationMs: Type.Number(),
-    maxTokensPerCall: Type.Number(),
-    goodbye: Line
-  }),
-  cluster: members({ redis: Type.Union([Type.String(), Type.Object({})], { description: 'a URL, or an ioredis client' }), prefix: Type.String(), node: Type.String() }),
-  trustedProxies: StringList,
-  allowedOrigins: StringList,
-  openai: members({
-    apiKey: Type.String(),
-    baseURL: Type.String(),
-    model: Type.String(),
-    instructions: Type.String(),
-    greeting: Type.String(),
-    temperature: Type.Number({ minimum: 0, maximum: 2 }),
-    maxTokens: Type.Integer({ minimum: 1 }),
-    tools: Type.Array(Type.Any()),
-    toolChoice: Type.Any(),
-    maxSteps: Type.Integer({ minimum: 2 }),
-    parallelToolCalls: Type.Boolean(),
-    speakable: Type.Boolean(),
-    usage: Type.Boolean(),
-    azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
-  }),
-  fallback: Line,
-  filler: Line,
-  deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
-  messages: members({ leadingAssistant: Type.Boolean(), afterTool: Type.String() }),
-  telemetry: members({ content: Type.Boolean() }),
-  redact: Hook,
-  onCallStart: Hook,
-  onCallResume: Hook,
-  onTranscript: Hook,
-  onTurnEnd: Hook,
-  onCallEnd: Hook,
-  onWebhook: Hook,
-  onInboundCall: Hook,
-  onPrefetch: Hook,
-  reconnectGraceMs: Type.Number(),
-  drainTimeoutMs: Type.Number(),
-  readinessPath: Type.String(),
-  livenessPath: Type.String(),
-  prefix: Type.String(),
-  logLevel: Type.String(),
-  logSerializers: Type.Record(Type.String(), Type.Any())
-}), { additionalProperties: false }))
-
-/**
- * Checks the shape of the options; their values are checked with the environment's.
- * @throws VOICE_AGENT_ERR_CONFIG naming the option, never its value
- */
-export function checkOptions (options: VoiceAgentOptions): void {
-  const error = OptionsSchema.Errors(options).First()
-  if (error === undefined) return
-  const { path, schema, message } = innermost(error)
-  // Entries of a list go by its name.
-  const option = path.slice(1).replaceAll('/', '.').replace(/\.\d+$/, '')
-  const variable = VARIABLES.find(name => envSchema.properties[name].title === option)
-  if (variable !== undefined) throw new ConfigError(accepted(variable))
-  throw new ConfigError(`option ${option}${schema.description === undefined ? `: ${message}` : ` must be ${schema.description}`}`)
-}
-
-// A union's error does not say which member is wrong; that of its last variant, the one with members, does.
-function innermost (error: ValueError): ValueError {
-  const inner = error.errors.at(-1)?.First()
-  return inner === undefined || inner.path === error.path ? error : innermost(inner)
-}
+/** All that the plugin reads. */
+export const VARIABLES = Object.keys(envSchema.properties) as Array<keyof Env>
 
 /** The options as the environment would have them, to be laid over it. */
 export function toEnv (options: VoiceAgentOptions): Partial<Record<keyof Env, string | number | boolean>> {
@@ -412,6 +323,15 @@ export function toConfigError (error: Error & { errors?: ReadonlyArray<{ instanc
   if (error.errors === undefined) return error
   const names = new Set(error.errors.map(({ instancePath }) => instancePath.slice(1) as keyof Env))
   return new ConfigError(Array.from(names, accepted).join('; '))
+}
+
+/**
+ * Ajv takes `Infinity` for a whole number within any bounds. A timer of that many milliseconds fires at once.
+ * @throws VOICE_AGENT_ERR_CONFIG naming the variables
+ */
+export function refuseInfinity (config: Env): void {
+  const infinite = VARIABLES.filter(name => typeof config[name] === 'number' && !Number.isFinite(config[name]))
+  if (infinite.length > 0) throw new ConfigError(infinite.map(accepted).join('; '))
 }
 
 /** Says what is accepted, without the value that is not. */

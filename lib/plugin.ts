@@ -39,7 +39,9 @@ import { openCluster } from './cluster/open.js'
 import { DirectSocket } from './direct-socket.js'
 import { AlreadyRegisteredError, CallEndedError, ConfigError } from './errors.js'
 import { registerHealth } from './health.js'
-import { capturesContent, ceilingsOf, checkOptions, entriesOf, envSchema, nameOf, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
+import { capturesContent, ceilingsOf, entriesOf, envSchema, nameOf, refuseInfinity, toConfigError, toEnv, type Env, type VoiceAgentOptions } from './options.js'
+import { warnOfMisspelled } from './misspelled-variables.js'
+import { checkOptions } from './option-check.js'
 import { within } from './patience.js'
 import { millisControlFrames } from './protocols/millis/frames.js'
 import { MillisProtocol } from './protocols/millis/protocol.js'
@@ -158,6 +160,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
       isClosing
     }
     warnOfSettings(scope.log, config)
+    warnOfMisspelled(fastify.server, scope.log, process.env)
     const ceilings = new Ceilings(limits)
     const claims = cluster && new Claims(cluster, (key, claim) => decline(calls, key, claim))
     if (cluster !== undefined) {
@@ -290,7 +293,9 @@ async function readEnv (scope: FastifyInstance, options: VoiceAgentOptions): Pro
   } catch (error) {
     throw toConfigError(error as Error)
   }
-  return scope.getDecorator<Env>('voiceAgentEnv')
+  const config = scope.getDecorator<Env>('voiceAgentEnv')
+  refuseInfinity(config)
+  return config
 }
 
 // Of routes that are not there the path is empty.

@@ -665,56 +665,6 @@ t.test('all variables that are wrong are named in one error', async t => {
   t.notMatch(message, /MILLIS|a b/)
 })
 
-t.test('an option of the wrong kind stops the start, and the error names it and says what is accepted', async t => {
-  const cases: Array<[options: unknown, message: string]> = [
-    [{ retel: {} }, 'option retel: Unexpected property'],
-    [{ retell: { pth: '/x' } }, 'option retell.pth: Unexpected property'],
-    [{ retell: true }, 'option retell must be false or an object'],
-    [{ retell: null }, 'option retell must be false or an object'],
-    [{ retell: { path: 5 } }, 'RETELL_PATH (option retell.path) must be a path such as /llm-websocket'],
-    [{ retell: { allowlist: 5 } }, 'RETELL_ALLOWLIST (option retell.allowlist) must be addresses and CIDR ranges, separated by commas'],
-    [{ retell: { allowlist: ['192.0.2.1', 5] } }, 'RETELL_ALLOWLIST (option retell.allowlist) must be addresses and CIDR ranges, separated by commas'],
-    [{ retell: { callDetailsTimeoutMs: '5' } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 20000'],
-    [{ retell: { callDetailsTimeoutMs: NaN } }, 'RETELL_CALL_DETAILS_TIMEOUT_MS (option retell.callDetailsTimeoutMs) must be milliseconds, 0 to 20000'],
-    [{ retell: { apiKey: 5 } }, 'RETELL_API_KEY (option retell.apiKey) must be ASCII text other than blanks; several are separated by commas'],
-    [{ millis: { webhookSecret: ['a', 5] } }, 'MILLIS_WEBHOOK_SECRET (option millis.webhookSecret) must be ASCII text other than blanks; several are separated by commas'],
-    [{ millis: 'no' }, 'option millis must be false or an object'],
-    [{ millis: { callDetailsTimeoutMs: 5 } }, 'option millis.callDetailsTimeoutMs: Unexpected property'],
-    [{ millis: { controlFrames: { endCall: {} } } }, 'option millis.controlFrames.endCall: Expected function'],
-    [{ secret: 5 }, 'VOICE_AGENT_SECRET (option secret) must be at least one letter, digit or one of . _ ~ -, and nothing else; several are separated by commas'],
-    [{ limits: { maxCalls: '5' } }, 'MAX_CALLS (option limits.maxCalls) must be a whole number, 0 = no ceiling'],
-    [{ limits: { goodbye: 5 } }, 'option limits.goodbye must be a string or a function'],
-    [{ admittedCallsOnly: 'yes' }, 'ADMITTED_CALLS_ONLY (option admittedCallsOnly) must be true or false'],
-    [{ telemetry: { content: 'yes' } }, 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT (option telemetry.content) must be true or false'],
-    [{ telemetry: { contents: true } }, 'option telemetry.contents: Unexpected property'],
-    [{ cluster: { redis: 5 } }, 'REDIS_URL (option cluster.redis) must be a URL such as redis://localhost:6379, or rediss:// with TLS; in a password / ? # @ % are written as %2F %3F %23 %40 %25'],
-    [{ cluster: { url: 'redis://:sk-secret@localhost' } }, 'option cluster.url: Unexpected property'],
-    [{ trustedProxies: true }, 'TRUSTED_PROXIES (option trustedProxies) must be addresses and CIDR ranges, separated by commas'],
-    [{ openai: 'sk-secret' }, 'option openai: Expected object'],
-    [{ openai: { key: 'sk-secret' } }, 'option openai.key: Unexpected property'],
-    [{ openai: { apiKey: ['sk-secret'] } }, 'OPENAI_API_KEY (option openai.apiKey) must be text'],
-    [{ openai: { azure: { key: 'sk-secret' } } }, 'option openai.azure.key: Unexpected property'],
-    [{ openai: { temperature: 3 } }, 'option openai.temperature: Expected number to be less or equal to 2'],
-    [{ openai: { maxTokens: 0 } }, 'option openai.maxTokens: Expected integer to be greater or equal to 1'],
-    [{ openai: { speakable: 'no' } }, 'option openai.speakable: Expected boolean'],
-    [{ fallback: 5 }, 'option fallback must be a string or a function'],
-    [{ messages: { leadingAssistant: 'yes' } }, 'option messages.leadingAssistant: Expected boolean'],
-    [{ onCallStart: 'log' }, 'option onCallStart: Expected function'],
-    [{ onCallResume: 'log' }, 'option onCallResume: Expected function'],
-    [{ onWebhook: 'log' }, 'option onWebhook: Expected function'],
-    [{ onInboundCall: {} }, 'option onInboundCall: Expected function'],
-    [{ onPrefetch: true }, 'option onPrefetch: Expected function'],
-    [{ readinessPath: true }, 'READINESS_PATH (option readinessPath) must be a path such as /ready'],
-    [{ livenessPath: true }, 'LIVENESS_PATH (option livenessPath) must be a path such as /live'],
-    [{ prefix: 5 }, 'option prefix: Expected string']
-  ]
-  for (const [options, message] of cases) {
-    const error = await failure(t, options)
-    t.equal(error.code, 'VOICE_AGENT_ERR_CONFIG')
-    t.equal(error.message, message)
-  }
-})
-
 t.test('an option that is undefined is as good as none', async t => {
   const { app } = createApp(t)
   app.register(voiceAgentPlugin, {
