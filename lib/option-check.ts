@@ -117,5 +117,5 @@ function meantBy (option: string, { properties }: TObject): string {
   const known = Object.keys(properties)
   const places = Object.hasOwn(envSchema.properties, name) ? [envSchema.properties[name as keyof Env].title!] : OPTION_NAMES.filter(path => path.endsWith(`.${name}`) || path === name)
   if (places.length > 0) return ` (did you mean ${places.map(path => `"${path}"`).join(' or ')}?)`
-  return suggestion(name, known) || `; there are ${known.join(', ')}`
+  return suggestion(name, known) || `; the options are ${known.join(', ')}`
 }

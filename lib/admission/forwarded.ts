@@ -34,8 +34,8 @@ export function describeRefusedAddress (
   const isPrivate = privateNetworks.admits(address)
   if (mayBeProxy()) {
     return isPrivate
-      ? { admittedBy: proxiesName, message: `refused: the request came through a proxy: set ${proxiesName} to its address, which is the one judged. On the allowlist, it would admit everybody` }
-      : { admittedBy: allowlistName, message: `${NOT_LISTED}, and the request has headers that proxies add and anybody can write: if the address is that of a proxy of yours, set ${proxiesName} to it` }
+      ? { admittedBy: proxiesName, message: `refused: the request came through a proxy, whose address was judged: set ${proxiesName} to that address. Do not put it on the allowlist: it would admit everybody` }
+      : { admittedBy: allowlistName, message: `${NOT_LISTED}. The request has a header that proxies add, and that anybody can write: only if the address is that of your own proxy, set ${proxiesName} to it` }
   }
   const isShared = isPrivate && !hasSecret
   return { admittedBy: allowlistName, message: isShared ? `${NOT_LISTED}. ${SHARED}` : NOT_LISTED }
@@ -50,4 +50,4 @@ export function describeRefusedAddress (
 
 const NOT_LISTED = 'refused: address is not on the allowlist'
 
-const SHARED = 'It is a private one, and that of everybody who comes through a proxy, tunnel or container network there: add it only while none of these is open to others'
+const SHARED = 'It is a private address, which all clients of a proxy, tunnel or container network share: add it only while nothing forwards strangers to this server'

@@ -50,7 +50,7 @@ export function createPageCheck ({ entries, name, secretName, proxies, proxiesNa
     }
     if (isByProxy && !isProxyNoted) {
       isProxyNoted = true
-      log.warn({ address, refusedBy: proxiesName }, `admitted an upgrade by the address of a proxy, which everybody has who comes through it: set ${proxiesName} to it, and take it off the allowlist. Logged once`)
+      log.warn({ address, refusedBy: proxiesName }, `admitted an upgrade by the address of a proxy, so all clients of the proxy are admitted: set ${proxiesName} to that address, and take it off the allowlist. Logged once`)
     }
     if (!knowsSecret && allowlist.isLoopbackOnly) {
       if (proxies.admits(raw.socket.remoteAddress)) {

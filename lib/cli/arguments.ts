@@ -17,7 +17,7 @@ export function readArguments<const T extends Options> (args: readonly string[],
   } catch (error) {
     const known = Object.keys(options).map(option => `--${option}`)
     // Node goes on with how to name a file that begins with a dash.
-    throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, (_, name: string) => `there is no option ${name}${suggestion(name, known)}; there are ${known.join(', ')}`))
+    throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, (_, name: string) => `there is no option ${name}${suggestion(name, known)}; the options are ${known.join(', ')}`))
   }
 }
 
@@ -32,7 +32,7 @@ export function readHeaders (texts: readonly string[] = []): Record<string, stri
     try {
       headers.append(name, value)
     } catch {
-      throw new Error(`header ${index + 1} is none; write it as -H 'Name: value'`)
+      throw new Error(`header ${index + 1} is malformed: write it as -H 'Name: value'`)
     }
   }
   return Object.fromEntries(headers)

@@ -82,10 +82,10 @@ t.test('as many headers as the server reads, less one, are no cut list', async t
 const PROXIES = 'TRUSTED_PROXIES (option trustedProxies)'
 const RETELL = 'RETELL_ALLOWLIST (option retell.allowlist)'
 
-const PRIVATE_PROXY = `refused: the request came through a proxy: set ${PROXIES} to its address, which is the one judged. On the allowlist, it would admit everybody`
-const PUBLIC_PROXY = `refused: address is not on the allowlist, and the request has headers that proxies add and anybody can write: if the address is that of a proxy of yours, set ${PROXIES} to it`
+const PRIVATE_PROXY = `refused: the request came through a proxy, whose address was judged: set ${PROXIES} to that address. Do not put it on the allowlist: it would admit everybody`
+const PUBLIC_PROXY = `refused: address is not on the allowlist. The request has a header that proxies add, and that anybody can write: only if the address is that of your own proxy, set ${PROXIES} to it`
 const NOT_LISTED = 'refused: address is not on the allowlist'
-const PRIVATE = `${NOT_LISTED}. It is a private one, and that of everybody who comes through a proxy, tunnel or container network there: add it only while none of these is open to others`
+const PRIVATE = `${NOT_LISTED}. It is a private address, which all clients of a proxy, tunnel or container network share: add it only while nothing forwards strangers to this server`
 
 t.test('no line in the log leads an operator who forgot a proxy to admit that proxy, and everybody with it', async t => {
   const cases: ReadonlyArray<readonly [from: string, headers: Record<string, string>, trustedProxies: string, judged: string, admittedBy: string, msg: string]> = [
@@ -132,7 +132,7 @@ t.test('who is admitted by the address of a proxy is warned of once', async t =>
   t.strictSame(complaints().map(({ address, refusedBy, msg }) => ({ address, refusedBy, msg })), [{
     address: '127.0.0.1',
     refusedBy: PROXIES,
-    msg: `admitted an upgrade by the address of a proxy, which everybody has who comes through it: set ${PROXIES} to it, and take it off the allowlist. Logged once`
+    msg: `admitted an upgrade by the address of a proxy, so all clients of the proxy are admitted: set ${PROXIES} to that address, and take it off the allowlist. Logged once`
   }])
   // Everybody is admitted to this one, whatever came between.
   const open = await listen(t, { millis: { allowlist: '*' } })

@@ -10,7 +10,7 @@ import { RawPeer, upgradeRequest } from '../helpers/raw-peer.js'
 setEnv(t)
 
 const PATHS = ['/llm-websocket', '/llm-websocket/call_1', '/llm-websocket/a/b', '/millis', '/millis/ses_1']
-const MESSAGE = 'This URL takes WebSockets only: ask with `Connection: Upgrade` and `Upgrade: websocket`, which a proxy in between must hand on'
+const MESSAGE = 'This URL accepts WebSocket connections only: the request needs `Connection: Upgrade` and `Upgrade: websocket`, and a proxy in between must forward both'
 
 async function start (t: Test, allowlist: string, options: VoiceAgentOptions = {}) {
   const { app, logs } = createApp(t)
@@ -37,7 +37,7 @@ t.test('each route logs the first request without an upgrade, and no URL with a 
   for (const url of ['/sales/llm-websocket/opensesame-0.1_x~/call_1', '/sales/llm-websocket/opensesame-0.1_x~/call_2', '/sales/millis/opensesame-0.1_x~']) {
     t.equal((await app.inject(url)).statusCode, 426)
   }
-  const why = 'takes WebSockets only, and a request without an upgrade came. If your provider sent it, a proxy ahead of the app drops the headers Upgrade and Connection: have it hand them on. Logged once'
+  const why = 'accepts WebSocket connections only, and a request without an upgrade came: from a browser or a monitor, or from the provider through a proxy that does not forward the headers Upgrade and Connection. Logged once'
   t.strictSame(complaints().map(({ msg }) => msg), [`/sales/llm-websocket ${why}`, `/sales/millis ${why}`])
   t.notMatch(JSON.stringify(complaints()), /opensesame/)
 })

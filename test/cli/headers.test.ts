@@ -42,6 +42,6 @@ t.test('what is no header is refused by its place, and not quoted', async t => {
   t.strictSame(readHeaders(), {})
   t.strictSame(readHeaders(['Cookie: a=1', 'cookie:b=2', 'x-empty:']), { cookie: 'a=1; b=2', 'x-empty': '' })
   for (const text of ['canary', ': canary', 'x y: canary', 'x: canary\r\ny: 1', 'x: canary\0', 'x: canary \u20ac', '']) {
-    t.throws(() => readHeaders(['x: 1', text]), { message: 'header 2 is none; write it as -H \'Name: value\'' }, text)
+    t.throws(() => readHeaders(['x: 1', text]), { message: 'header 2 is malformed: write it as -H \'Name: value\'' }, text)
   }
 })

@@ -186,10 +186,10 @@ const OTHERS: ReadonlyArray<readonly [options: unknown, answer: string]> = [
   [{ RETELL_ALLOWLIST: '*' }, 'option RETELL_ALLOWLIST is unknown (did you mean "retell.allowlist"?)'],
   [{ agent: () => 'Hello' }, 'option agent is unknown: app.decorate(\'agent\', agent) sets the agent'],
   // Like none.
-  [{ cluster: { url: 'redis://:canary@localhost' } }, 'option cluster.url is unknown; there are redis, prefix, node'],
-  [{ openai: { azure: { key: 'canary' } } }, 'option openai.azure.key is unknown; there are endpoint, apiKey, apiVersion'],
-  [{ webhooks: {} }, `option webhooks is unknown; there are ${ALL}`],
-  [{ constructor: 5 }, `option constructor is unknown; there are ${ALL}`],
+  [{ cluster: { url: 'redis://:canary@localhost' } }, 'option cluster.url is unknown; the options are redis, prefix, node'],
+  [{ openai: { azure: { key: 'canary' } } }, 'option openai.azure.key is unknown; the options are endpoint, apiKey, apiVersion'],
+  [{ webhooks: {} }, `option webhooks is unknown; the options are ${ALL}`],
+  [{ constructor: 5 }, `option constructor is unknown; the options are ${ALL}`],
   // Together.
   [{ retell: { path: '/voice' }, millis: { path: '/voice' } }, 'RETELL_PATH (option retell.path), MILLIS_PATH (option millis.path), READINESS_PATH (option readinessPath) and LIVENESS_PATH (option livenessPath) must all differ'],
   [{ openai: { apiKey: 'k', tools: [() => {}] } }, 'option openai.tools must be a list of what tool() makes'],
