@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressedRequest } from './client-address.js'
 import type { Allowlist } from './allowlist.js'
-import { privateNetworks } from './this-machine.js'
+import { loopback, privateNetworks } from './this-machine.js'
 
 /** Left by tunnels and proxies. */
 const FORWARDED = /^(forwarded|via|x-real-ip|x-client-ip|true-client-ip|x-forwarded-.*|x-original-.*|cf-.*)$/
@@ -13,6 +13,15 @@ const FORWARDED = /^(forwarded|via|x-real-ip|x-client-ip|true-client-ip|x-forwar
 /** Does a request have a header that proxies add? Anybody can write one, and some proxies add none. */
 export function isForwarded (headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some(name => FORWARDED.test(name))
+}
+
+/** The same, but for an X-Forwarded-For of this machine alone, which the playground sends: a proxy that adds a stranger's address names it. */
+export function isForwardedFromElsewhere (headers: IncomingHttpHeaders): boolean {
+  return Object.keys(headers).some(name => FORWARDED.test(name) && !(name === 'x-forwarded-for' && addressesIn(headers).every(loopback.admits)))
+}
+
+function addressesIn (headers: IncomingHttpHeaders): string[] {
+  return String(headers['x-forwarded-for']).split(',').map(entry => entry.trim())
 }
 
 /** What the description of a refused address goes by. */
@@ -42,9 +51,7 @@ export function describeRefusedAddress (
 
   // Of a trusted proxy's list, the entry judged is that of a further proxy where it is not the left-most one.
   function mayBeProxy (): boolean {
-    if (!proxies.admits(socket?.remoteAddress)) return isForwarded(headers)
-    const list = String(headers['x-forwarded-for']).split(',').map(entry => entry.trim())
-    return list.lastIndexOf(address!) > 0
+    return proxies.admits(socket?.remoteAddress) ? addressesIn(headers).lastIndexOf(address!) > 0 : isForwardedFromElsewhere(headers)
   }
 }
 

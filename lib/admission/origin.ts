@@ -5,7 +5,7 @@
 import type { FastifyRequest } from 'fastify'
 import { ConfigError } from '../errors.js'
 import type { Allowlist } from './allowlist.js'
-import { isForwarded } from './forwarded.js'
+import { isForwardedFromElsewhere } from './forwarded.js'
 import { hostOf, isLocalName, privateNetworks } from './this-machine.js'
 
 /** What else an upgrade was admitted by. */
@@ -43,7 +43,7 @@ export function createPageCheck ({ entries, name, secretName, proxies, proxiesNa
   let isProxyNoted = false
 
   return function judgePage ({ headers, log, raw }, { address, allowlist, knowsSecret }) {
-    const isByProxy = !knowsSecret && isForwarded(headers) && !proxies.admits(raw.socket.remoteAddress) && privateNetworks.admits(address) && allowlist.names(address)
+    const isByProxy = !knowsSecret && isForwardedFromElsewhere(headers) && !proxies.admits(raw.socket.remoteAddress) && privateNetworks.admits(address) && allowlist.names(address)
     if (isByProxy && allowlist.isLoopbackOnly) {
       log.warn({ address, admittedBy: proxiesName }, `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${proxiesName} to its address`)
       return 'address'

@@ -95,6 +95,8 @@ t.test('no line in the log leads an operator who forgot a proxy to admit that pr
     ['198.51.100.7', { 'x-forwarded-for': '100.20.5.228' }, '', '198.51.100.7', RETELL, PUBLIC_PROXY],
     ['198.51.100.7', {}, '', '198.51.100.7', RETELL, NOT_LISTED],
     ['127.0.0.1', {}, '', '127.0.0.1', RETELL, PRIVATE],
+    ['127.0.0.1', { 'x-forwarded-for': '127.0.0.1' }, '', '127.0.0.1', RETELL, PRIVATE],
+    ['127.0.0.1', { 'x-forwarded-for': '127.0.0.1', via: '1.1 x' }, '', '127.0.0.1', PROXIES, PRIVATE_PROXY],
     ['172.17.0.1', {}, '', '172.17.0.1', RETELL, PRIVATE],
     // Two proxies, of which only the nearer one is trusted.
     ['127.0.0.1', { 'x-forwarded-for': '203.0.113.9, 10.0.0.7' }, '127.0.0.1', '10.0.0.7', PROXIES, PRIVATE_PROXY],
@@ -118,6 +120,7 @@ t.test('where only this machine is admitted, nobody comes through a proxy on it 
   const only = await listen(t, { millis: { allowlist: '127.0.0.1,::1' } })
   const forwarded = { Host: 'localhost', 'X-Forwarded-For': '203.0.113.9' }
   t.equal(await only.ask(upgradeRequest('/millis', { Host: 'localhost' })), 101)
+  t.equal(await only.ask(upgradeRequest('/millis', { Host: 'localhost', 'X-Forwarded-For': '127.0.0.1, ::1' })), 101, 'as the playground calls')
   t.equal(await only.ask(upgradeRequest('/millis', forwarded)), 403)
   t.match(only.complaints(), [{ address: '127.0.0.1', admittedBy: PROXIES, msg: `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${PROXIES} to its address` }])
   t.equal(only.app.calls.refusals.address, 1)
