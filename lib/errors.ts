@@ -25,7 +25,8 @@ export const HeadersError = createError<[]>('VOICE_AGENT_ERR_HEADERS', 'The requ
 
 /** The URL is that of a WebSocket, and the request asks for no upgrade: somebody opened it in a browser, or a proxy dropped the headers. */
 export const UpgradeRequiredError = createError<[]>('VOICE_AGENT_ERR_UPGRADE_REQUIRED',
-  'This URL accepts WebSocket connections only: the request needs `Connection: Upgrade` and `Upgrade: websocket`, and a proxy in between must forward both', 426)
+  'This URL accepts WebSocket connections only: the request needs `Connection: Upgrade` and `Upgrade: websocket`, ' +
+  'and a proxy in between must forward both', 426)
 
 /** The URL holds no usable call id. */
 export const CallIdError = createError<[]>('VOICE_AGENT_ERR_CALL_ID', 'The URL must end in a call id', 400)

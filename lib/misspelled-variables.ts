@@ -26,7 +26,8 @@ export function misspelledVariables (env: Readonly<Record<string, string | undef
   return Object.keys(env).flatMap(name => {
     if (VARIABLES.includes(name as typeof VARIABLES[number]) || OTHERS.has(name) || NUMBERED.test(name)) return []
     const meant = unset.find(variable => variable === `${name.toUpperCase()}_MS`)
-    const hint = meant === undefined ? suggestion(name, unset.filter(variable => areAlike(name.toUpperCase(), variable))) : ` (did you mean "${meant}"?)`
+    const near = unset.filter(variable => areAlike(name.toUpperCase(), variable))
+    const hint = meant === undefined ? suggestion(name, near) : ` (did you mean "${meant}"?)`
     return hint === '' ? [] : [`${name}${hint}`]
   })
 }
@@ -34,7 +35,8 @@ export function misspelledVariables (env: Readonly<Record<string, string | undef
 function areAlike (name: string, variable: string): boolean {
   const [first, ...rest] = name.split('_')
   const [ours, ...ourRest] = variable.split('_')
-  return first === ours || (DISTINCTIVE.test(ours!) && rest.join() === ourRest.join()) || name.replaceAll('_', '') === variable.replaceAll('_', '')
+  const isRestRight = DISTINCTIVE.test(ours!) && rest.join() === ourRest.join()
+  return first === ours || isRestRight || name.replaceAll('_', '') === variable.replaceAll('_', '')
 }
 
 const warned = new WeakSet<Server>()

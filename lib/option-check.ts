@@ -19,8 +19,16 @@ const members = <T extends Record<string, TSchema>>(properties: T) =>
 const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema], { description: 'false or an object' })
 
 const schema = members({
-  retell: falseOr(members({ path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String() })),
-  millis: falseOr(members({ path: Type.String(), allowlist: StringList, controlFrames: members({ endCall: Hook, transferCall: Hook }), webhookSecret: StringList, webhookPath: Type.String() })),
+  retell: falseOr(members({
+    path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String()
+  })),
+  millis: falseOr(members({
+    path: Type.String(),
+    allowlist: StringList,
+    controlFrames: members({ endCall: Hook, transferCall: Hook }),
+    webhookSecret: StringList,
+    webhookPath: Type.String()
+  })),
   secret: StringList,
   admittedCallsOnly: Type.Boolean(),
   limits: members({
@@ -81,7 +89,8 @@ const schema = members({
 // What an object is wrapped in has it last.
 function namesOf ({ properties, anyOf }: TSchema, prefix = ''): string[] {
   if (anyOf !== undefined) return namesOf((anyOf as TSchema[]).at(-1)!, prefix)
-  return Object.entries((properties ?? {}) as Record<string, TSchema>).flatMap(([name, member]) => [prefix + name, ...namesOf(member, `${prefix}${name}.`)])
+  const members = Object.entries((properties ?? {}) as Record<string, TSchema>)
+  return members.flatMap(([name, member]) => [prefix + name, ...namesOf(member, `${prefix}${name}.`)])
 }
 
 /** All options, such as `retell` and `retell.path`. */
@@ -99,7 +108,9 @@ export function checkOptions (options: VoiceAgentOptions): void {
   const { type, path, schema } = innermost(error)
   // Entries of a list go by its name.
   const option = path.slice(1).replaceAll('/', '.').replace(/\.\d+$/, '')
-  if (type === ValueErrorType.ObjectAdditionalProperties) throw new ConfigError(`option ${option} is unknown${meantBy(option, schema as TObject)}`)
+  if (type === ValueErrorType.ObjectAdditionalProperties) {
+    throw new ConfigError(`option ${option} is unknown${meantBy(option, schema as TObject)}`)
+  }
   const variable = VARIABLES.find(name => envSchema.properties[name].title === option)
   throw new ConfigError(variable === undefined ? `option ${option} must be ${schema.description}` : accepted(variable))
 }
@@ -115,7 +126,9 @@ function meantBy (option: string, { properties }: TObject): string {
   const name = option.slice(option.lastIndexOf('.') + 1)
   if (option === 'agent') return ': app.decorate(\'agent\', agent) sets the agent'
   const known = Object.keys(properties)
-  const places = Object.hasOwn(envSchema.properties, name) ? [envSchema.properties[name as keyof Env].title!] : OPTION_NAMES.filter(path => path.endsWith(`.${name}`) || path === name)
+  const places = Object.hasOwn(envSchema.properties, name)
+    ? [envSchema.properties[name as keyof Env].title!]
+    : OPTION_NAMES.filter(path => `.${path}`.endsWith(`.${name}`))
   if (places.length > 0) return ` (did you mean ${places.map(path => `"${path}"`).join(' or ')}?)`
   return suggestion(name, known) || `; the options are ${known.join(', ')}`
 }

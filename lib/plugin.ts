@@ -145,7 +145,10 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const pulse = new Pulse()
     // The first to read the list, as it says best what is wrong with it.
     const clientAddress = trustProxies(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES'))
-    const proxies = { proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')), proxiesName: nameOf('TRUSTED_PROXIES') }
+    const proxies = {
+      proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), nameOf('TRUSTED_PROXIES')),
+      proxiesName: nameOf('TRUSTED_PROXIES')
+    }
     const shared = {
       ...proxies,
       knowsSecret: secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET)),

@@ -15,9 +15,13 @@ export function isForwarded (headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some(name => FORWARDED.test(name))
 }
 
-/** The same, but for an X-Forwarded-For of this machine alone, which the playground sends: a proxy that adds a stranger's address names it. */
+/**
+ * The same, without an X-Forwarded-For that names this machine alone: the playground sends one, and a proxy that adds the header
+ * adds the stranger's address.
+ */
 export function isForwardedFromElsewhere (headers: IncomingHttpHeaders): boolean {
-  return Object.keys(headers).some(name => FORWARDED.test(name) && !(name === 'x-forwarded-for' && addressesIn(headers).every(loopback.admits)))
+  const isOwn = (name: string): boolean => name === 'x-forwarded-for' && addressesIn(headers).every(loopback.admits)
+  return Object.keys(headers).some(name => FORWARDED.test(name) && !isOwn(name))
 }
 
 function addressesIn (headers: IncomingHttpHeaders): string[] {
@@ -38,23 +42,26 @@ export interface RefusedAddressSettings {
 
 /** Describes, for the log, an address that is not on the allowlist, and the setting to look at. */
 export function describeRefusedAddress (
-  { headers, socket }: AddressedRequest, address: string | undefined, { allowlistName, proxies, proxiesName, hasSecret }: RefusedAddressSettings
+  { headers, socket }: AddressedRequest,
+  address: string | undefined,
+  { allowlistName, proxies, proxiesName, hasSecret }: RefusedAddressSettings
 ): { admittedBy: string, message: string } {
   const isPrivate = privateNetworks.admits(address)
-  if (mayBeProxy()) {
-    return isPrivate
-      ? { admittedBy: proxiesName, message: `refused: the request came through a proxy, whose address was judged: set ${proxiesName} to that address. Do not put it on the allowlist: it would admit everybody` }
-      : { admittedBy: allowlistName, message: `${NOT_LISTED}. The request has a header that proxies add, and that anybody can write: only if the address is that of your own proxy, set ${proxiesName} to it` }
-  }
-  const isShared = isPrivate && !hasSecret
-  return { admittedBy: allowlistName, message: isShared ? `${NOT_LISTED}. ${SHARED}` : NOT_LISTED }
-
   // Of a trusted proxy's list, the entry judged is that of a further proxy where it is not the left-most one.
-  function mayBeProxy (): boolean {
-    return proxies.admits(socket?.remoteAddress) ? addressesIn(headers).lastIndexOf(address!) > 0 : isForwardedFromElsewhere(headers)
-  }
+  const isTrusted = proxies.admits(socket?.remoteAddress)
+  const mayBeProxy = isTrusted ? addressesIn(headers).lastIndexOf(address!) > 0 : isForwardedFromElsewhere(headers)
+  if (!mayBeProxy) return { admittedBy: allowlistName, message: isPrivate && !hasSecret ? `${NOT_LISTED}. ${SHARED}` : NOT_LISTED }
+  if (isPrivate) return { admittedBy: proxiesName, message: `${BY_PROXY}: set ${proxiesName} to that address. ${NEVER_LISTED}` }
+  return { admittedBy: allowlistName, message: `${NOT_LISTED}. ${MAY_BE_PROXY}, set ${proxiesName} to it` }
 }
 
 const NOT_LISTED = 'refused: address is not on the allowlist'
 
-const SHARED = 'It is a private address, which all clients of a proxy, tunnel or container network share: add it only while nothing forwards strangers to this server'
+const SHARED = 'It is a private address, which all clients of a proxy, tunnel or container network share: ' +
+  'add it only while nothing forwards strangers to this server'
+
+const BY_PROXY = 'refused: the request came through a proxy, whose address was judged'
+
+const NEVER_LISTED = 'Do not put it on the allowlist: it would admit everybody'
+
+const MAY_BE_PROXY = 'The request has a header that proxies add, and that anybody can write: only if the address is that of your own proxy'

@@ -57,7 +57,8 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
     const address = clientAddress(request.raw)
     if (address === null) {
       refused('address')
-      request.log.warn({ address: request.raw.socket.remoteAddress }, `refused: the address is in ${settings.proxiesName}, and X-Forwarded-For names no client`)
+      const { remoteAddress: proxy } = request.raw.socket
+      request.log.warn({ address: proxy }, `refused: the address is in ${settings.proxiesName}, and X-Forwarded-For names no client`)
       return new ForbiddenError()
     }
     if (!admitsSomebody(settings) || !(allowlist.empty || allowlist.admits(address))) {

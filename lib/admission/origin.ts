@@ -1,6 +1,7 @@
 /**
  * Calls that are admitted by their address, and come from somebody else: from a web page, or through a proxy. Browsers let any page
- * open sockets to anywhere, the developer's own machine included, and name the page in `Origin`. Whether a provider sends that header is not known, so it is refused only where a page needs nothing else.
+ * open sockets to anywhere, the developer's own machine included, and name the page in `Origin`. Whether a provider sends that header
+ * is not known, so it is refused only where a page needs nothing else.
  */
 import type { FastifyRequest } from 'fastify'
 import { ConfigError } from '../errors.js'
@@ -43,14 +44,17 @@ export function createPageCheck ({ entries, name, secretName, proxies, proxiesNa
   let isProxyNoted = false
 
   return function judgePage ({ headers, log, raw }, { address, allowlist, knowsSecret }) {
-    const isByProxy = !knowsSecret && isForwardedFromElsewhere(headers) && !proxies.admits(raw.socket.remoteAddress) && privateNetworks.admits(address) && allowlist.names(address)
+    const isByProxy = !knowsSecret && isForwardedFromElsewhere(headers) && !proxies.admits(raw.socket.remoteAddress) &&
+      privateNetworks.admits(address) && allowlist.names(address)
     if (isByProxy && allowlist.isLoopbackOnly) {
-      log.warn({ address, admittedBy: proxiesName }, `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${proxiesName} to its address`)
+      log.warn({ address, admittedBy: proxiesName },
+        `refused: only this machine is on the allowlist, and the request came through a proxy on it: set ${proxiesName} to its address`)
       return 'address'
     }
     if (isByProxy && !isProxyNoted) {
       isProxyNoted = true
-      log.warn({ address, refusedBy: proxiesName }, `admitted an upgrade by the address of a proxy, so all clients of the proxy are admitted: set ${proxiesName} to that address, and take it off the allowlist. Logged once`)
+      log.warn({ address, refusedBy: proxiesName }, 'admitted an upgrade by the address of a proxy, so all its clients are admitted: ' +
+        `set ${proxiesName} to that address, and take it off the allowlist. Logged once`)
     }
     if (!knowsSecret && allowlist.isLoopbackOnly) {
       if (proxies.admits(raw.socket.remoteAddress)) {

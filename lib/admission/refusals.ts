@@ -7,7 +7,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { CallIdError, ClosingError, ForbiddenError, HeadersError, LimitError, UnauthorizedError } from '../errors.js'
 
 /** Where these are thrown the reason has been logged, with details that the error does not have. */
-const LOGGED = [CallIdError, ForbiddenError, HeadersError, LimitError, UnauthorizedError]
+const LOGGED = [CallIdError, ForbiddenError, HeadersError, LimitError, UnauthorizedError, UpgradeRequiredError]
 
 /** Has the refusals of a scope's routes logged in one line, whoever answers them. */
 export function logRefusals (scope: FastifyInstance): void {

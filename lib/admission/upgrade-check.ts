@@ -21,7 +21,8 @@ export function createUpgradeCheck (path: string): onRequestHookHandler {
     if (request.ws && request.method === 'GET') return done()
     if (!isLogged) {
       isLogged = true
-      request.log.warn(`${path} accepts WebSocket connections only, and a request without an upgrade came: from a browser or a monitor, or from the provider through a proxy that does not forward the headers Upgrade and Connection. Logged once`)
+      request.log.warn(`${path} accepts WebSocket connections only, and a request without an upgrade came: from a browser or a monitor, ` +
+        'or from the provider through a proxy that does not forward the headers Upgrade and Connection. Logged once')
     }
     // HTTP/2 has no such headers, and Node refuses to send them.
     if (request.raw.httpVersionMajor === 1) reply.headers(HEADERS)

@@ -5,7 +5,9 @@ type Options = NonNullable<ParseArgsConfig['options']>
 type Arguments<T extends Options> = ReturnType<typeof parseArgs<{ options: T, allowPositionals: true }>>
 
 /** Options of all commands that dial. */
-export const DIAL_OPTIONS = { provider: { type: 'string' }, header: { type: 'string', short: 'H', multiple: true } } as const satisfies Options
+export const DIAL_OPTIONS = {
+  provider: { type: 'string' }, header: { type: 'string', short: 'H', multiple: true }
+} as const satisfies Options
 
 /**
  * Reads the arguments of a command.
@@ -16,8 +18,10 @@ export function readArguments<const T extends Options> (args: readonly string[],
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (error) {
     const known = Object.keys(options).map(option => `--${option}`)
+    const explain = (_: string, name: string): string =>
+      `there is no option ${name}${suggestion(name, known)}; the options are ${known.join(', ')}`
     // Node goes on with how to name a file that begins with a dash.
-    throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, (_, name: string) => `there is no option ${name}${suggestion(name, known)}; the options are ${known.join(', ')}`))
+    throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, explain))
   }
 }
 

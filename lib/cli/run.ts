@@ -13,7 +13,8 @@ export async function run ([name = '', ...args]: readonly string[], terminal: Te
   if (Object.hasOwn(COMMANDS, name) && !args.includes('--help')) return await COMMANDS[name as keyof typeof COMMANDS](args, terminal)
   const isAsked = name === '--help' || name === 'help' || args.includes('--help')
   const known = Object.keys(COMMANDS)
-  const mistake = isAsked || name === '' ? '' : `there is no command ${name}${suggestion(name, known)}; the commands are ${known.join(' and ')}\n\n`
+  const unknown = `there is no command ${name}${suggestion(name, known)}; the commands are ${known.join(' and ')}\n\n`
+  const mistake = isAsked || name === '' ? '' : unknown
   terminal[isAsked ? 'stdout' : 'stderr'].write(`${mistake}${CALL_USAGE}\n${TEST_USAGE}`)
   return isAsked ? 0 : 2
 }

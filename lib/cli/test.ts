@@ -64,12 +64,17 @@ interface Told {
 
 function read (args: readonly string[]): Told {
   const { values, positionals: files } = readArguments(args, {
-    url: { type: 'string' }, ...DIAL_OPTIONS, concurrency: { type: 'string', default: '10' }, json: { type: 'boolean', default: false }, junit: { type: 'string' }
+    url: { type: 'string' },
+    ...DIAL_OPTIONS,
+    concurrency: { type: 'string', default: '10' },
+    json: { type: 'boolean', default: false },
+    junit: { type: 'string' }
   })
   if (files.length === 0) throw new Error('no scenario is named')
   const concurrency = Number(values.concurrency)
   if (!Number.isInteger(concurrency) || concurrency < 1) throw new Error('--concurrency is a number from 1')
-  return { files, server: readServer(values.url, values.provider), headers: readHeaders(values.header), concurrency, json: values.json, junit: values.junit }
+  const { url, provider, header, json, junit } = values
+  return { files, server: readServer(url, provider), headers: readHeaders(header), concurrency, json, junit }
 }
 
 async function load (file: string): Promise<Named> {
@@ -77,7 +82,8 @@ async function load (file: string): Promise<Named> {
   return { file, scenario: { name: file, ...scenario } }
 }
 
-async function playAll (scenarios: readonly Named[], { server: { url, provider }, headers, concurrency }: Told, { stderr }: Terminal): Promise<FileResult[]> {
+async function playAll (scenarios: readonly Named[], { server, headers, concurrency }: Told, { stderr }: Terminal): Promise<FileResult[]> {
+  const { url, provider } = server
   const results: FileResult[] = []
   const waiting = [...scenarios.entries()]
   let done = 0

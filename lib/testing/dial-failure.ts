@@ -3,8 +3,10 @@
  */
 import { DialError } from './target.js'
 
-const IN_PROCESS = 'With this plugin the address of the caller must be on RETELL_ALLOWLIST or MILLIS_ALLOWLIST, and a VOICE_AGENT_SECRET in its path'
-const LOCAL_TRY = 'To call this plugin from the same machine, start the app with RETELL_ALLOWLIST=127.0.0.1,::1 (Millis: MILLIS_ALLOWLIST), as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
+const IN_PROCESS = 'With this plugin the address of the caller must be on RETELL_ALLOWLIST or MILLIS_ALLOWLIST, ' +
+  'and a VOICE_AGENT_SECRET in its path'
+const LOCAL_TRY = 'To call this plugin from the same machine, start the app with RETELL_ALLOWLIST=127.0.0.1,::1 ' +
+  '(Millis: MILLIS_ALLOWLIST), as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
 
 const REDIRECTS = 'it redirects, and providers do not follow: dial the URL where it leads'
 const PROXY = 'a proxy ahead of it does not reach it: is it running?'
@@ -19,15 +21,18 @@ const REFUSALS: Readonly<Record<number, string>> = {
   400: 'the URL holds no call id that can be used',
   401: 'it wants credentials, which neither Retell nor Millis has',
   403: 'the address that the call came from is not on its allowlist, or the URL lacks its secret; its log says which',
-  404: 'nothing is at this path; with this plugin the paths are /llm-websocket (Retell) and /millis, or those of RETELL_PATH and MILLIS_PATH, behind the prefix that it was registered with',
-  426: 'it accepts WebSocket connections there, and got a request without an upgrade: a proxy ahead of it does not forward the headers Upgrade and Connection',
+  404: 'nothing is at this path; with this plugin the paths are /llm-websocket (Retell) and /millis, or those of RETELL_PATH and ' +
+    'MILLIS_PATH, behind the prefix that it was registered with',
+  426: 'it accepts WebSocket connections there, and got a request without an upgrade: a proxy ahead of it does not forward the ' +
+    'headers Upgrade and Connection',
   429: 'something ahead of the route limits requests, and must not count calls',
   502: PROXY,
   503: 'it is closing, full or under pressure',
   504: PROXY
 }
 
-const UNTRUSTED = 'Node does not trust its certificate: set NODE_EXTRA_CA_CERTS to the file of the certificate, or of the authority that signed it'
+const UNTRUSTED = 'Node does not trust its certificate: set NODE_EXTRA_CA_CERTS to the file of the certificate, or of the authority that ' +
+  'signed it'
 const NO_HOST = 'there is no such host'
 const SILENT_HOST = 'nothing answers at this address'
 
@@ -62,5 +67,6 @@ export function refusal (status: number, isUrl: boolean): DialError {
 /** No answer came, as the connection failed. */
 export function obstacle (error: Error & { readonly code?: string }): DialError {
   const why = error.code === undefined ? undefined : OBSTACLES[error.code]
-  return new DialError(`the server cannot be reached: ${error.code ?? error.message}${why === undefined ? '' : `: ${why}`}`, undefined, error)
+  const reason = error.code ?? error.message
+  return new DialError(`the server cannot be reached: ${reason}${why === undefined ? '' : `: ${why}`}`, undefined, error)
 }

@@ -135,7 +135,7 @@ t.test('who is admitted by the address of a proxy is warned of once', async t =>
   t.strictSame(complaints().map(({ address, refusedBy, msg }) => ({ address, refusedBy, msg })), [{
     address: '127.0.0.1',
     refusedBy: PROXIES,
-    msg: `admitted an upgrade by the address of a proxy, so all clients of the proxy are admitted: set ${PROXIES} to that address, and take it off the allowlist. Logged once`
+    msg: `admitted an upgrade by the address of a proxy, so all its clients are admitted: set ${PROXIES} to that address, and take it off the allowlist. Logged once`
   }])
   // Everybody is admitted to this one, whatever came between.
   const open = await listen(t, { millis: { allowlist: '*' } })

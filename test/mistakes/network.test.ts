@@ -92,7 +92,7 @@ const UPGRADES: readonly Mistake[] = [
     options: { retell: { allowlist: '100.20.5.228,127.0.0.1' } },
     headers: forwarded,
     status: 101,
-    log: [{ refusedBy: PROXIES, msg: `admitted an upgrade by the address of a proxy, so all clients of the proxy are admitted: set ${PROXIES} to that address, and take it off the allowlist. Logged once` }]
+    log: [{ refusedBy: PROXIES, msg: `admitted an upgrade by the address of a proxy, so all its clients are admitted: set ${PROXIES} to that address, and take it off the allowlist. Logged once` }]
   },
   {
     what: 'Millis has neither secret nor allowlist',
