@@ -6,7 +6,7 @@
 /** What both packages export. */
 export interface ModelLibraries {
   readonly openai: typeof import('openai')
-  readonly undici: typeof import('undici')
+  readonly undici: (typeof import('undici'))['default']
 }
 
 /** Loads both. Later calls resolve with the same modules. */
@@ -14,6 +14,7 @@ export async function loadModelLibraries (): Promise<ModelLibraries> {
   // The first copy of undici that is loaded in a process becomes the dispatcher of `fetch`. Reading one of the globals that Node
   // implements with its own copy loads that copy, so the app's `fetch` works as if this package were not there.
   Reflect.get(globalThis, 'Headers')
-  const [openai, undici] = await Promise.all([import('openai'), import('undici')])
+  // A bundler that cuts an app in pieces gives a CommonJS module no names but `default`.
+  const [openai, { default: undici }] = await Promise.all([import('openai'), import('undici')])
   return { openai, undici }
 }

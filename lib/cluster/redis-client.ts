@@ -24,7 +24,8 @@ const SOCKET_TIMEOUT_MS = 10_000
 
 /** A client that keeps nothing for later: what cannot be sent now is for the caller to send again. */
 export async function createClient (url: string): Promise<RedisClient> {
-  const { Redis } = await import('ioredis')
+  // A bundler that cuts an app in pieces gives a CommonJS module no names but `default`.
+  const { default: { Redis } } = await import('ioredis')
   return new Redis(url, {
     lazyConnect: true,
     enableOfflineQueue: false,

@@ -11,27 +11,26 @@ const REQUIRE = "import { createRequire } from 'node:module'; const require = cr
 
 const FORMATS: Readonly<Record<string, BuildOptions>> = {
   'an ES module': { format: 'esm', banner: { js: REQUIRE }, outExtension: { '.js': '.mjs' } },
+  'an ES module and its chunks': { format: 'esm', splitting: true, banner: { js: REQUIRE }, outExtension: { '.js': '.mjs' } },
   CommonJS: { format: 'cjs', outExtension: { '.js': '.cjs' } }
 }
 
-t.test('one file that esbuild makes of an app takes a call where there is no node_modules', async t => {
+t.test('what esbuild makes of an app takes calls where there is no node_modules', async t => {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'bundle-')))
   t.teardown(() => rm(folder, { recursive: true }))
   await installFlat(folder)
 
-  for (const app of ['call', 'model']) {
-    const entry = join(folder, `${app}.js`)
-    await copyFile(appOf(app), entry)
-    for (const [format, options] of Object.entries(FORMATS)) {
-      await t.test(`${app}, as ${format}`, async t => {
-        const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'bundled-')))
-        t.teardown(() => rm(elsewhere, { recursive: true }))
-        const extension = options.outExtension!['.js']!
-        await build({ entryPoints: [entry], outdir: elsewhere, bundle: true, platform: 'node', target: 'node20', preserveSymlinks: true, logLevel: 'silent', ...options })
-        const program = runNode(t, [join(elsewhere, app + extension)], { NODE_ENV: 'production' })
-        t.equal(await program.exit, 0)
-        t.equal(program.output(), PRINTS[app])
-      })
-    }
+  const entry = join(folder, 'calls.js')
+  await copyFile(appOf('calls'), entry)
+  for (const [format, options] of Object.entries(FORMATS)) {
+    await t.test(format, async t => {
+      const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'bundled-')))
+      t.teardown(() => rm(elsewhere, { recursive: true }))
+      const file = `calls${options.outExtension!['.js']}`
+      await build({ entryPoints: [entry], outdir: elsewhere, bundle: true, platform: 'node', target: 'node20', preserveSymlinks: true, logLevel: 'silent', ...options })
+      const program = runNode(t, [join(elsewhere, file)], { NODE_ENV: 'production' })
+      t.equal(await program.exit, 0)
+      t.equal(program.output(), PRINTS['calls'])
+    })
   }
 })

@@ -10,8 +10,12 @@ const run = promisify(execFile)
 
 /** What the apps of `test/package/apps` print, whatever installed, bundled or compiled them. */
 export const PRINTS: Readonly<Record<string, string>> = {
-  call: 'Hello. You said: Tuesday Goodbye. []\nHello. You said: Tuesday Goodbye. []\n',
-  model: 'I look it up. From nine to five. On Tuesday from nine to five. []\n'
+  calls: `Hello. You said: Tuesday Goodbye. []
+Hello. You said: Tuesday Goodbye. []
+I look it up. From nine to five. On Tuesday from nine to five. []
+Ready.
+`,
+  spans: 'invoke_agent of fastify-voice-agent, call of fastify-voice-agent\n'
 }
 
 /** @returns the path of one of the apps, compiled to an ES module that still imports its packages */
