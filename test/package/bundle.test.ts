@@ -4,14 +4,11 @@ import { join } from 'node:path'
 import { build, type BuildOptions } from 'esbuild'
 import t from 'tap'
 import { runNode } from '../helpers/process.js'
-import { appOf, installFlat, PRINTS } from './package.js'
-
-/** What apps with Fastify set in esbuild: it makes ES modules in which nothing that Fastify requires is found. */
-const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+import { appOf, installFlat, PRINTS, REQUIRE_BANNER } from './package.js'
 
 const FORMATS: Readonly<Record<string, BuildOptions>> = {
-  'an ES module': { format: 'esm', banner: { js: REQUIRE }, outExtension: { '.js': '.mjs' } },
-  'an ES module and its chunks': { format: 'esm', splitting: true, banner: { js: REQUIRE }, outExtension: { '.js': '.mjs' } },
+  'an ES module': { format: 'esm', banner: { js: REQUIRE_BANNER }, outExtension: { '.js': '.mjs' } },
+  'an ES module and its chunks': { format: 'esm', splitting: true, banner: { js: REQUIRE_BANNER }, outExtension: { '.js': '.mjs' } },
   CommonJS: { format: 'cjs', outExtension: { '.js': '.cjs' } }
 }
 

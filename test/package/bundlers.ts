@@ -3,13 +3,12 @@
  */
 import { readdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { REQUIRE_BANNER } from './package.js'
 import { copyApp, run, runApp, type Workshop } from './workshop.js'
 
 /** Writes `calls.mjs` or `calls.cjs`, and its chunks, into a folder. Its working directory has the plugins that a bundler looks for. */
 type Bundler = (workshop: Workshop, entry: string, output: string) => Promise<unknown>
 
-// What apps with Fastify set in every bundler that makes ES modules of CommonJS and leaves `require` of Node's own modules as it is.
-const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 const ESBUILD = resolve('node_modules/.bin/esbuild')
 
 const esbuild = (format: string, ...flags: string[]): Bundler => async (_workshop, entry, output) => await run(ESBUILD, [
@@ -25,10 +24,10 @@ const rollup = (format: string, extension: string, ...flags: string[]): Bundler 
 ], tool('..'))
 
 const BUNDLERS = {
-  'esbuild, an ES module': esbuild('esm', `--banner:js=${REQUIRE}`),
-  'esbuild, ES modules in pieces': esbuild('esm', `--banner:js=${REQUIRE}`, '--splitting'),
+  'esbuild, an ES module': esbuild('esm', `--banner:js=${REQUIRE_BANNER}`),
+  'esbuild, ES modules in pieces': esbuild('esm', `--banner:js=${REQUIRE_BANNER}`, '--splitting'),
   'esbuild, CommonJS': esbuild('cjs'),
-  'rollup, ES modules': rollup('es', 'mjs', '--banner', REQUIRE),
+  'rollup, ES modules': rollup('es', 'mjs', '--banner', REQUIRE_BANNER),
   'rollup, CommonJS': rollup('cjs', 'cjs'),
   ncc: async ({ tool }, entry, output) => await run(tool('.bin/ncc'), ['build', entry, '--out', output, '--quiet'], tool('..')),
   webpack: async ({ tool }, entry, output) => await run(tool('.bin/webpack'), [

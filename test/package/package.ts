@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { snippetsOf } from '../helpers/snippets.js'
 
 const run = promisify(execFile)
 
@@ -17,6 +18,9 @@ Ready.
 `,
   spans: 'invoke_agent of fastify-voice-agent, call of fastify-voice-agent\n'
 }
+
+/** What ES modules that a bundler makes begin with, as users are told. */
+export const REQUIRE_BANNER = snippetsOf('docs/installing.md')[0]!.code
 
 /** @returns the path of one of the apps, compiled to an ES module that still imports its packages */
 export const appOf = (name: string): string => `.build/test/package/apps/${name}.js`
