@@ -24,7 +24,16 @@ t.test('what esbuild makes of an app takes calls where there is no node_modules'
       const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'bundled-')))
       t.teardown(() => rm(elsewhere, { recursive: true }))
       const file = `calls${options.outExtension!['.js']}`
-      await build({ entryPoints: [entry], outdir: elsewhere, bundle: true, platform: 'node', target: 'node20', preserveSymlinks: true, logLevel: 'silent', ...options })
+      await build({
+        entryPoints: [entry],
+        outdir: elsewhere,
+        bundle: true,
+        platform: 'node',
+        target: 'node20',
+        preserveSymlinks: true,
+        logLevel: 'silent',
+        ...options
+      })
       const program = runNode(t, [join(elsewhere, file)], { NODE_ENV: 'production' })
       t.equal(await program.exit, 0)
       t.equal(program.output(), PRINTS['calls'])

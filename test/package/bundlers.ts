@@ -12,12 +12,13 @@ type Bundler = (workshop: Workshop, entry: string, output: string) => Promise<un
 const ESBUILD = resolve('node_modules/.bin/esbuild')
 
 const esbuild = (format: string, ...flags: string[]): Bundler => async (_workshop, entry, output) => await run(ESBUILD, [
-  entry, '--bundle', '--platform=node', `--format=${format}`, `--outdir=${output}`, `--out-extension:.js=.${format === 'esm' ? 'mjs' : 'cjs'}`,
-  '--log-level=error', ...flags
+  entry, '--bundle', '--platform=node', '--log-level=error',
+  `--format=${format}`, `--outdir=${output}`, `--out-extension:.js=.${format === 'esm' ? 'mjs' : 'cjs'}`, ...flags
 ], output)
 
-const rollup = (format: string, extension: string, ...flags: string[]): Bundler => async ({ tool }, entry, output) => await run(tool('.bin/rollup'), [
-  entry, '--dir', output, '--format', format, '--entryFileNames', `[name].${extension}`, '--chunkFileNames', `[name]-[hash].${extension}`, '--silent',
+const rollup = (format: 'es' | 'cjs', ...flags: string[]): Bundler => async ({ tool }, entry, output) => await run(tool('.bin/rollup'), [
+  entry, '--silent', '--dir', output, '--format', format,
+  '--entryFileNames', `[name].${format === 'es' ? 'mjs' : 'cjs'}`, '--chunkFileNames', `[name]-[hash].${format === 'es' ? 'mjs' : 'cjs'}`,
   // On Node 20 there is no such module: undici looks for it when it needs it, rollup when the app starts.
   '--plugin', 'commonjs={ ignore: ["node:sqlite"] }',
   '--plugin', 'node-resolve={ exportConditions: ["node"], preferBuiltins: true }', '--plugin', 'json', ...flags
@@ -27,8 +28,8 @@ const BUNDLERS = {
   'esbuild, an ES module': esbuild('esm', `--banner:js=${REQUIRE_BANNER}`),
   'esbuild, ES modules in pieces': esbuild('esm', `--banner:js=${REQUIRE_BANNER}`, '--splitting'),
   'esbuild, CommonJS': esbuild('cjs'),
-  'rollup, ES modules': rollup('es', 'mjs', '--banner', REQUIRE_BANNER),
-  'rollup, CommonJS': rollup('cjs', 'cjs'),
+  'rollup, ES modules': rollup('es', '--banner', REQUIRE_BANNER),
+  'rollup, CommonJS': rollup('cjs'),
   ncc: async ({ tool }, entry, output) => await run(tool('.bin/ncc'), ['build', entry, '--out', output, '--quiet'], tool('..')),
   webpack: async ({ tool }, entry, output) => await run(tool('.bin/webpack'), [
     '--entry', entry, '--target', 'node20', '--mode', 'production', '--output-path', output, '--output-filename', 'calls.cjs'

@@ -19,7 +19,9 @@ interface Manager {
   readonly requires?: boolean
 }
 
-const npm = (...flags: string[]): Manager => ({ command: () => ['npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', ...flags] })
+const npm = (...flags: string[]): Manager => ({
+  command: () => ['npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', ...flags]
+})
 
 const YARN_4 = '@yarnpkg/cli-dist/bin/yarn.js'
 
@@ -35,7 +37,9 @@ const MANAGERS: Readonly<Record<ManagerName, Manager>> = {
   npm: npm(),
   'npm --legacy-peer-deps': npm('--legacy-peer-deps'),
   pnpm: { command: ({ tool }) => [tool('.bin/pnpm'), 'install', '--prefer-offline', '--no-frozen-lockfile'] },
-  'Yarn 1': { command: ({ tool }) => [process.execPath, tool('yarn/bin/yarn.js'), 'install', '--prefer-offline', '--non-interactive', ...IGNORED] },
+  'Yarn 1': {
+    command: ({ tool }) => [process.execPath, tool('yarn/bin/yarn.js'), 'install', '--prefer-offline', '--non-interactive', ...IGNORED]
+  },
   'Yarn 4': yarn4('node-modules'),
   // Its hook, which finds packages inside archives, is not asked on `require` of an ES module.
   'Yarn 4 with PnP': { ...yarn4('pnp'), runner: ({ tool }) => [process.execPath, tool(YARN_4), 'node'], requires: false },
@@ -46,7 +50,9 @@ const MANAGERS: Readonly<Record<ManagerName, Manager>> = {
  * Makes a project with Fastify and the package.
  * @param others what else is installed
  */
-export async function install (workshop: Workshop, name: ManagerName, folder: string, others: Readonly<Record<string, string>> = {}): Promise<void> {
+export async function install (
+  workshop: Workshop, name: ManagerName, folder: string, others: Readonly<Record<string, string>> = {}
+): Promise<void> {
   const { command, env } = MANAGERS[name]
   const dependencies = { fastify: '^5.12.1', 'fastify-voice-agent': `file:${workshop.tarball}`, ...others }
   await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'app', version: '1.0.0', private: true, dependencies }))

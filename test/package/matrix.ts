@@ -1,8 +1,8 @@
 /**
- * `npm run test:package`: installs the packed package as strangers do, with each package manager, bundler and compiler, and takes calls with
- * what comes of it. What is needed for it is installed below the system's temporary folder, and kept there.
+ * `npm run test:package`: installs the packed package as strangers do, with each package manager, bundler and compiler, and takes calls
+ * with what comes of it. What is needed for it is installed below the system's temporary folder, and kept there.
  *
- *   npm run test:package -- pnpm 'typescript 7'    what has one of the words in its name
+ *   npm run test:package -- pnpm 'typescript 7'    what has one of the words in its name, such as `installed with pnpm`
  */
 import { availableParallelism } from 'node:os'
 import { BUNDLER_NAMES, tryBundler } from './bundlers.js'
@@ -37,14 +37,17 @@ function projectOf (manager: ManagerName): Promise<string> {
 
 // The longest begin first: where these began last, one core would be idle at the end.
 const combinations: readonly Combination[] = [
-  ...BUNDLER_NAMES.map(name => ({ name, run: async () => await tryBundler(workshop, name, await projectOf('npm')) })).reverse(),
+  ...BUNDLER_NAMES.map(name => ({
+    name: `bundled with ${name}`,
+    run: async () => await tryBundler(workshop, name, await projectOf('npm'))
+  })).reverse(),
   // With pnpm a compiler finds no package but the app's own.
   ...COMPILATIONS.map(compilation => ({
-    name: `TypeScript ${compilation.join(', ')}`,
+    name: `compiled with TypeScript ${compilation.join(', ')}`,
     run: async () => await tryCompiler(workshop, compilation, await projectOf('pnpm'))
   })),
-  ...MANAGER_NAMES.map(name => ({ name, run: async () => await tryManager(workshop, name) })),
-  ...['1.9', '1.10'].map(api => ({ name: `spans, OpenTelemetry's API ${api}`, run: async () => await trySpans(workshop, api) }))
+  ...MANAGER_NAMES.map(name => ({ name: `installed with ${name}`, run: async () => await tryManager(workshop, name) })),
+  ...['1.9', '1.10'].map(api => ({ name: `spans with OpenTelemetry's API ${api}`, run: async () => await trySpans(workshop, api) }))
 ]
 
 const chosen = combinations.filter(({ name }) => words.length === 0 || words.some(word => name.toLowerCase().includes(word)))

@@ -33,8 +33,8 @@ export async function pack (folder: string): Promise<string> {
 }
 
 /**
- * Makes a `node_modules` in a folder: the package out of its tarball, and links to what it and Fastify need. They lead into the repository's
- * own folder, so nothing is downloaded.
+ * Makes a `node_modules` in a folder: the package out of its tarball, and links to what it and Fastify need. They lead into the
+ * repository's own folder, so nothing is downloaded.
  * @param copied packages to copy instead
  */
 export async function installFlat (folder: string, copied: readonly string[] = []): Promise<void> {

@@ -25,7 +25,8 @@ t.test('with a bundler an app and a library compile against the packed types, wh
     skipLibCheck: false
   })
   // Those of other packages are checked by `npm run test:package`, which takes its time.
-  const checked = program.getSourceFiles().filter(({ fileName }) => files.includes(fileName) || fileName.includes('/fastify-voice-agent/dist/'))
+  const checked = program.getSourceFiles()
+    .filter(({ fileName }) => files.includes(fileName) || fileName.includes('/fastify-voice-agent/dist/'))
   t.ok(checked.length > 20)
   t.strictSame([...program.getOptionsDiagnostics(), ...checked.flatMap(file => [
     ...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file), ...program.getDeclarationDiagnostics(file)

@@ -66,13 +66,15 @@ export async function openWorkshop (): Promise<Workshop> {
 }
 
 // What `npm run` tells its scripts would be taken for settings. The address of the registry may be one.
-const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(?!config_registry)/i.test(name) && name !== 'NODE_ENV'))
+const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE_ENV$|npm_(?!config_registry))/i.test(name)))
 
 /** A program, and arguments. */
 export type Command = readonly [string, ...string[]]
 
 /** Runs a program to its end. @returns what it prints. Rejects with all that it printed when it fails */
-export async function run (command: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+export async function run (
+  command: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}
+): Promise<string> {
   return await new Promise((resolve, reject) => {
     execFile(command, args, { cwd, env: { ...INHERITED, ...env }, maxBuffer: 64 * 1_024 ** 2 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)

@@ -23,7 +23,10 @@ export const order = Type.Object({
   own: Type.Unsafe<'a' | 'b'>({ type: 'string', enum: ['a', 'b'] })
 })
 export const some = Type.Partial(Type.Pick(order, ['cake', 'own']))
-export const rest = Type.Composite([Type.Omit(order, ['cake']), Type.Object({ key: Type.KeyOf(order), cakes: Type.Index(order, ['cake']) })])
+export const rest = Type.Composite([
+  Type.Omit(order, ['cake']),
+  Type.Object({ key: Type.KeyOf(order), cakes: Type.Index(order, ['cake']) })
+])
 export const bake = tool({
   name: 'bake',
   description: 'Bakes a cake.',
