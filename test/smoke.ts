@@ -1,10 +1,11 @@
 /**
- * One call on each provider over real sockets. It runs without tap, also where the tests do not: `npx --package bun bun .build/test/smoke.js`.
+ * One call on each provider over real sockets, and one of the built-in agent. It runs without tap, also where the tests do not:
+ * `npx --package bun bun .build/test/smoke.js`.
  */
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'
 import voiceAgentPlugin from 'fastify-voice-agent'
-import { MillisCaller, RetellCaller } from 'fastify-voice-agent/testing'
+import { MillisCaller, RetellCaller, startScriptedModel } from 'fastify-voice-agent/testing'
 
 const app = Fastify()
 app.decorate('agent', async function * (turn) {
@@ -21,4 +22,13 @@ for (const call of [await RetellCaller.dial(`${url}/llm-websocket`), await Milli
   await call.hangUp()
 }
 await app.close()
-console.log('2 passed, 0 failed')
+
+const model = await startScriptedModel()
+const builtIn = Fastify()
+await builtIn.register(voiceAgentPlugin, { retell: { allowlist: '*' }, openai: { baseURL: model.url, apiKey: 'none' } })
+const call = await RetellCaller.dial(`${(await builtIn.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')}/llm-websocket`)
+assert.equal((await call.say('Tuesday')).text, 'You said: Tuesday')
+await call.hangUp()
+await builtIn.close()
+await model.close()
+console.log('3 passed, 0 failed')

@@ -14,7 +14,8 @@ export async function loadModelLibraries (): Promise<ModelLibraries> {
   // The first copy of undici that is loaded in a process becomes the dispatcher of `fetch`. Reading one of the globals that Node
   // implements with its own copy loads that copy, so the app's `fetch` works as if this package were not there.
   Reflect.get(globalThis, 'Headers')
-  // A bundler that cuts an app in pieces gives a CommonJS module no names but `default`.
-  const [openai, { default: undici }] = await Promise.all([import('openai'), import('undici')])
+  // By its file: Bun has a module of its own for the name alone, whose connections cannot be cut. A bundler that cuts an app in pieces
+  // gives a CommonJS module no names but `default`.
+  const [openai, { default: undici }] = await Promise.all([import('openai'), import('undici/index.js')])
   return { openai, undici }
 }
