@@ -52,6 +52,10 @@ t.test('spans and metrics name the version that is published', async t => {
   t.equal(VERSION, version, 'npm version writes lib/version.ts as well')
 })
 
+t.test('spans and metrics name the version that is published', async t => {
+  t.equal(VERSION, version, 'npm version writes lib/version.ts as well')
+})
+
 t.test('every page that a page of ours leads to is there', async t => {
   for (const page of ['README.md', 'bench/README.md', ...readdirSync('docs').filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]) {
     const text = readFileSync(page, 'utf8').replaceAll(/```.*?```|`[^`\n]*`/gs, '')

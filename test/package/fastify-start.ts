@@ -1,7 +1,7 @@
 /**
  * An app that `fastify start` runs drains its calls on SIGTERM with the flag that docs/health.md names, and without it does not.
  *
- * Installs fastify-cli, and is no part of `npm test`: `npm run build && npm run build:test && node .build/test/package/fastify-start.js`
+ * Installs fastify-cli, and is part of `npm run test:package`, not of `npm test`.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os'
 import { BUNDLER_NAMES, tryBundler } from './bundlers.js'
 import { COMPILATIONS, tryCompiler } from './compilers.js'
 import { install, MANAGER_NAMES, tryManager, trySpans, type ManagerName } from './managers.js'
-import { openWorkshop } from './workshop.js'
+import { openWorkshop, run } from './workshop.js'
 
 interface Combination {
   readonly name: string
@@ -47,7 +47,8 @@ const combinations: readonly Combination[] = [
     run: async () => await tryCompiler(workshop, compilation, await projectOf('pnpm'))
   })),
   ...MANAGER_NAMES.map(name => ({ name: `installed with ${name}`, run: async () => await tryManager(workshop, name) })),
-  ...['1.9', '1.10'].map(api => ({ name: `spans with OpenTelemetry's API ${api}`, run: async () => await trySpans(workshop, api) }))
+  ...['1.9', '1.10'].map(api => ({ name: `spans with OpenTelemetry's API ${api}`, run: async () => await trySpans(workshop, api) })),
+  { name: 'started with fastify start', run: async () => { await run(process.execPath, ['.build/test/package/fastify-start.js'], '.') } }
 ]
 
 const chosen = combinations.filter(({ name }) => words.length === 0 || words.some(word => name.toLowerCase().includes(word)))
