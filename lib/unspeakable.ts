@@ -24,6 +24,8 @@ type Likeness = readonly [is: (value: Shape) => boolean, name: string, to: 'text
 const LIKENESSES: readonly Likeness[] = [
   [value => value instanceof Error, 'an error', 'instead', 'throw it'],
   [isBytes, 'bytes', 'instead', 'decode them, a stream by stream.pipeThrough(new TextDecoderStream())'],
+  // Ahead of the AI SDK's: on Node 26 a response has a member of that name, too.
+  [value => 'arrayBuffer' in value && 'body' in value, 'a response of fetch()', 'text', 'await response.text()'],
   [value => 'textStream' in value, "a result of the AI SDK's streamText()", 'stream', 'result.textStream'],
   [
     ({ type }) => /^((start|finish)(-step)?|text-(start|delta|end))$/.test(String(type)),
@@ -57,7 +59,6 @@ const LIKENESSES: readonly Likeness[] = [
   ],
   [value => 'candidates' in value, "a chunk of Google's Gemini", 'text', 'chunk.text'],
   [value => 'lc_kwargs' in value, 'a message of LangChain', 'text', 'message.text'],
-  [value => 'arrayBuffer' in value && 'body' in value, 'a response of fetch()', 'text', 'await response.text()'],
   [isStream, 'a stream', 'stream', 'stream'],
   [Array.isArray, 'an array', 'stream', 'array'],
   [({ then }) => typeof then === 'function', 'a promise', 'instead', 'await it'],
