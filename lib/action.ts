@@ -244,7 +244,7 @@ function isWhole (value: unknown): value is Action {
   return name !== undefined && ACTIONS[name].Check(value)
 }
 
-/** The name of an action that a value bears, be it built by a builder or not. */
+/** The name of an action that a value bears, whether a builder built it or not. */
 export function actionName (value: unknown): Action['action'] | undefined {
   if (typeof value !== 'object' || value === null || !('action' in value)) return undefined
   const { action } = value

@@ -11,7 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { DeclinedUpgrades } from './declined-upgrade.js'
 import { ConfigError } from './errors.js'
-import { endRequestSpan } from './telemetry/request-span.js'
+import { endRequestSpan, isTraced } from './telemetry/request-span.js'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -73,7 +73,7 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
 
 // By the next tick the socket has been opened, or ws has refused the handshake with an answer that Fastify does not see.
 function endSpanAtUpgrade (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
-  if (request.ws) {
+  if (request.ws && isTraced(request)) {
     const socket = upgradingSocket(request.raw)
     process.nextTick(() => endRequestSpan(request, socket.readableFlowing === null ? undefined : 101))
   }

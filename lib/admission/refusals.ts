@@ -9,7 +9,7 @@ import { CallIdError, ClosingError, ForbiddenError, HeadersError, LimitError, Un
 /** Where these are thrown the reason has been logged, with details that the error does not have. */
 const LOGGED = [CallIdError, ForbiddenError, HeadersError, LimitError, UnauthorizedError, UpgradeRequiredError]
 
-/** Has the refusals of a scope's routes logged in one line, whoever answers them. */
+/** Has the refusals of a scope's routes logged in one line, whichever error handler answers them. */
 export function logRefusals (scope: FastifyInstance): void {
   scope.addHook('onError', logRefusal)
   // An app's own error handler answers refusals as well, and decides what it logs.

@@ -5,7 +5,7 @@
 import type { onRequestHookHandler } from 'fastify'
 import { UpgradeRequiredError } from '../errors.js'
 
-// RFC 9110, 15.5.22 and 7.8. Whoever asked has no use for the connection.
+// RFC 9110, 15.5.22 and 7.8. The client has no use for the connection.
 const HEADERS = { upgrade: 'websocket', connection: 'Upgrade, close' }
 
 /**

@@ -79,6 +79,7 @@ function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
   return value === undefined || accepted.includes(value)
 }
 
-function isObject (value: unknown): value is Record<string | symbol, unknown> {
+/** Is it an object with members of its own, and no list? */
+export function isObject (value: unknown): value is Record<string | symbol, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -6,7 +6,7 @@ import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../agent.js'
 import { ConfigError } from '../errors.js'
-import { checkToolOptions } from './tool-options.js'
+import { checkToolOptions, isObject } from './tool-options.js'
 
 /** What {@link ToolOptions.execute} is given besides its arguments. */
 export interface ToolContext {
@@ -174,10 +174,6 @@ function parse (raw: unknown): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Kinds of schema in which no unknown member can stand. */

@@ -1,7 +1,7 @@
 /**
  * The connections to a model's server.
  */
-import type { buildConnector, Client } from 'undici'
+import type { Client } from 'undici'
 import { letOthersFirst } from '../loop-end.js'
 import { Exchange, type ResponseHead } from './exchange.js'
 import type { ModelLibraries } from './model-libraries.js'
@@ -47,7 +47,10 @@ export interface Transport {
 /** Opens no connection yet. */
 export function openTransport ({ Client, buildConnector }: ModelLibraries['undici'], origin: string): Transport {
   const spare = new SpareConnection(buildConnector({}), new URL(origin))
-  const connections = new Connections(options => new Client(origin, options), spare.connect)
+  // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
+  // that fewer requests meet the server's hang-up.
+  const options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect: spare.connect }
+  const connections = new Connections(() => new Client(origin, options))
 
   function send ({ path, headers, body, signal }: ModelRequest, connection: Client): Exchange {
     const exchange = new Exchange(() => connections.release(connection))
@@ -105,11 +108,9 @@ class Connections {
   readonly #idle: Client[] = []
   #isClosed = false
 
-  constructor (newClient: (options: Client.Options) => Client, connect: buildConnector.connector) {
-    // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
-    // that fewer requests meet the server's hang-up.
-    const options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect }
-    this.#connect = () => newClient(options)
+  /** @param connect makes a client, which opens its connection with its first request */
+  constructor (connect: () => Client) {
+    this.#connect = connect
   }
 
   /** One that is idle, or a new one. */

@@ -1,5 +1,5 @@
 /**
- * An agent that ends a turn without a word, which is nearly always a mistake: its author is told why, and its caller hears nothing.
+ * An agent that ends a turn without a word, which is nearly always a mistake: the caller hears nothing, and the log says why.
  */
 import type { Action, Call, Turn } from '../agent.js'
 

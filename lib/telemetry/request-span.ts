@@ -10,6 +10,11 @@ interface TracedRequest {
   opentelemetry? (): { readonly span?: Span | null } | undefined
 }
 
+/** Does the app keep spans of its requests? */
+export function isTraced (request: FastifyRequest): boolean {
+  return 'opentelemetry' in request
+}
+
 /**
  * Ends the span of a request that has no response, where the app keeps one. Never throws.
  * @param statusCode of what answered instead, if that is known
