@@ -27,13 +27,13 @@ const ALONE: readonly string[] = [
   'example-app/telemetry',
   'cluster/clients',
   'cluster/outages',
-  'scenarios/play',
+  'testing/scenarios/play',
   'example-app/logging',
   // It counts what the garbage collector leaves.
   'call/leaks'
 ]
 
-const SLOW = new Set(['cli', 'cluster', 'docs', 'e2e', 'example-app', 'package', 'playground', 'scenarios', 'types'])
+const SLOW = new Set(['cli', 'cluster', 'docs', 'e2e', 'example-app', 'package', 'playground', 'types'])
 
 /** @returns all suites, in the order in which they are to begin. A folder is a suite, without the files that run alone */
 export function listSuites (): Suite[] {

@@ -1,7 +1,7 @@
 /**
  * Call ids that the app expects: those that a provider's REST API gave it.
  */
-import { ActionError } from '../errors.js'
+import { ActionError } from '../contract/errors.js'
 import { isCallId } from './call-url.js'
 
 /** Retell gives up a registered call that was not used within 5 min; nobody lets a phone ring for as long. */

@@ -2,7 +2,7 @@
  * Which addresses are admitted: single ones, CIDR ranges, or everyone.
  */
 import { BlockList, isIP } from 'node:net'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../contract/errors.js'
 
 const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')

@@ -2,7 +2,7 @@
  * Bearer tokens: whoever knows one of ours may ask.
  */
 import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
-import { UnauthorizedError } from '../errors.js'
+import { UnauthorizedError } from '../contract/errors.js'
 import { secretCheck, secretsOf } from './secret.js'
 
 /** What is read of a request. */

@@ -4,10 +4,10 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
-import type { Provider } from '../agent.js'
+import type { Provider } from '../contract/agent.js'
 import type { CallKey, Claim, Cluster } from '../cluster/cluster.js'
-import { ClusterError } from '../errors.js'
-import { upgradingSocket } from '../websocket.js'
+import { ClusterError } from '../contract/errors.js'
+import { upgradingSocket } from '../http/websocket.js'
 import { readDialledUrl } from './guard.js'
 import { isHandshake } from './handshake.js'
 

@@ -3,7 +3,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import proxyAddr from '@fastify/proxy-addr'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../contract/errors.js'
 import { parseRanges } from './allowlist.js'
 
 /** What is read of a request. Requests made up by test tools have no socket. */

@@ -2,8 +2,8 @@
  * The hook that stands before a route: who may speak to it. Refuses without a word of why; the log tells the operator.
  */
 import type { onRequestHookHandler, FastifyReply, FastifyRequest } from 'fastify'
-import { hasCutHeaders } from '../declined-upgrade.js'
-import { ClosingError, ForbiddenError, HeadersError } from '../errors.js'
+import { hasCutHeaders } from '../http/declined-upgrade.js'
+import { ClosingError, ForbiddenError, HeadersError } from '../contract/errors.js'
 import type { Refusal } from '../telemetry/refusals.js'
 import type { Allowlist } from './allowlist.js'
 import { readCallUrl, type CallUrl } from './call-url.js'

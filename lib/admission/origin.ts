@@ -4,7 +4,7 @@
  * is not known, so it is refused only where a page needs nothing else.
  */
 import type { FastifyRequest } from 'fastify'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../contract/errors.js'
 import type { Allowlist } from './allowlist.js'
 import { isForwardedFromElsewhere } from './forwarded.js'
 import { hostOf, isLocalName, privateNetworks } from './this-machine.js'

@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { CallIdError, ClosingError, ForbiddenError, HeadersError, LimitError, UnauthorizedError, UpgradeRequiredError } from '../errors.js'
+import { CallIdError, ClosingError, ForbiddenError, HeadersError, LimitError, UnauthorizedError, UpgradeRequiredError } from '../contract/errors.js'
 
 /** Where these are thrown the reason has been logged, with details that the error does not have. */
 const LOGGED = [CallIdError, ForbiddenError, HeadersError, LimitError, UnauthorizedError, UpgradeRequiredError]

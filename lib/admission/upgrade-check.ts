@@ -3,7 +3,7 @@
  * drops the headers of an upgrade.
  */
 import type { onRequestHookHandler } from 'fastify'
-import { UpgradeRequiredError } from '../errors.js'
+import { UpgradeRequiredError } from '../contract/errors.js'
 
 // RFC 9110, 15.5.22 and 7.8. The client has no use for the connection.
 const HEADERS = { upgrade: 'websocket', connection: 'Upgrade, close' }

@@ -2,7 +2,7 @@
  * Settings that are accepted and admit more people than an operator may expect: said once at start.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import { entriesOf, nameOf, type Env } from '../options.js'
+import { entriesOf, nameOf, type Env } from '../config/options.js'
 import { parseRanges } from './allowlist.js'
 import { secretsOf } from './secret.js'
 

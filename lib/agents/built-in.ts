@@ -1,9 +1,9 @@
 /**
  * The agent that serves where the app decorated none.
  */
-import type { Agent, Reply, Turn } from '../agent.js'
-import { loadModelLibraries } from './model-libraries.js'
-import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai.js'
+import type { Agent, Reply, Turn } from '../contract/agent.js'
+import { loadModelLibraries } from './openai/model-libraries.js'
+import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai/agent.js'
 import { GREETING, scriptedAgent } from './scripted.js'
 
 /** What decides which agent serves, and how: the plugin's environment. */

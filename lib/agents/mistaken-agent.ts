@@ -1,11 +1,11 @@
 /**
  * What is decorated as the agent and is none: found when the app starts, and named with what to write instead.
  */
-import type { Agent } from '../agent.js'
-import { AgentError } from '../errors.js'
-import { failover } from './failover.js'
-import { openAIAgent } from './openai.js'
-import { isTool, tool } from './tool.js'
+import type { Agent } from '../contract/agent.js'
+import { AgentError } from '../contract/errors.js'
+import { failover } from './failover/failover.js'
+import { openAIAgent } from './openai/agent.js'
+import { isTool, tool } from '../tools/tool.js'
 
 const HANDLER = "app.decorate('agent', async function * (turn) { … })"
 

@@ -1,7 +1,7 @@
 /**
  * The embedded default: an agent that needs no model, so that a fresh checkout talks at once.
  */
-import type { Agent } from '../agent.js'
+import type { Agent } from '../contract/agent.js'
 
 /** The first words of both built-in agents. */
 export const GREETING = 'How may I help you?'

@@ -3,7 +3,7 @@
  * call may outlive it.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import type { Protocol, ProviderEvent } from '../protocols/protocol.js'
+import type { Protocol, ProviderEvent } from '../providers/codec.js'
 import { logFault } from '../telemetry/failure.js'
 import { PULSE_MS } from './pulse.js'
 import { Speaker } from './speaker.js'

@@ -1,7 +1,7 @@
 /**
  * Silence is bounded: how long a turn may wait for its agent.
  */
-import type { Deadline } from '../errors.js'
+import type { Deadline } from '../contract/errors.js'
 
 /** In ms; 0 switches one off. */
 export interface DeadlineSettings {

@@ -1,5 +1,5 @@
-import { endCall } from '../agent.js'
-import type { LeavingAction } from '../protocols/protocol.js'
+import { endCall } from '../contract/agent.js'
+import type { LeavingAction } from '../providers/codec.js'
 import type { CallCeiling } from '../telemetry/refusals.js'
 
 // Long enough for a goodbye; then the call is over, whether or not the provider agrees.

@@ -1,4 +1,4 @@
-import { within } from '../patience.js'
+import { within } from '../timing/timeout.js'
 import type { CallRegistry } from './registry.js'
 import type { LiveCall } from './call.js'
 

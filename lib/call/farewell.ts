@@ -1,4 +1,4 @@
-import type { LeavingAction, TurnId } from '../protocols/protocol.js'
+import type { LeavingAction, TurnId } from '../providers/codec.js'
 import type { Connection } from './connection.js'
 
 // Speech takes some 65 ms a character; the rest is for a slow voice and the way there and back.

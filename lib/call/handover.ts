@@ -3,9 +3,9 @@
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Claim, Fields, Lease, LeaseOwner } from '../cluster/cluster.js'
-import type { Handover } from '../handover.js'
+import type { Handover } from '../contract/handoff.js'
 import { logFailure } from '../telemetry/failure.js'
-import type { CallFacts } from '../protocols/protocol.js'
+import type { CallFacts } from '../providers/codec.js'
 import { readLegacy, resultField, resultsOf, saidField, type CallFigures, type Legacy } from './snapshot.js'
 import type { Spoken } from './spoken.js'
 

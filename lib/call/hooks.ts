@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, Turn, TranscriptUpdate } from '../agent.js'
+import type { Call, Turn, TranscriptUpdate } from '../contract/agent.js'
 import { logFailure } from '../telemetry/failure.js'
 import type { CallSummary, TurnReport } from '../telemetry/report.js'
 

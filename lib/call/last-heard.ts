@@ -1,4 +1,4 @@
-import type { Utterance } from '../agent.js'
+import type { Utterance } from '../contract/agent.js'
 import type { CallRecord, CallSummary } from '../telemetry/report.js'
 import type { LiveTurn } from './turn.js'
 

@@ -1,8 +1,8 @@
 /**
  * The ceilings of one call: what it may cost before it is ended with a goodbye.
  */
-import type { Call } from '../agent.js'
-import { findLine } from '../line.js'
+import type { Call } from '../contract/agent.js'
+import { findLine } from '../speech/line.js'
 import type { CallCeiling } from '../telemetry/refusals.js'
 
 /** What is said before a call that reached a ceiling is ended: a line, or a function that finds one. `''` is silence. */

@@ -1,8 +1,8 @@
 /**
  * Transcript and tool entries to chat-completions messages: a list that every model takes, whatever the providers report.
  */
-import type { ChatMessage, TurnReason } from '../agent.js'
-import type { Entry } from '../protocols/protocol.js'
+import type { ChatMessage, TurnReason } from '../contract/agent.js'
+import type { Entry } from '../providers/codec.js'
 import { Alignment, type Piece, type Place, type Spoken, type ToolRecord } from './spoken.js'
 
 /** Stands where a model wants to read a user and the caller has not said anything. */

@@ -2,8 +2,8 @@
  * What is kept from hooks that store what people said.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, ChatMessage, ChatToolCall, TranscriptUpdate, Turn, Utterance } from '../agent.js'
-import { findLine } from '../line.js'
+import type { Call, ChatMessage, ChatToolCall, TranscriptUpdate, Turn, Utterance } from '../contract/agent.js'
+import { findLine } from '../speech/line.js'
 import type { CallHooks } from './hooks.js'
 
 /**

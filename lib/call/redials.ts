@@ -1,4 +1,4 @@
-import type { Provider } from '../agent.js'
+import type { Provider } from '../contract/agent.js'
 
 /** Retell dials at most four times when a connection breaks. */
 const MAX_PER_MINUTE = 20

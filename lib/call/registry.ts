@@ -1,4 +1,4 @@
-import type { Call, Provider } from '../agent.js'
+import type { Call, Provider } from '../contract/agent.js'
 import type { ClusterCalls } from '../cluster/cluster.js'
 import { LocalCalls, type DatedCall } from '../cluster/local.js'
 import { noRefusals, type Refusals } from '../telemetry/refusals.js'

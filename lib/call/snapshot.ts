@@ -4,9 +4,9 @@
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { rebuiltTerminal } from '../agent.js'
+import { rebuiltTerminal } from '../contract/agent.js'
 import type { Fields } from '../cluster/cluster.js'
-import type { CallFacts, LeavingAction } from '../protocols/protocol.js'
+import type { CallFacts, LeavingAction } from '../providers/codec.js'
 import type { Spoken, ToolRecord } from './spoken.js'
 
 const Count = Type.Number({ minimum: 0 })

@@ -1,7 +1,7 @@
-import type { TerminalAction } from '../agent.js'
-import { atLoopEnd } from '../loop-end.js'
-import { hasSentence } from '../sentence.js'
-import type { Protocol, SpeechOptions, TurnId } from '../protocols/protocol.js'
+import type { TerminalAction } from '../contract/agent.js'
+import { atLoopEnd } from '../timing/loop-end.js'
+import { hasSentence } from '../speech/sentence.js'
+import type { Protocol, SpeechOptions, TurnId } from '../providers/codec.js'
 import type { Place, Spoken, ToolRecord } from './spoken.js'
 
 /** Where frames go. */

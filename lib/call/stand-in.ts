@@ -1,8 +1,8 @@
 /**
  * What is said in the agent's stead, when it failed or keeps the caller waiting.
  */
-import type { Turn } from '../agent.js'
-import { findLine } from '../line.js'
+import type { Turn } from '../contract/agent.js'
+import { findLine } from '../speech/line.js'
 
 /** What the caller hears when the agent failed: a line, or a function that finds one. `''` is silence. */
 export type Fallback = string | ((turn: Turn, error: unknown) => string)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ToolCallAction, ToolResultAction } from '../agent.js'
+import type { ToolCallAction, ToolResultAction } from '../contract/agent.js'
 import type { Spoken, ToolRecord } from './spoken.js'
 
 /** A turn's, while it is live. */

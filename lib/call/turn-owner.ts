@@ -1,8 +1,8 @@
 /**
  * What a turn needs of its call.
  */
-import type { Call, Reply, TerminalAction, Turn } from '../agent.js'
-import type { Feature } from '../protocols/protocol.js'
+import type { Call, Reply, TerminalAction, Turn } from '../contract/agent.js'
+import type { Feature } from '../providers/codec.js'
 import type { TurnReport } from '../telemetry/report.js'
 import type { CallTelemetry } from '../telemetry/telemetry.js'
 import type { DeadlineSettings } from './deadlines.js'

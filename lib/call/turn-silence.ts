@@ -1,7 +1,7 @@
 /**
  * An agent that ends a turn without a word, which is nearly always a mistake: the caller hears nothing, and the log says why.
  */
-import type { Action, Call, Turn } from '../agent.js'
+import type { Action, Call, Turn } from '../contract/agent.js'
 
 /** What came of the agent's reply. */
 export interface EmptyReply {

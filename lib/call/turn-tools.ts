@@ -1,7 +1,7 @@
 /**
  * The tools that were called in one turn: which of them run, and how long each took.
  */
-import type { ToolCallAction, ToolResultAction } from '../agent.js'
+import type { ToolCallAction, ToolResultAction } from '../contract/agent.js'
 import type { ToolReport } from '../telemetry/report.js'
 
 export class TurnTools {

@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
-import { suggestion } from '../suggestion.js'
+import { suggestion } from '../contract/suggestion.js'
 
 type Options = NonNullable<ParseArgsConfig['options']>
 type Arguments<T extends Options> = ReturnType<typeof parseArgs<{ options: T, allowPositionals: true }>>

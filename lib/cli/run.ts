@@ -1,4 +1,4 @@
-import { suggestion } from '../suggestion.js'
+import { suggestion } from '../contract/suggestion.js'
 import { call, CALL_USAGE } from './call.js'
 import { test, TEST_USAGE } from './test.js'
 import type { Terminal } from './terminal.js'

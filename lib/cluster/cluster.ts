@@ -3,7 +3,7 @@
  * that has it is reached.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import type { AgentConfig, EndCallOptions, InterjectOptions, Provider, TransferCallOptions } from '../agent.js'
+import type { AgentConfig, EndCallOptions, InterjectOptions, Provider, TransferCallOptions } from '../contract/agent.js'
 
 /** Which call: ids are unique per provider only. */
 export interface CallKey {

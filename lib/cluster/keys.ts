@@ -2,7 +2,7 @@
  * Where things are in Redis. What one script touches shares a hash tag, so that it shares a slot of a Redis Cluster.
  */
 import { createHash } from 'node:crypto'
-import type { Provider } from '../agent.js'
+import type { Provider } from '../contract/agent.js'
 import type { CallKey } from './cluster.js'
 
 /** What a script needs to know of all nodes: who is alive, how many calls each has, since when it is there. */

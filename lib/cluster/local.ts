@@ -2,7 +2,7 @@
  * A cluster of one: without other nodes the calls of this process are all there are.
  */
 import { hostname } from 'node:os'
-import type { AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, TransferCallOptions } from '../agent.js'
+import type { AgentConfig, Call, EndCallOptions, InterjectOptions, Provider, TransferCallOptions } from '../contract/agent.js'
 import type { ClusterCall, ClusterCalls, ClusterNode } from './cluster.js'
 
 /** A call, and when it began, in ms since 1970. */

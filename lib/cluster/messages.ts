@@ -3,8 +3,8 @@
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
-import { IdSchema } from '../id.js'
-import { compile, isObject, type FrameOf } from '../protocols/frame.js'
+import { IdSchema } from '../contract/id.js'
+import { compile, isObject, type FrameOf } from '../providers/frame.js'
 import type { Command } from './cluster.js'
 
 const callMembers = {

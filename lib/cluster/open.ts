@@ -3,8 +3,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { ConfigError } from '../errors.js'
-import { accepted, nameOf, type ClusterOptions, type Env } from '../options.js'
+import { ConfigError } from '../contract/errors.js'
+import { accepted, nameOf, type ClusterOptions, type Env } from '../config/options.js'
 import type { Cluster } from './cluster.js'
 
 /**

@@ -1,9 +1,9 @@
 /**
  * The calls of all nodes, for whoever looks for one.
  */
-import type { AgentConfig, EndCallOptions, InterjectOptions, TransferCallOptions } from '../agent.js'
-import { CallEndedError, ClusterError } from '../errors.js'
-import { isId } from '../id.js'
+import type { AgentConfig, EndCallOptions, InterjectOptions, TransferCallOptions } from '../contract/agent.js'
+import { CallEndedError, ClusterError } from '../contract/errors.js'
+import { isId } from '../contract/id.js'
 import type { CallKey, ClusterCall, ClusterCalls, ClusterHost, ClusterNode, Command } from './cluster.js'
 import { keyOf, type Keys } from './keys.js'
 import type { RedisCommands } from './redis-commands.js'

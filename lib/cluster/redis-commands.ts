@@ -2,8 +2,8 @@
  * What is asked of another node's call, and what another node asks of a call here.
  */
 import { randomUUID } from 'node:crypto'
-import { ActionError, ClusterError } from '../errors.js'
-import type { Clock } from '../patience.js'
+import { ActionError, ClusterError } from '../contract/errors.js'
+import type { Clock } from '../timing/timeout.js'
 import type { CallKey, ClusterHost, Command } from './cluster.js'
 import type { Keys } from './keys.js'
 import { isCommand, type Message, type Reply, type Request } from './messages.js'

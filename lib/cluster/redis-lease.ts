@@ -1,7 +1,7 @@
 /**
  * One node's hold of one call, as Redis knows it and as it should.
  */
-import { whenLate, type Clock } from '../patience.js'
+import { whenLate, type Clock } from '../timing/timeout.js'
 import type { CallKey, Claim, Fields, Lease, LeaseOwner } from './cluster.js'
 import type { Entry } from './scripts.js'
 

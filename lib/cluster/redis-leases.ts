@@ -1,7 +1,7 @@
 /**
  * All holds of this node: the list of its calls in Redis, what is to be sent at the end of a tick, and what Redis missed.
  */
-import type { Clock } from '../patience.js'
+import type { Clock } from '../timing/timeout.js'
 import type { CallKey, Claim } from './cluster.js'
 import { nameOf, type Keys } from './keys.js'
 import { RedisLease, type LeaseHolder } from './redis-lease.js'

@@ -2,7 +2,7 @@
  * Is Redis there? While it is not, nobody waits for it, nothing piles up, and whoever operates the app is told once.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import { whenLate, type Clock } from '../patience.js'
+import { whenLate, type Clock } from '../timing/timeout.js'
 import type { RedisClient } from './redis-client.js'
 
 /** What the link needs of those who use it. */

@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { within, type Clock } from '../patience.js'
+import { within, type Clock } from '../timing/timeout.js'
 import type { CallKey, Claim, Cluster, ClusterHost } from './cluster.js'
 import { Keys } from './keys.js'
 import { Mailbox } from './mailbox.js'

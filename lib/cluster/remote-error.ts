@@ -2,7 +2,7 @@
  * Errors of another node.
  */
 import createError from '@fastify/error'
-import { ActionError, CallEndedError, ClusterError, UnsupportedError } from '../errors.js'
+import { ActionError, CallEndedError, ClusterError, UnsupportedError } from '../contract/errors.js'
 
 /** An error on its way. */
 export interface RemoteError {

@@ -4,7 +4,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { createBearerGuard } from '../admission/bearer.js'
 import { secretsOf } from '../admission/secret.js'
-import { ConfigError } from '../errors.js'
+import { ConfigError } from '../contract/errors.js'
 import { answerFailure } from './failure.js'
 import { CallSchema, ErrorSchema } from './operations.js'
 import { addRoutes } from './routes.js'

@@ -4,7 +4,7 @@
  */
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
-import { RetellAgentConfig } from '../protocols/retell/frames.js'
+import { RetellAgentConfig } from '../providers/retell/frames.js'
 import { PLACE } from './page.js'
 
 const strict = { additionalProperties: false }

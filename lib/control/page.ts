@@ -1,7 +1,7 @@
 /**
  * The calls of all nodes, a page at a time.
  */
-import type { Provider } from '../agent.js'
+import type { Provider } from '../contract/agent.js'
 import type { ClusterCall } from '../cluster/cluster.js'
 
 /** Which calls, and how many of them at once. */

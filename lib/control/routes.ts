@@ -4,8 +4,8 @@
 import type { FastifyInstance } from 'fastify'
 import { JUDGES_PRESSURE } from '../admission/pressure.js'
 import type { ClusterCall } from '../cluster/cluster.js'
-import { NoCallError } from '../errors.js'
-import { logSerializers } from '../request-log.js'
+import { NoCallError } from '../contract/errors.js'
+import { logSerializers } from '../http/request-log.js'
 import { operations, type Bodies, type Control, type PageQueryString } from './operations.js'
 import { readPage } from './page.js'
 

@@ -4,7 +4,7 @@
  */
 import type { Channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, Turn } from '../agent.js'
+import type { Call, Turn } from '../contract/agent.js'
 import { callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type FirstTokenMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import { loggedId, type TurnReport } from '../telemetry/report.js'
 import type { BoardEvent, CallState, LiveTurn, TurnFigures } from './board-wire.js'

@@ -4,7 +4,7 @@
  */
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { secretCheck } from '../admission/secret.js'
-import { PlaygroundError } from '../errors.js'
+import { PlaygroundError } from '../contract/errors.js'
 import { isNavigation, isOwnPage, mayBeFromHere } from './admission.js'
 
 const PARAMETER = 'token'

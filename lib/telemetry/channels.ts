@@ -3,7 +3,7 @@
  * subscribed to. There is no content in what is published, but the call and the turn themselves lead to it.
  */
 import { channel } from 'node:diagnostics_channel'
-import type { Call, Turn } from '../agent.js'
+import type { Call, Turn } from '../contract/agent.js'
 import type { CallRecord, TurnReport } from './report.js'
 
 /** What `fastify-voice-agent:call:start` is told when a call has begun. */

@@ -2,7 +2,7 @@
  * What people say, as the conventions for generative AI have it in spans: only where the operator asked for that.
  */
 import type { Attributes } from '@opentelemetry/api'
-import type { ChatMessage, Turn } from '../agent.js'
+import type { ChatMessage, Turn } from '../contract/agent.js'
 import type { Show } from './operation.js'
 
 /** A message to a model, or of one. */

@@ -3,9 +3,9 @@
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { diag } from '@opentelemetry/api'
-import * as errors from '../errors.js'
-import { TurnAbortedError } from '../errors.js'
-import { whyNotDevelopment } from '../surroundings.js'
+import * as errors from '../contract/errors.js'
+import { TurnAbortedError } from '../contract/errors.js'
+import { whyNotDevelopment } from '../contract/surroundings.js'
 
 /** Stands where the message of an error would, which is not logged. */
 export const NO_MESSAGE = 'left out, since it may repeat what was said: the log level debug shows it'

@@ -2,8 +2,8 @@
  * The metrics: what calls, turns, tools and models took, and how they ended.
  */
 import { createNoopMeter, metrics, ValueType, type Attributes, type Counter, type Histogram, type Meter } from '@opentelemetry/api'
-import type { Provider } from '../agent.js'
-import { VERSION } from '../version.js'
+import type { Provider } from '../contract/agent.js'
+import { VERSION } from '../contract/version.js'
 import { noRefusals, type Refusal } from './refusals.js'
 import type { CallRecord, TurnReport } from './report.js'
 import { errorType, quietly } from './failure.js'

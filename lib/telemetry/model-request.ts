@@ -2,7 +2,7 @@
  * What OpenTelemetry is told of a request to a model.
  */
 import { context, SpanKind, type Attributes } from '@opentelemetry/api'
-import type { Call } from '../agent.js'
+import type { Call } from '../contract/agent.js'
 import { inputContent, outputContent, type Message } from './content.js'
 import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'

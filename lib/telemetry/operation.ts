@@ -2,7 +2,7 @@
  * What takes its time: a span, the context of all that happens within, and how it ended.
  */
 import { context, INVALID_SPAN_CONTEXT, SpanStatusCode, trace, type Attributes, type Context, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
-import { TurnAbortedError } from '../errors.js'
+import { TurnAbortedError } from '../contract/errors.js'
 import { errorType, quietly } from './failure.js'
 
 /** What a span may show of what people say. Never throws. */

@@ -1,8 +1,8 @@
 /**
  * What is known of a turn and of a call once they are over. No content in them, but for a call's transcript.
  */
-import type { Provider, TurnReason, Utterance } from '../agent.js'
-import type { AbortReason } from '../errors.js'
+import type { Provider, TurnReason, Utterance } from '../contract/agent.js'
+import type { AbortReason } from '../contract/errors.js'
 import type { CallCeiling } from './refusals.js'
 
 /** How a turn ended: it said all it wanted, the agent threw, or it was aborted, be it by a deadline. */

@@ -4,8 +4,8 @@
  */
 import { isSpanContextValid, SpanKind, trace, type Attributes, type Context, type Tracer } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, ToolAction, ToolResultAction, Turn } from '../agent.js'
-import { VERSION } from '../version.js'
+import type { Call, ToolAction, ToolResultAction, Turn } from '../contract/agent.js'
+import { VERSION } from '../contract/version.js'
 import { toolCallContent, toolResultContent, turnContent } from './content.js'
 import { errorType } from './failure.js'
 import { openInstruments, SCOPE, type Instruments } from './instruments.js'

@@ -2,7 +2,7 @@
  * What OpenTelemetry is told of a tool that runs.
  */
 import { context, type Attributes } from '@opentelemetry/api'
-import type { Call } from '../agent.js'
+import type { Call } from '../contract/agent.js'
 import { toolCallContent, toolResultContent } from './content.js'
 import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'

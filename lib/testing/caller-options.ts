@@ -1,7 +1,7 @@
 /**
  * What both providers' callers may be told.
  */
-import { namesOf } from '../option-names.js'
+import { namesOf } from '../contract/option-names.js'
 import type { Clock } from './clock.js'
 
 /** Options of both providers' callers. */

@@ -1,4 +1,4 @@
-import { hasSentence } from '../sentence.js'
+import { hasSentence } from '../speech/sentence.js'
 
 /** What an agent did besides speaking, at the end of a reply. */
 export type ReplyAction =

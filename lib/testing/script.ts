@@ -1,8 +1,8 @@
 /**
  * What a scripted model does with a request.
  */
-import { ConfigError } from '../errors.js'
-import { checkNames, namesOf } from '../option-names.js'
+import { ConfigError } from '../contract/errors.js'
+import { checkNames, namesOf } from '../contract/option-names.js'
 
 /** Something the server waits for. The test that made it lets it go. */
 export interface Hold extends Promise<void> {

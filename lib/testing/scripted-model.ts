@@ -10,7 +10,7 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { checkNames, namesOf } from '../option-names.js'
+import { checkNames, namesOf } from '../contract/option-names.js'
 import { checkScript, CUT, RESET, STALL, type Answer, type BreakOff, type Refusal, type Script, type Step } from './script.js'
 
 export { CUT, hold, RESET, STALL, type Answer, type BreakOff, type Hold, type Refusal, type Script, type Step } from './script.js'

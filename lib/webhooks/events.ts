@@ -2,9 +2,9 @@
  * From the bodies of the providers' webhooks to events. Lenient in: of what a provider may leave out nothing is missed.
  */
 import { createHash } from 'node:crypto'
-import { idOf } from '../id.js'
-import { isObject, parseJson, type JsonObject } from '../protocols/frame.js'
-import { sessionIdOf } from '../protocols/millis/frames.js'
+import { idOf } from '../contract/id.js'
+import { isObject, parseJson, type JsonObject } from '../providers/frame.js'
+import { sessionIdOf } from '../providers/millis/frames.js'
 import type { MillisChatEntry, MillisWebhookEvent, RetellWebhookEvent, RetellWebhookName } from './hooks.js'
 
 const RETELL_NAMES: ReadonlySet<string> = new Set<RetellWebhookName>([

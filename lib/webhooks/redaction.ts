@@ -4,7 +4,7 @@
  * numbers of a call, ids, times, and links to recordings and logs, which hold all that was said.
  */
 import type { Redact } from '../call/redaction.js'
-import { isObject } from '../protocols/frame.js'
+import { isObject } from '../providers/frame.js'
 import { chatOf } from './events.js'
 import type { WebhookEvent } from './hooks.js'
 

@@ -3,8 +3,8 @@
  */
 import type { Readable } from 'node:stream'
 import { errorCodes, type FastifyRequest } from 'fastify'
-import { WebhookError, WebhookLimitError, WebhookTimeoutError } from '../errors.js'
-import { whenLate } from '../patience.js'
+import { WebhookError, WebhookLimitError, WebhookTimeoutError } from '../contract/errors.js'
+import { whenLate } from '../timing/timeout.js'
 
 /**
  * The largest body, in bytes. The webhook at the end of a call holds the transcript up to three times (as text, as utterances with a timing

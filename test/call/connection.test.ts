@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { Reply, Turn } from '../../lib/agent.js'
+import type { Reply, Turn } from '../../lib/contract/agent.js'
 import { Pulse, PULSE_MS } from '../../lib/call/pulse.js'
 import type { TurnReport } from '../../lib/telemetry/report.js'
 import { openCall, tick, type CallOptions, type Line } from '../helpers/call.js'

@@ -4,9 +4,9 @@
  */
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { endCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/agent.js'
-import { runTool } from '../../lib/agents/run-tool.js'
-import { tool } from '../../lib/agents/tool.js'
+import { endCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/contract/agent.js'
+import { runTool } from '../../lib/tools/run-tool.js'
+import { tool } from '../../lib/tools/tool.js'
 import { decline } from '../../lib/call/answer.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import { CallRegistry } from '../../lib/call/registry.js'

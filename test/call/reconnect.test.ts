@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { transferCall } from '../../lib/agent.js'
-import type { Call, Reply, Turn } from '../../lib/agent.js'
+import { transferCall } from '../../lib/contract/agent.js'
+import type { Call, Reply, Turn } from '../../lib/contract/agent.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import { CallRegistry } from '../../lib/call/registry.js'
 import type { CallSummary, TurnReport } from '../../lib/telemetry/report.js'

@@ -3,9 +3,9 @@
  */
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { endCall, filler, toolCall, toolResult, working, type Call, type ChatMessage, type Provider, type Reply, type Speech, type ToolAction, type Turn } from '../../lib/agent.js'
-import { runTool } from '../../lib/agents/run-tool.js'
-import { tool } from '../../lib/agents/tool.js'
+import { endCall, filler, toolCall, toolResult, working, type Call, type ChatMessage, type Provider, type Reply, type Speech, type ToolAction, type Turn } from '../../lib/contract/agent.js'
+import { runTool } from '../../lib/tools/run-tool.js'
+import { tool } from '../../lib/tools/tool.js'
 import { build, deferred } from '../helpers/app.js'
 import { APOLOGY, openCall, tick, toRetell, type CallOptions, type Line } from '../helpers/call.js'
 import { dial, millis, retell, type Caller, type Frame } from '../helpers/caller.js'

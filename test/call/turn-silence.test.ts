@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { endCall, filler, flush, pause, toolCall, toolResult, uninterruptible, usage, working, type Reply, type Speech, type Turn } from '../../lib/agent.js'
+import { endCall, filler, flush, pause, toolCall, toolResult, uninterruptible, usage, working, type Reply, type Speech, type Turn } from '../../lib/contract/agent.js'
 import { openCall, tick, type CallOptions, type Line } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { useClock } from '../helpers/clock.js'

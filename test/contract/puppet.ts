@@ -4,8 +4,8 @@
 import fc from 'fast-check'
 import {
   endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible
-} from '../../lib/agent.js'
-import type { Action, Provider, Turn } from '../../lib/agent.js'
+} from '../../lib/contract/agent.js'
+import type { Action, Provider, Turn } from '../../lib/contract/agent.js'
 import type { TurnOutcome } from '../../lib/telemetry/report.js'
 
 /** Where calls are transferred to. */

@@ -2,7 +2,7 @@
  * What may happen to a call: steps of a provider that sends whatever it likes, of agents, and of an app that interferes.
  */
 import fc from 'fast-check'
-import type { Provider } from '../../lib/agent.js'
+import type { Provider } from '../../lib/contract/agent.js'
 import type { CallCeiling } from '../../lib/telemetry/refusals.js'
 import { command, script, type Command, type Script } from './puppet.js'
 

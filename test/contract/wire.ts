@@ -1,9 +1,9 @@
 /**
  * Our frames as the contract sees them.
  */
-import type { Provider } from '../../lib/agent.js'
-import { millisOutbound } from '../../lib/protocols/millis/frames.js'
-import { retellOutbound } from '../../lib/protocols/retell/frames.js'
+import type { Provider } from '../../lib/contract/agent.js'
+import { millisOutbound } from '../../lib/providers/millis/frames.js'
+import { retellOutbound } from '../../lib/providers/retell/frames.js'
 import type { Frame } from '../helpers/caller.js'
 
 /** A frame of speech, whoever it is for. */

@@ -4,10 +4,10 @@
  */
 import { getEventListeners } from 'node:events'
 import type FakeTimers from '@sinonjs/fake-timers'
-import type { Call, Provider, Reply, Turn, TurnReason } from '../../lib/agent.js'
+import type { Call, Provider, Reply, Turn, TurnReason } from '../../lib/contract/agent.js'
 import type { CallHooks } from '../../lib/call/hooks.js'
-import type { TurnAbortedError } from '../../lib/errors.js'
-import type { Protocol, ProviderEvent } from '../../lib/protocols/protocol.js'
+import type { TurnAbortedError } from '../../lib/contract/errors.js'
+import type { Protocol, ProviderEvent } from '../../lib/providers/codec.js'
 import type { CallCeiling } from '../../lib/telemetry/refusals.js'
 import type { CallSummary, TurnOutcome, TurnReport } from '../../lib/telemetry/report.js'
 import { APOLOGY, GREETING, Line, newProtocol, tick } from '../helpers/call.js'

@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import * as errors from '../../lib/errors.js'
+import * as errors from '../../lib/contract/errors.js'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
 import { withControl } from '../helpers/control.js'
 import { setEnv } from '../helpers/env.js'

@@ -7,7 +7,7 @@ import { context, createNoopMeter, metrics, propagation, trace, type Meter } fro
 import Fastify from 'fastify'
 import t from 'tap'
 import { startTelemetry } from '../../example-app/telemetry.js'
-import type { Call, Turn, TurnReason } from '../../lib/agent.js'
+import type { Call, Turn, TurnReason } from '../../lib/contract/agent.js'
 import { Instruments } from '../../lib/telemetry/instruments.js'
 import { startModelRequest } from '../../lib/telemetry/model-request.js'
 import { noRefusals, type Refusal } from '../../lib/telemetry/refusals.js'

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { VERSION } from '../../lib/version.js'
+import { VERSION } from '../../lib/contract/version.js'
 import { runNode } from '../helpers/process.js'
 
 const run = promisify(execFile)
@@ -49,7 +49,7 @@ t.test('what is published is what a user needs', async t => {
 })
 
 t.test('spans and metrics name the version that is published', async t => {
-  t.equal(VERSION, version, 'npm version writes lib/version.ts as well')
+  t.equal(VERSION, version, 'npm version writes lib/contract/version.ts as well')
 })
 
 t.test('every page that a page of ours leads to is there', async t => {

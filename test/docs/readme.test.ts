@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import * as errors from '../../lib/errors.js'
+import * as errors from '../../lib/contract/errors.js'
 import { dialUrl, retell } from '../helpers/caller.js'
 import { runNode } from '../helpers/process.js'
 import { compileSnippet, snippetsOf } from '../helpers/snippets.js'

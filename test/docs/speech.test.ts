@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { speakable } from '../../lib/agents/speakable.js'
+import { speakable } from '../../lib/speech/speakable.js'
 import { dialUrl, retell } from '../helpers/caller.js'
 import { runNode } from '../helpers/process.js'
 import { compileSnippet, snippetsOf } from '../helpers/snippets.js'

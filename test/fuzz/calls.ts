@@ -2,7 +2,7 @@
  * Whole calls with garbage between the frames, and small ceilings.
  */
 import fc from 'fast-check'
-import type { Provider } from '../../lib/agent.js'
+import type { Provider } from '../../lib/contract/agent.js'
 import { anyScenario, type Ceilings, type Scenario } from '../contract/scenario.js'
 import { anyText } from './frames.js'
 

@@ -2,8 +2,8 @@
  * Frames and calls that are worth trying again: `corpus/frames.jsonl`, `corpus/calls.jsonl`, one a line.
  */
 import { readFileSync } from 'node:fs'
-import { flush, type Provider } from '../../lib/agent.js'
-import { isObject } from '../../lib/protocols/frame.js'
+import { flush, type Provider } from '../../lib/contract/agent.js'
+import { isObject } from '../../lib/providers/frame.js'
 import type { Scenario } from '../contract/scenario.js'
 import type { WireFrame } from './frames.js'
 

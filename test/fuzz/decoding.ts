@@ -1,13 +1,13 @@
 /**
  * What must hold of whatever a decoder makes of the frames of one socket.
  */
-import type { Provider, TurnReason } from '../../lib/agent.js'
+import type { Provider, TurnReason } from '../../lib/contract/agent.js'
 import { toMessages } from '../../lib/call/messages.js'
 import type { Spoken } from '../../lib/call/spoken.js'
-import { isObject, type JsonObject } from '../../lib/protocols/frame.js'
-import { retellOutbound } from '../../lib/protocols/retell/frames.js'
-import { withoutWordTimings } from '../../lib/protocols/retell/word-timings.js'
-import type { Entry, ProviderEvent, Transcript, TurnId } from '../../lib/protocols/protocol.js'
+import { isObject, type JsonObject } from '../../lib/providers/frame.js'
+import { retellOutbound } from '../../lib/providers/retell/frames.js'
+import { withoutWordTimings } from '../../lib/providers/retell/word-timings.js'
+import type { Entry, ProviderEvent, Transcript, TurnId } from '../../lib/providers/codec.js'
 import { newProtocol } from '../helpers/call.js'
 import { messageFaults } from '../helpers/valid-messages.js'
 import { CANARY, type WireFrame } from './frames.js'

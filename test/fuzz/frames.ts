@@ -3,7 +3,7 @@
  * and nested, written as JSON that no serializer would write, and then damaged as text and as bytes.
  */
 import fc from 'fast-check'
-import type { Provider } from '../../lib/agent.js'
+import type { Provider } from '../../lib/contract/agent.js'
 import { millis, retell } from '../helpers/caller.js'
 
 /** One message of a WebSocket. */

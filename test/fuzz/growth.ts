@@ -2,7 +2,7 @@
  * How the time that a frame takes grows with its size. Of the messages the tests count the work; of the decoders only the
  * time can be measured, which is no test's business.
  */
-import type { Provider } from '../../lib/agent.js'
+import type { Provider } from '../../lib/contract/agent.js'
 import { toMessages } from '../../lib/call/messages.js'
 import { newProtocol } from '../helpers/call.js'
 

@@ -1,5 +1,5 @@
-import type { Call, Turn } from '../../lib/agent.js'
-import { TurnAbortedError, type AbortReason } from '../../lib/errors.js'
+import type { Call, Turn } from '../../lib/contract/agent.js'
+import { TurnAbortedError, type AbortReason } from '../../lib/contract/errors.js'
 
 /** A turn for an agent that is tested without a call. Its test aborts it. */
 export interface FakeTurn extends Turn {

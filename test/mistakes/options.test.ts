@@ -1,10 +1,10 @@
 /**
  * What is answered to each option and each variable of the environment with a value that is wrong, and to names that are. The texts
- * are whole, so that a reader can judge their wording. More wrong values of each: test/options.test.ts.
+ * are whole, so that a reader can judge their wording. More wrong values of each: test/config/options.test.ts.
  */
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { envSchema, type VoiceAgentOptions } from '../../lib/index.js'
-import { OPTION_NAMES } from '../../lib/option-check.js'
+import { OPTION_NAMES } from '../../lib/config/option-check.js'
 import { createApp } from '../helpers/app.js'
 import { setEnv } from '../helpers/env.js'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { SpeechError } from '../../lib/errors.js'
+import { SpeechError } from '../../lib/contract/errors.js'
 import { logDetail, logFailure, logFault, markSafe, NO_MESSAGE } from '../../lib/telemetry/failure.js'
 import { createApp } from '../helpers/app.js'
 import { runIn } from '../helpers/env.js'

@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { tool } from '../../lib/agents/tool.js'
+import { tool } from '../../lib/tools/tool.js'
 import { STALL, usageChunk } from '../../lib/testing/scripted-model.js'
 import { calling, openLine } from '../helpers/model-line.js'
 import { useTelemetry } from '../helpers/telemetry.js'

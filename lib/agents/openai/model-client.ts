@@ -1,0 +1,179 @@
+/**
+ * How a model is asked: with a request that the official client made once, over connections of our own.
+ */
+import type { APIConnectionError, APIError, ClientOptions, OpenAI } from 'openai'
+import { ConfigError } from '../../contract/errors.js'
+import { markSafe } from '../../telemetry/failure.js'
+import { loadModelLibraries, type ModelLibraries } from './model-libraries.js'
+import type { ModelServerOptions } from './model-server-options.js'
+import { openTransport, type Answer, type ModelRequest, type Transport } from './transport.js'
+
+/** Where the official client asks when no other server is named. */
+const OPENAI_BASE_URL = 'https://api.openai.com/v1'
+
+/** The newest general version of Azure's chat completions. */
+const AZURE_API_VERSION = '2024-10-21'
+
+/** Azure's name in OpenTelemetry's conventions. */
+const AZURE = 'azure.ai.openai'
+
+// What operators call the settings that say where a model's server is.
+const BASE_URL = 'OPENAI_BASE_URL (option openai.baseURL)'
+const AZURE_ENDPOINT = 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)'
+
+/** How undici and the system say that a server is too slow. */
+const TOO_SLOW: ReadonlySet<unknown> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
+
+type Completion = OpenAI.ChatCompletionCreateParamsStreaming
+
+/** What it takes to ask. */
+interface Line extends Pick<ModelRequest, 'path' | 'headers'> {
+  readonly openai: ModelLibraries['openai']
+  readonly transport: Transport
+}
+
+/** An answer that is going to stream. */
+export interface ModelAnswer {
+  /** To be read to its end, or left. */
+  readonly bytes: Answer['body']
+  /** Makes an error of one that the server streams as a piece of its answer. */
+  failure (error: object): APIError
+}
+
+/**
+ * A model of one server. The official client makes URL and headers, the same for each request, and the errors; to have it
+ * make and send each request anew would cost as much as five to ten tokens. Whoever makes it closes it.
+ */
+export class ModelClient {
+  readonly #line: Promise<Line>
+  /** A request's JSON up to what is its own: the tools are most of many a request, and are written once. */
+  readonly #head: string
+  /** Whose interface is spoken, in the conventions' words, and where. */
+  readonly server: { readonly provider: string, readonly address: string, readonly port: number }
+
+  /**
+   * Starts to load the libraries. Questions wait for them.
+   * @param params the same in every request
+   * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or cannot be sent, or a URL is none
+   */
+  constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
+    const settings = settingsOf(options)
+    this.#head = JSON.stringify(params).slice(0, -1)
+    const { origin, hostname, port, protocol } = new URL(settings.url)
+    this.server = { provider: settings.provider, address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
+    this.#line = openLine(origin, settings.connect, params)
+    // Each question rejects with it.
+    this.#line.catch(() => {})
+  }
+
+  /**
+   * Resolves with an answer that is going to stream.
+   * @param asking told of the request before it is sent
+   * @throws the `openai` package's errors; the reason of an aborted signal as it is
+   */
+  async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<ModelAnswer> {
+    const { openai, transport, path, headers } = await this.#line
+    const body = `${this.#head},${JSON.stringify(params).slice(1)}`
+    asking(body)
+    const answer = await transport.post({ path, headers, body, signal }).catch(error => {
+      throw signal.aborted ? error : connectionError(openai, error, this.server)
+    })
+    const { head, body: bytes } = answer
+    if (head.status < 200 || head.status > 299) throw await refusal(openai, answer)
+    return { bytes, failure: error => new openai.APIError(undefined, error, undefined, head.headers) }
+  }
+
+  /** Opens a connection ahead of the next question. */
+  warm (): void {
+    this.#line.then(({ transport }) => transport.warm(), () => {})
+  }
+
+  /** Cuts every connection. Later questions are rejected. Never rejects itself. */
+  async close (): Promise<void> {
+    await this.#line.then(({ transport }) => transport.close(), () => {})
+  }
+}
+
+async function openLine (origin: string, connect: Settings['connect'], params: Omit<Completion, 'messages'>): Promise<Line> {
+  const { openai, undici } = await loadModelLibraries()
+  const { url, req } = await connect(openai).buildRequest({ method: 'post', path: '/chat/completions', body: params })
+  const { pathname, search } = new URL(url)
+  // What the client tells of itself, such as how often it has tried, is not true of us, and most of the headers.
+  const headers = Object.entries(Object.fromEntries(req.headers)).filter(([name]) => !name.startsWith('x-stainless-'))
+  return {
+    openai,
+    transport: openTransport(undici, origin),
+    path: pathname + search,
+    headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' }
+  }
+}
+
+// Names the server, of which a log at `error` shows nothing else, and no more of its URL: a path or a user's name may be a secret.
+function connectionError (
+  openai: ModelLibraries['openai'],
+  cause: Error & { code?: unknown },
+  server: ModelClient['server']
+): APIConnectionError {
+  const { APIConnectionError, APIConnectionTimeoutError } = openai
+  const code = String(cause.code)
+  const isTooSlow = TOO_SLOW.has(code)
+  const what = isTooSlow ? 'does not answer in time' : 'cannot be reached'
+  const setting = server.provider === AZURE ? AZURE_ENDPOINT : BASE_URL
+  const message = `The model's server ${server.address}:${server.port} ${what}: ${code}. ${setting} says where it is`
+  if (isTooSlow) return markSafe(Object.assign(new APIConnectionTimeoutError({ message }), { cause }))
+  return markSafe(new APIConnectionError({ message, cause }))
+}
+
+async function refusal ({ APIError }: ModelLibraries['openai'], { head: { status, headers }, body }: Answer): Promise<APIError> {
+  const text = await body.text().catch((error: Error) => error.message)
+  let json: object | undefined
+  try {
+    json = JSON.parse(text) as object
+  } catch {}
+  return APIError.generate(status, json, json ? undefined : text, headers)
+}
+
+/** What options say of the server. */
+interface Settings {
+  readonly provider: string
+  readonly url: string
+  connect (openai: ModelLibraries['openai']): OpenAI
+}
+
+function settingsOf ({ apiKey = '', baseURL = '', azure }: ModelServerOptions): Settings {
+  const shared = {
+    logLevel: 'off',
+    // What is left undefined the client reads from OPENAI_* variables by itself; null is none.
+    organization: null,
+    project: null
+  } satisfies ClientOptions
+  if (azure !== undefined) {
+    const apiVersion = azure.apiVersion || AZURE_API_VERSION
+    const endpoint = httpUrl(azure.endpoint, AZURE_ENDPOINT)
+    const apiKey = key(azure.apiKey, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey)')
+    return {
+      provider: AZURE,
+      url: endpoint,
+      connect: ({ AzureOpenAI }) => new AzureOpenAI({ ...shared, baseURL: null, endpoint, apiKey, apiVersion })
+    }
+  }
+  const name = 'OPENAI_API_KEY (option openai.apiKey)'
+  const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, BASE_URL)
+  // Nothing is read of the environment here.
+  if (baseURL === '' && apiKey === '') throw new ConfigError(`${name} is missing: openAIAgent({ apiKey: process.env.OPENAI_API_KEY })`)
+  const sent = baseURL !== '' && apiKey === '' ? 'none' : key(apiKey, name) // the client insists on one
+  return { provider: 'openai', url, connect: ({ OpenAI }) => new OpenAI({ ...shared, baseURL: url, apiKey: sent }) }
+}
+
+function key (value: string, name: string): string {
+  if (!value) throw new ConfigError(`${name} is missing`)
+  // No header can hold others: each request would fail with an error that quotes the key.
+  if (!/^[!-~]+$/.test(value)) throw new ConfigError(`${name} must be ASCII text without blanks`)
+  return value
+}
+
+function httpUrl (value: string, name: string): string {
+  // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
+  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL without a query`)
+  return value
+}

@@ -1,0 +1,23 @@
+/**
+ * What Millis takes of a server's frames, as far as it is known: its documentation has no schema.
+ */
+import { Type, type TSchema } from '@sinclair/typebox'
+import { optional } from '../optional.js'
+
+const Id = Type.Union([Type.Integer(), Type.String()])
+
+/** By `type`. */
+export const millisAccepts = {
+  stream_response: Type.Object({
+    data: Type.Object({
+      stream_id: Id,
+      content: Type.String(),
+      end_of_stream: Type.Boolean(),
+      flush: optional(Type.Boolean()),
+      // Left out rather than 0 or null.
+      pause: Type.Optional(Type.Number({ exclusiveMinimum: 0 }))
+    })
+  }),
+  end_call: Type.Object({ data: Type.Object({ stream_id: optional(Id) }) }),
+  transfer_call: Type.Object({ data: Type.Object({ stream_id: Id, destination: Type.String({ minLength: 1 }) }) })
+} satisfies Record<string, TSchema>

@@ -1,0 +1,29 @@
+/**
+ * What Retell's caller may be told.
+ */
+import { namesOf } from '../../contract/option-names.js'
+import { CALLER_OPTIONS, type CallerOptions } from '../caller-options.js'
+
+/** Options of `RetellCaller.dial()`. */
+export interface RetellCallerOptions extends CallerOptions {
+  /** Of the route of an app. Default `/llm-websocket`. */
+  path?: string
+  /** Default a made-up one. */
+  callId?: string
+  /** Default `phone_call`. */
+  callType?: 'phone_call' | 'web_call'
+  /** Of phone calls. Default +14155550101. */
+  from?: string
+  /** Of phone calls. Default +14155550199. */
+  to?: string
+  /** Of phone calls. Default `inbound`. */
+  direction?: 'inbound' | 'outbound'
+  /** Default `{}`. */
+  metadata?: Record<string, unknown>
+  /** Dynamic variables. Default `{}`. */
+  variables?: Record<string, string>
+}
+
+export const RETELL_OPTIONS = namesOf<RetellCallerOptions>({
+  ...CALLER_OPTIONS, path: true, callId: true, callType: true, from: true, to: true, direction: true, metadata: true, variables: true
+})

@@ -1,0 +1,198 @@
+/**
+ * Plays a scenario: places its call, does what its caller does, and compares what the agent does with what is expected.
+ */
+import { checkNames, namesOf } from '../../contract/option-names.js'
+import type { Spoken } from '../caller.js'
+import type { InterruptOptions } from '../caller-options.js'
+import type { Finding } from '../finding.js'
+import { MillisCaller } from '../millis/caller.js'
+import { MILLIS_OPTIONS } from '../millis/options.js'
+import type { Reply } from '../reply.js'
+import { RetellCaller } from '../retell/caller.js'
+import { RETELL_OPTIONS } from '../retell/options.js'
+import type { DialTarget } from '../target.js'
+import { failuresOfCall, failuresOfReply } from './expectation.js'
+import { cutsIn, type Scenario, type ScenarioStep } from './format.js'
+
+/** Something that is not as expected. */
+export interface ScenarioFailure {
+  /** Where, as `step 2 (say "Tuesday")`. */
+  readonly at: string
+  readonly message: string
+}
+
+/** What became of a scenario. */
+export interface ScenarioResult {
+  readonly name: string
+  readonly provider: 'retell' | 'millis'
+  /** None where it passed. */
+  readonly failures: readonly ScenarioFailure[]
+  /** What the server got wrong in the protocol, with what the scenario allows. */
+  readonly findings: readonly Finding[]
+  /** The conversation, as heard. */
+  readonly transcript: readonly Spoken[]
+  /** The slowest reply's, in ms; undefined where none had a word. Greetings and reminders count. */
+  readonly firstTokenMs: number | undefined
+  /** Likewise. */
+  readonly firstSentenceMs: number | undefined
+  /** How long the call took, in ms. */
+  readonly durationMs: number
+}
+
+/** Options of {@link playScenario}. */
+export interface PlayOptions {
+  /** Where the scenario names none. Default `retell`. */
+  provider?: 'retell' | 'millis'
+  /** Headers of the handshake; those of the scenario win. Default none. */
+  headers?: Readonly<Record<string, string>>
+}
+
+const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true, headers: true })
+
+/**
+ * Plays one. What goes wrong is a failure.
+ * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is not known, and for nothing else
+ */
+export async function playScenario (target: DialTarget, scenario: Scenario, options: PlayOptions = {}): Promise<ScenarioResult> {
+  checkNames('playScenario', options, PLAY_OPTIONS)
+  const { provider = 'retell', headers = {} } = options
+  return await new Play(scenario, scenario.provider ?? provider, headers).run(target)
+}
+
+type Expected = Parameters<typeof failuresOfReply>[0]
+
+class Play {
+  readonly #scenario: Scenario
+  readonly #provider: 'retell' | 'millis'
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #failures: ScenarioFailure[] = []
+  #call: RetellCaller | MillisCaller | undefined
+  #at = 'the call'
+  /** Findings that were judged with the step they came of. */
+  readonly #judged = new Set<Finding>()
+
+  constructor (scenario: Scenario, provider: 'retell' | 'millis', headers: Readonly<Record<string, string>>) {
+    this.#scenario = scenario
+    this.#provider = provider
+    this.#headers = headers
+  }
+
+  async run (target: DialTarget): Promise<ScenarioResult> {
+    const startedAt = performance.now()
+    try {
+      await this.#play(target)
+    } catch (error) {
+      this.#fail((error as Error).message)
+    }
+    const call = this.#call
+    if (call?.end === undefined) await call?.hangUp()
+    const { name = 'unnamed', allow = [] } = this.#scenario
+    this.#at = 'the protocol'
+    for (const finding of call?.findings ?? []) {
+      if (!allow.includes(finding.code) && !this.#judged.has(finding)) this.#fail(`${finding.code}: ${finding.message}`)
+    }
+    return {
+      name,
+      provider: this.#provider,
+      failures: this.#failures,
+      findings: call?.findings ?? [],
+      transcript: call?.transcript ?? [],
+      firstTokenMs: slowest(call, 'firstTokenMs'),
+      firstSentenceMs: slowest(call, 'firstSentenceMs'),
+      durationMs: performance.now() - startedAt
+    }
+  }
+
+  async #play (target: DialTarget): Promise<void> {
+    const { call: options = {}, 'words-per-minute': wordsPerMinute, 'timeout-ms': timeoutMs, greeting, steps, expect = {} } = this.#scenario
+    // A scenario that is played on both providers has options for both.
+    const known = this.#provider === 'millis' ? MILLIS_OPTIONS : RETELL_OPTIONS
+    const own = Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)))
+    const headers = { ...this.#headers, ...options.headers }
+    const all = { ...own, headers, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
+    const call = this.#call = this.#provider === 'millis' ? await MillisCaller.place(target, all) : await RetellCaller.place(target, all)
+    const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
+    if (this.#provider === 'millis' && expected.some(one => one !== false && one?.tools !== undefined)) this.#fail('no tools can be expected: Millis is not told of them')
+    this.#at = 'the greeting'
+    if (call.reply !== undefined && greeting !== false && !cutsIn(steps[0])) await this.#hear(call, call.reply, greeting, 0)
+    for (const [index, step] of steps.entries()) {
+      this.#at = `step ${index + 1} (${describe(step)})`
+      if (call.end !== undefined) return this.#fail(`the call was over: ended by the ${call.end.by}, ${call.end.reason}`)
+      await this.#do(call, step, cutsIn(steps[index + 1]))
+    }
+    this.#at = 'the call'
+    // What the agent does behind its last words.
+    await call.settled()
+    if (expect['ended-by'] === 'agent' || expect['ended-by'] === 'fault' || expect['transferred-to'] !== undefined) await this.#ended(call, timeoutMs)
+    if (call.end === undefined) await call.hangUp()
+    const said = call.replies.map(reply => reply.text).join('\n')
+    const digits = 'digits' in call ? call.digits : ''
+    for (const message of failuresOfCall(expect, said, call.tools, digits, call.end!)) this.#fail(message)
+  }
+
+  async #ended (call: RetellCaller | MillisCaller, timeoutMs = 10_000): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([call.ended, new Promise(resolve => { timer = setTimeout(resolve, timeoutMs) })])
+    clearTimeout(timer)
+  }
+
+  async #do (call: RetellCaller | MillisCaller, step: ScenarioStep, isCut: boolean): Promise<void> {
+    const tools = call.tools.length
+    const hear = async (reply: Reply | undefined, expected?: Expected): Promise<void> => {
+      if (reply !== undefined && !isCut) await this.#hear(call, reply, expected, tools)
+    }
+    if ('say' in step) return await hear(call.ask(step.say), step.expect)
+    if ('interrupt' in step) {
+      const before = call.reply
+      const reply = await call.askOver(step.interrupt, amountOf(step.after))
+      if (before?.outcome !== 'interrupted') this.#fail('there was nothing to interrupt: the reply was over. With words-per-minute it takes its time')
+      return await hear(reply, step.expect)
+    }
+    if ('silence' in step) {
+      if (!('remind' in call)) return this.#fail('Millis has no reminders')
+      return await hear(call.remind(), step.expect)
+    }
+    if ('wait' in step) {
+      await new Promise(resolve => setTimeout(resolve, step.wait))
+    } else if ('drop' in step) {
+      const before = call.reply
+      if (before !== undefined && step.after !== undefined) await call.spoken(before, amountOf(step.after))
+      await call.drop()
+      if (call.reply !== before || step.expect !== undefined) await hear(call.reply, step.expect)
+    } else {
+      await call.hangUp()
+    }
+  }
+
+  async #hear (call: RetellCaller | MillisCaller, reply: Reply, expected: Expected = {}, toolsBefore: number): Promise<void> {
+    const heard = await call.hear(reply)
+    if (heard.outcome !== 'completed') this.#fail(`the reply was ${heard.outcome}`)
+    for (const message of failuresOfReply(expected, heard, call.tools.slice(toolsBefore))) this.#fail(message)
+    for (const finding of call.findings.filter(({ code }) => code === 'silent-reply')) {
+      // A text that was expected is missed already.
+      if (expected.said === undefined && !this.#scenario.allow?.includes(finding.code) && !this.#judged.has(finding)) {
+        this.#fail('the agent said nothing; where silence is right, write expect: { said: false }')
+      }
+      this.#judged.add(finding)
+    }
+  }
+
+  #fail (message: string): void {
+    this.#failures.push({ at: this.#at, message })
+  }
+}
+
+function amountOf (after = '1 word'): InterruptOptions {
+  const [amount, unit] = after.split(' ')
+  return unit === 'ms' ? { afterMs: Number(amount) } : { afterWords: Number(amount) }
+}
+
+function describe (step: ScenarioStep): string {
+  const [kind, value] = Object.entries(step)[0]!
+  return value === true ? kind : `${kind} ${JSON.stringify(value)}`
+}
+
+function slowest (call: RetellCaller | MillisCaller | undefined, figure: 'firstTokenMs' | 'firstSentenceMs'): number | undefined {
+  const figures = call?.replies.flatMap(reply => reply[figure] ?? []) ?? []
+  return figures.length === 0 ? undefined : Math.max(...figures)
+}

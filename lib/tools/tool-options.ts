@@ -1,0 +1,85 @@
+/**
+ * What a tool may be told, and what is wrong with it.
+ */
+import { Kind, type TObject } from '@sinclair/typebox'
+import { ConfigError } from '../contract/errors.js'
+import { checkNames, namesOf } from '../contract/option-names.js'
+import { isDuration, LONGEST_MS } from '../timing/duration.js'
+import type { SayParameter, ToolOptions } from './tool.js'
+
+const OPTIONS = namesOf<ToolOptions<TObject>>({
+  name: true,
+  description: true,
+  parameters: true,
+  execute: true,
+  say: true,
+  filler: true,
+  fillerMs: true,
+  timeoutMs: true,
+  sideEffects: true,
+  idempotent: true,
+  onSupersede: true,
+  reuse: true,
+  strict: true
+})
+
+/**
+ * Checks what an app in JavaScript may get wrong, where no compiler looks.
+ * @throws VOICE_AGENT_ERR_CONFIG naming the tool, the option and what to write
+ */
+export function checkToolOptions (options: object): void {
+  if (!isObject(options)) throw new ConfigError('tool: options must be an object: tool({ name, description, parameters, execute })')
+  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1 } = options as object as ToolOptions<TObject>
+  const { sideEffects, idempotent, onSupersede, reuse, strict } = options
+  const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
+  const must = (holds: boolean, what: string): void => {
+    if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
+  }
+  checkNames(isName ? `tool ${name}` : 'tool', options, OPTIONS)
+  must(isName, 'name must be letters, digits, _ and -, at most 64')
+  const isDescribed = typeof description === 'string' && description.trim() !== ''
+  must(isDescribed, 'description must be a string with something in it: by it the model decides when to call the tool')
+  const isSchema = isObject(parameters) && parameters[Kind] === 'Object'
+  must(isSchema, `parameters must be a Type.Object({ … }), by import { Type } from 'fastify-voice-agent'${likeness(parameters)}`)
+  must(typeof execute === 'function', 'execute must be a function that does the work: execute (args, { signal }) { … }')
+  must(isLine(say) || isParameter(say), "say must be a string, a function of the arguments, or { parameter: 'message' }")
+  must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
+  must(isLine(filler), 'filler must be a string or a function')
+  must(isDuration(fillerMs), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
+  must(isDuration(timeoutMs) && timeoutMs >= 1, `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
+  must(isOneOf(sideEffects, true, false), 'sideEffects must be true or false')
+  must(isOneOf(idempotent, true, false), 'idempotent must be true or false')
+  must(isOneOf(onSupersede, 'finish', 'cancel'), 'onSupersede must be finish or cancel')
+  must(isOneOf(reuse, 'call', 'turn'), 'reuse must be call or turn')
+  must(isOneOf(strict, true, false), 'strict must be true or false')
+}
+
+/** What looks like another library's schema, or like none. */
+function likeness (parameters: unknown): string {
+  if (parameters === undefined) return '; Type.Object({}) where it takes none'
+  if (!isObject(parameters)) return ''
+  if (Kind in parameters) return `, not a Type.${String(parameters[Kind])}()`
+  if ('~kind' in parameters) return ', not one of the package typebox'
+  if ('_zod' in parameters || '_def' in parameters) return ', not a schema of Zod'
+  if (parameters['type'] === 'object') return ', not a JSON schema that was written by hand'
+  return ', not a plain object'
+}
+
+function isLine (line: unknown): boolean {
+  return line === undefined || typeof line === 'string' || typeof line === 'function'
+}
+
+function isParameter (say: unknown): say is SayParameter {
+  if (!isObject(say)) return false
+  const { parameter, description = '' } = say
+  return typeof parameter === 'string' && parameter !== '' && typeof description === 'string'
+}
+
+function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
+  return value === undefined || accepted.includes(value)
+}
+
+/** Is it an object with members of its own, and no list? */
+export function isObject (value: unknown): value is Record<string | symbol, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,153 @@
+/**
+ * The OpenAI agent and the speech filter: what of an answer is said, in what order, and what the model is told of it.
+ */
+import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
+import type { Speech, Turn } from '../../lib/contract/agent.js'
+import { builtInAgent } from '../../lib/agents/built-in.js'
+import { failover } from '../../lib/agents/failover/failover.js'
+import { openAIAgent, type OpenAIAgentOptions } from '../../lib/agents/openai/agent.js'
+import { tool, type ToolOptions } from '../../lib/tools/tool.js'
+import { failures, hold, startScriptedModel, STALL, toolCallChunk, type Script } from '../../lib/testing/scripted-model.js'
+import { fakeTurn } from '../helpers/fake-turn.js'
+import { calling, messagesOf } from '../helpers/model-line.js'
+
+const look = (options: Partial<ToolOptions<ReturnType<typeof Type.Object>>> = {}) =>
+  tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), sideEffects: false, filler: '', execute: () => 'free', ...options })
+
+async function setup (t: Test, options: OpenAIAgentOptions = {}, ...scripts: Script[]) {
+  const server = await startScriptedModel()
+  t.teardown(() => server.close())
+  server.next(...scripts)
+  const agent = openAIAgent({ baseURL: server.url, instructions: '', ...options })
+  t.teardown(() => agent.close())
+  return { server, agent }
+}
+
+/** What is said, and in place of each other action its name. How words come together over the network is left open. */
+async function hear (agent: (turn: Turn) => AsyncIterable<Speech>, turn: Turn = fakeTurn(), said: string[] = []): Promise<string[]> {
+  let isSpeaking = false
+  for await (const piece of agent(turn)) {
+    if (typeof piece === 'string' && isSpeaking) said.push(said.pop() + piece)
+    else if (typeof piece === 'string') said.push(piece)
+    else if (piece?.action === 'filler') said.push(`(${piece.text})`)
+    else if (piece?.action === 'tool-call') said.push(`(${piece.name})`)
+    isSpeaking = typeof piece === 'string'
+  }
+  return said
+}
+
+/** Reads on until all this is said. */
+async function hearUntil (answer: AsyncGenerator<Speech>, words: string): Promise<void> {
+  let said = ''
+  while (said !== words) said += String((await answer.next()).value)
+}
+
+t.test('markdown, emoji and addresses are not said', async t => {
+  const { agent } = await setup(t, {}, ['**Hel', 'lo** ', '👋', ' see', ' [our', ' site](', 'https://example.com/a', ').'])
+  t.strictSame(await hear(agent), ['Hello see our site.'])
+})
+
+t.test('without the filter all is said as it is written', async t => {
+  const { agent } = await setup(t, { speakable: false, tools: [look({ say: { parameter: 'message' } })] }, ['**Hello**', ' 👋'], calling('look({"message":"*Hm*"})'), ['_so_'])
+  t.strictSame(await hear(agent), ['**Hello** 👋'])
+  t.strictSame(await hear(agent), ['(*Hm*)', '(look)', '_so_'])
+})
+
+t.test('the plugin\'s agent has the option', async t => {
+  const { server } = await setup(t, {}, ['*Hi*'], ['*Hi*'])
+  const env = { OPENAI_API_KEY: '', OPENAI_BASE_URL: server.url, AZURE_OPENAI_ENDPOINT: '', AZURE_OPENAI_API_KEY: '' }
+  for (const [options, said] of [[{}, ['Hi']], [{ speakable: false }, ['*Hi*']]] as const) {
+    const agent = await builtInAgent(env, options) as ReturnType<typeof openAIAgent>
+    t.strictSame(await hear(agent), said)
+    await agent.close()
+  }
+})
+
+t.test('the greeting is the app\'s, and said as it is', async t => {
+  const { agent } = await setup(t, { greeting: '*Hi*' })
+  t.strictSame(await hear(agent, fakeTurn({ reason: 'greeting' })), ['*Hi*'])
+})
+
+t.test('an answer of which nothing can be said is none', async t => {
+  const { agent } = await setup(t, {}, ['👍'], [' 👍🏽', '\n```', '\n'])
+  const said: string[] = []
+  for (const turn of [fakeTurn(), fakeTurn()]) {
+    await t.rejects(hear(agent, turn, said), { code: 'VOICE_AGENT_ERR_MODEL', message: /answered nothing$/ })
+  }
+  t.strictSame(said, [])
+})
+
+t.test('and then another model is asked', async t => {
+  const first = await setup(t, {}, ['👍'])
+  const second = await setup(t, {}, ['**Yes**'])
+  t.strictSame(await hear(turn => failover([first.agent, second.agent]).call({} as never, turn)), ['Yes'])
+})
+
+t.test('what is held back is said when the answer ends', async t => {
+  const { agent } = await setup(t, {}, ['Press ', '*'], ['['])
+  t.strictSame(await hear(agent), ['Press *'])
+  t.strictSame(await hear(agent), ['['])
+})
+
+t.test('what is held back is said before a tool is called, while the model still writes the call', async t => {
+  const more = hold()
+  const { agent } = await setup(t, { tools: [look()] }, {
+    steps: ['So ', '[', toolCallChunk({ index: 0, id: 'call_1', type: 'function', function: { name: 'look', arguments: '{' } }), more, toolCallChunk({ index: 0, function: { arguments: '}' } })],
+    finishReason: 'tool_calls'
+  }, ['Yes'])
+  const answer = agent(fakeTurn())
+  await hearUntil(answer, 'So [')
+  more.release()
+  t.strictSame(await hear(() => answer), ['(look)', 'Yes'])
+})
+
+t.test('an answer is not taken for the end of the one before it', async t => {
+  const { agent } = await setup(t, { tools: [look()] }, { steps: ['So [a', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['](https://example.com) b'], ['- c'])
+  t.strictSame(await hear(agent), ['So [a', '(look)', '](example.com) b'])
+  t.strictSame(await hear(agent), ['c'])
+})
+
+t.test('the model is told what was said', async t => {
+  const { server, agent } = await setup(t, { tools: [look()] }, { steps: ['**Let me', ' look**.🔍', ...calling('look({})').steps], finishReason: 'tool_calls' },
+    { steps: ['🔍', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
+  t.strictSame(await hear(agent), ['Let me look.', '(look)', '(look)', 'Yes'])
+  t.match(messagesOf(server.requests[1]!)[1], { role: 'assistant', content: 'Let me look.' })
+  t.match(messagesOf(server.requests[2]!)[3], { role: 'assistant', content: null })
+})
+
+t.test('a line that the model fills in is filtered, and one of the app\'s is not', async t => {
+  const tools = [look({ say: { parameter: 'message' } }), look({ name: 'other', say: '*As it is*' })]
+  const { agent } = await setup(t, { tools }, calling('look({"message":"**One** moment 🙂"})'), ['Yes'], calling('look({"message":"🙂"})', 'other({})'), ['Yes'])
+  t.strictSame(await hear(agent), ['(One moment )', '(look)', 'Yes'])
+  t.strictSame(await hear(agent), ['(*As it is*)', '(look)', '(other)', 'Yes'])
+})
+
+t.test('of a turn that is aborted nothing more is said', async t => {
+  const { agent } = await setup(t, {}, ['One ', '[', STALL])
+  const turn = fakeTurn()
+  const answer = agent(turn)
+  await hearUntil(answer, 'One ')
+  const next = answer.next()
+  turn.abort()
+  t.same(await next, { done: true, value: undefined })
+})
+
+t.test('nor of one that is aborted with its last word', async t => {
+  const { agent } = await setup(t, {}, { steps: ['One ', '['], finishReason: 'content_filter' })
+  const turn = fakeTurn()
+  const answer = agent(turn)
+  await hearUntil(answer, 'One [')
+  turn.abort()
+  t.same(await answer.next(), { done: true, value: undefined })
+})
+
+t.test('a model that fails before its first word that can be said has said nothing', async t => {
+  const { agent } = await setup(t, {}, failures.errorMidStream, { steps: ['👍 [', { chunk: { error: { message: 'no' } } }] }, ['Yes'])
+  const said: string[] = []
+  await t.rejects(hear(agent, fakeTurn(), said))
+  t.strictSame(said, ['One '])
+  said.length = 0
+  await t.rejects(hear(agent, fakeTurn(), said))
+  t.strictSame(said, [])
+})
