@@ -409,10 +409,19 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   // A turn that calls a tool is kept as it is by then, as its node may die while the tool runs.
   #keep (entry: ToolAction, turn: LiveTurn | undefined): void {
+    if (entry.action === 'tool-result') this.#handover?.returned(entry.id, entry.content)
+    else this.#keepLive(turn!)
+  }
+
+  // The provider's transcript does not tell a filler from an answer. Another node that continues the call needs this record to do so.
+  saidInPassing (turn: LiveTurn): void {
+    this.#keepLive(turn)
+  }
+
+  #keepLive (turn: LiveTurn): void {
     if (this.#handover === undefined) return
-    if (entry.action === 'tool-result') return this.#handover.returned(entry.id, entry.content)
-    turn!.place()
-    this.#handover.changed(this.#book.spoken.length, turn!.floor)
+    turn.place()
+    this.#handover.changed(this.#book.spoken.length, turn.floor)
   }
 
   countTokens (tokens: number): void {

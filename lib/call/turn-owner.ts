@@ -29,6 +29,8 @@ export interface TurnOwner extends Call, Pick<MessagesOptions, 'spoken'> {
   lacks (feature: Feature): void
   /** Called once, ahead of the agent's first word or tool call. */
   turnBegun (turn: LiveTurn): void
+  /** Called after each filler of a live turn. */
+  saidInPassing (turn: LiveTurn): void
   /** Called once, when the turn is over. `afterPlayback` are frames that wait for its last words to be played. */
   turnEnded (turn: LiveTurn, report: TurnReport, afterPlayback: readonly string[], action?: TerminalAction): void
 }

@@ -225,7 +225,7 @@ export class LiveTurn implements Turn {
     }
     switch (value.action) {
       case 'filler':
-        return speaker.sayInPassing(this.floor, value.text)
+        return this.#sayInPassing(value.text)
       case 'uninterruptible':
         return speaker.sayWith(this.floor, value.text, { uninterruptible: true })
       case 'pause':
@@ -278,7 +278,12 @@ export class LiveTurn implements Turn {
 
   #fill (): void {
     // Tools have fillers of their own.
-    if (this.floor.characters === 0 && !this.#tools.isRunning) this.#connection.speaker.sayInPassing(this.floor, this.#call.settings.filler(this))
+    if (this.floor.characters === 0 && !this.#tools.isRunning) this.#sayInPassing(this.#call.settings.filler(this))
+  }
+
+  #sayInPassing (text: string): void {
+    this.#connection.speaker.sayInPassing(this.floor, text)
+    if (text !== '') this.#call.saidInPassing(this)
   }
 
   // The agent came to its end by itself.

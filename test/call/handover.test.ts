@@ -4,7 +4,7 @@
  */
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { endCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/contract/agent.js'
+import { endCall, filler, toolCall, transferCall, type Call, type ChatMessage, type Reply, type Turn } from '../../lib/contract/agent.js'
 import { runTool } from '../../lib/tools/run-tool.js'
 import { tool } from '../../lib/tools/tool.js'
 import { decline } from '../../lib/call/answer.js'
@@ -1209,6 +1209,34 @@ t.test('fillers that another node said are not history', async t => {
     { role: 'user', content: 'Fine' }
   ])
 })
+
+for (const source of ['the deadline', 'a tool'] as const) {
+  t.test(`a filler of ${source} is not history where its node dies before the turn ends`, async t => {
+    const messages: ChatMessage[][] = []
+    const { pass } = useClock(t)
+    const { cluster, dial } = nodes(t, 'retell', async function * (turn) {
+      if (turn.reason === 'greeting') return yield 'Hello?'
+      messages.push(turn.messages)
+      if (turn.id === 2) return yield 'Sorry?'
+      if (source === 'a tool') {
+        yield toolCall('call_book', 'book', {})
+        yield filler('One moment.')
+      }
+      yield await deferred<string>().promise
+    }, { filler: 'One moment.', deadlines: { fillerMs: 1_000 } })
+    const a = await dial('a')
+    a.receive(start('retell'))
+    a.receive(retell.request(1, 'Hello?', 'Tuesday, please'))
+    await tick()
+    await pass(2_000)
+    t.match(a.frames.at(-1), { content: 'One moment. ' })
+    cluster.kill('a')
+    const b = await dial('b')
+    b.receive(retell.request(2, 'Hello?', 'Tuesday, please', 'One moment.', 'Hello?'))
+    t.notMatch(JSON.stringify(messages.at(-1)), 'One moment')
+    t.match(messages.at(-1)!.at(-1), { role: 'user', content: /Hello\?$/ })
+  })
+}
 
 // Who is expected
 
