@@ -1,5 +1,5 @@
 export { voiceAgentPlugin, voiceAgentPlugin as default } from './plugin.js'
-export { envSchema } from './config/options.js'
+export { envSchema, envSchemaOf } from './config/settings.js'
 export { endCall, filler, flush, pause, pressDigits, toolCall, toolResult, transferCall, uninterruptible, usage, working } from './contract/agent.js'
 export { endCallTool, pressDigitsTool, transferCallTool } from './tools/call-tools.js'
 export { failover } from './agents/failover/failover.js'
@@ -36,12 +36,17 @@ export type { Goodbye } from './call/limits.js'
 export type { Redact } from './call/redaction.js'
 export type { Calls } from './call/registry.js'
 export type { CallKey, ClusterCall, ClusterCalls, ClusterNode } from './cluster/cluster.js'
-export type { DeadlineOptions, LimitOptions, MillisOptions, RetellOptions, TelemetryOptions, VoiceAgentOptions } from './config/options.js'
-export type { MillisControlFrames } from './providers/millis/frames.js'
+export type { ClusterOptions, DeadlineOptions, LimitOptions, TelemetryOptions, VoiceAgentOptions } from './config/options.js'
 export type { CallCeiling, Ceiling, Refusal, Refusals } from './telemetry/refusals.js'
 export type { CallMessage, CallStartMessage, FirstTokenMessage, TurnMessage, TurnStartMessage } from './telemetry/channels.js'
 export type { CallRecord, CallSummary, ToolReport, TurnOutcome, TurnReport } from './telemetry/report.js'
+export type { ProviderOptions, WebhookEvent, WebhookHooks } from './providers/index.js'
+export type { MillisControlFrames } from './providers/millis/frames.js'
+export type { MillisOptions } from './providers/millis/provider.js'
 export type {
-  InboundCall, InboundCallReply, MillisChatEntry, MillisWebhookEvent, PrefetchReply, PrefetchSession, RetellWebhookCall,
-  RetellWebhookEvent, RetellWebhookName, WebhookEvent, WebhookHooks
-} from './webhooks/hooks.js'
+  MillisChatEntry, MillisWebhookEvent, MillisWebhookHooks, PrefetchReply, PrefetchSession
+} from './providers/millis/webhook-events.js'
+export type { RetellOptions } from './providers/retell/provider.js'
+export type {
+  InboundCall, InboundCallReply, RetellWebhookCall, RetellWebhookEvent, RetellWebhookHooks, RetellWebhookName
+} from './providers/retell/webhook-events.js'

@@ -4,7 +4,7 @@
 import { ActionError } from '../contract/errors.js'
 import { isCallId } from './call-url.js'
 
-/** Retell gives up a registered call that was not used within 5 min; nobody lets a phone ring for as long. */
+/** Providers give up a registered call that was not used within 5 min; a phone does not ring for as long. */
 const TTL_MS = 300_000
 
 /** For timers, and far longer than anybody waits. */
@@ -19,6 +19,13 @@ export interface AdmitCallOptions {
 /** Whoever has it calls {@link AdmittedCalls.clear} when done. */
 export class AdmittedCalls {
   readonly #expiring = new Map<string, NodeJS.Timeout>()
+  /** Tells the other nodes, where there are any. Resolves with whether they know. */
+  share = async (_callId: string, _ttlMs: number): Promise<boolean> => true
+
+  /** As {@link AdmittedCalls.admit}, on all nodes. Throws at once, and never rejects. */
+  expect (callId: string, options?: AdmitCallOptions): Promise<boolean> {
+    return this.share(callId, this.admit(callId, options))
+  }
 
   /**
    * @returns for how long, in ms

@@ -13,7 +13,7 @@ import type { CallRegistry } from './registry.js'
  * @param claim what the other nodes know of it, where there are any and the URL says which it is
  */
 export function answer (host: CallHost, id: string | undefined, connection: Connection, log: FastifyBaseLogger, claim?: Claim): void {
-  const known = id === undefined ? undefined : host.calls.find(connection.protocol.provider, id)
+  const known = id === undefined ? undefined : host.calls.find(connection.codec.provider, id)
   if (known?.claimed(claim) === true) return known.resume(connection)
   new LiveCall(host, id, connection, log, claim).open()
 }

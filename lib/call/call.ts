@@ -8,7 +8,9 @@ import type {
 import type { Claim, Cluster } from '../cluster/cluster.js'
 import { ActionError, CallEndedError, UnsupportedError } from '../contract/errors.js'
 import { setHandover } from '../contract/handoff.js'
-import type { CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, Transcript, TurnId } from '../providers/codec.js'
+import {
+  lacks, type CallFacts, type Codec, type Feature, type LeavingAction, type ProviderEvent, type Transcript, type TurnId
+} from '../providers/codec.js'
 import { callChannel, callStartChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import type { CallCeiling, Refusal } from '../telemetry/refusals.js'
 import { toLogLine, type CallRecord, type TurnReport } from '../telemetry/report.js'
@@ -122,7 +124,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     this.#host = host
     this.#isAdmitted = id !== undefined
     this.#id = id ?? randomUUID()
-    this.provider = connection.protocol.provider
+    this.provider = connection.codec.provider
     this.#connection = connection
     this.#baseLog = log
     this.#tally = new Tally(host.limits)
@@ -166,7 +168,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     return (this.#facts ??= { from: undefined, to: undefined, direction: undefined, metadata: undefined, variables: undefined, details: undefined })
   }
 
-  get #protocol (): Protocol { return this.#connection.protocol }
+  get #codec (): Codec { return this.#connection.codec }
   get #speaker (): Speaker { return this.#connection.speaker }
   get #leaving (): LeavingAction | undefined { return this.#farewell.action }
 
@@ -174,7 +176,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   open (): void {
     this.#host.calls.add(this)
     this.#connect(this.#connection)
-    const begin = this.#protocol.begin
+    const begin = this.#codec.begin
     if (begin === undefined) return
     // What the provider told another node it need not tell again.
     if (this.#isForeign) this.#begin(this.#greeting(begin.id))
@@ -186,7 +188,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
    * greeted twice; what was being said is lost, and is answered when the provider asks again.
    * @param greeting the turn id to greet with, where it came with the connection
    */
-  resume (connection: Connection, greeting = connection.protocol.begin?.id): void {
+  resume (connection: Connection, greeting = connection.codec.begin?.id): void {
     const older = this.#connection
     this.#stopAwaiting()
     this.#suspend()
@@ -275,7 +277,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (this.#handover !== undefined && this.hasBegun && (this.#isLeft || (isLost && isClosing()))) return this.#leftBehind(code)
     if (!isLost || reconnectGraceMs === 0 || isClosing()) return this.#ended(code)
     this.log.info('provider lost, the call waits for it to dial again')
-    this.#host.calls.waiting[this.provider]++
+    this.#host.calls.countWaiting(this.provider, 1)
     this.#awaited = setTimeout(() => this.#ended(code), reconnectGraceMs)
     this.#suspend()
   }
@@ -289,7 +291,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   /** Leaves the call to another node: at once where the provider dials again, else after the live turn. One that is being ended is let end. */
   leave (): void {
-    const isBusy = this.#leaving !== undefined || (this.#turn !== undefined && this.#protocol.redialCode !== undefined)
+    const isBusy = this.#leaving !== undefined || (this.#turn !== undefined && this.#codec.redialCode !== undefined)
     if (isBusy) this.#dropsAfterTurn = true
     else this.drop()
   }
@@ -363,14 +365,14 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   async interject (text: string, options: InterjectOptions = {}): Promise<void> {
     this.#assertLive()
-    const interjection = this.#supported(this.#protocol.interjection, 'interject')
+    const interjection = this.#supported(this.#codec.interjection, 'interject')
     if (typeof text !== 'string' || text === '') throw new ActionError('interject: text must be a string with something in it')
     if (this.#phase === 'opening') this.#begin()
     this.#turn?.finish('interjected', '')
     // The provider drops what was still on its way, be it the end of the call.
     this.#farewell.revoke()
     this.#said(text)
-    this.#speaker.send(interjection.call(this.#protocol, this.#tally.controlled(), text, options.interruptible !== true))
+    this.#speaker.send(interjection.call(this.#codec, this.#tally.controlled(), text, options.interruptible !== true))
   }
 
   async end (options: EndCallOptions = {}): Promise<void> {
@@ -383,12 +385,12 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   async sendMetadata (metadata: Record<string, unknown>): Promise<void> {
     this.#assertLive()
-    this.#speaker.send(this.#supported(this.#protocol.metadata, 'metadata').call(this.#protocol, metadata))
+    this.#speaker.send(this.#supported(this.#codec.metadata, 'metadata').call(this.#codec, metadata))
   }
 
   async updateAgent (config: AgentConfig): Promise<void> {
     this.#assertLive()
-    this.#speaker.send(this.#supported(this.#protocol.agentConfig, 'update-agent').call(this.#protocol, config))
+    this.#speaker.send(this.#supported(this.#codec.agentConfig, 'update-agent').call(this.#codec, config))
   }
 
   record (entry: ToolAction, by?: Turn): boolean {
@@ -401,7 +403,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     }
     const isNews = entry.action === 'tool-call' ? this.#book.called(entry, turn!.floor) : this.#book.returned(entry)
     if (isNews) this.#keep(entry, turn)
-    if (isNews && this.#protocol.toolRecord !== undefined) this.#speaker.send(this.#protocol.toolRecord(entry))
+    if (isNews && this.#codec.toolRecord !== undefined) this.#speaker.send(this.#codec.toolRecord(entry))
     if (isNews) turn?.recorded(entry)
     else if (entry.action === 'tool-call') turn!.part()
     return isNews
@@ -436,7 +438,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #connect (connection: Connection): void {
     this.#connection = connection
     connection.owner = this
-    for (const frame of connection.protocol.opening) connection.speaker.send(frame)
+    for (const frame of connection.codec.opening) connection.speaker.send(frame)
   }
 
   // What was being said or waited for goes no further.
@@ -483,7 +485,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
     if (this.#awaited === undefined) return
     clearTimeout(this.#awaited)
     this.#awaited = undefined
-    this.#host.calls.waiting[this.provider]--
+    this.#host.calls.countWaiting(this.provider, -1)
   }
 
   /** Deals with one event of the provider's. */
@@ -542,7 +544,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
       if (event.greeting !== undefined && this.#tally.turns === 0 && this.#leaving === undefined) this.#accept(this.#greeting(event.greeting))
       return
     }
-    const greeting = event.resumed ? undefined : event.greeting ?? this.#protocol.begin?.id
+    const greeting = event.resumed ? undefined : event.greeting ?? this.#codec.begin?.id
     this.#begin(greeting === undefined ? undefined : this.#greeting(greeting))
   }
 
@@ -636,7 +638,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #enter (first: LiveTurn | undefined, inherits = true): void {
     // Who was greeted, or is not to be any more, is not greeted.
     const isSilent = first?.reason === 'greeting' && (this.#isGreeted || this.#leaving !== undefined)
-    if (isSilent && first.id !== this.#protocol.begin?.id) this.#skip(first.id)
+    if (isSilent && first.id !== this.#codec.begin?.id) this.#skip(first.id)
     this.#phase = 'gated'
     this.telemetry = this.#host.telemetry.startCall(this, this.#tally.since, this.#context)
     this.#within(() => this.#run(isSilent ? undefined : first, inherits ? this.#leaving : undefined))
@@ -675,7 +677,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   #accept (turn: LiveTurn): void {
     const older = this.#turn
     // Whatever asked with its id.
-    if (older !== undefined && older.id === this.#protocol.begin?.id && older.floor.characters === 0) this.#payBegin(turn)
+    if (older !== undefined && older.id === this.#codec.begin?.id && older.floor.characters === 0) this.#payBegin(turn)
     const wasLeaving = this.#farewell.revoke()
     this.#owesGreeting = false
     this.#turn = turn
@@ -692,7 +694,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   // The provider waits in silence for its begin message, so where no turn speaks it, an empty one is sent.
   #payBegin (next: LiveTurn | undefined): void {
-    const begin = this.#protocol.begin
+    const begin = this.#codec.begin
     if (begin !== undefined && begin.id !== next?.id) this.#skip(begin.id)
   }
 
@@ -757,7 +759,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
 
   #leave (action: LeavingAction): void {
     this.#assertLive()
-    if (action.action === 'transfer-call' && action.showCaller) this.#supported(!this.#protocol.lacks.has('show-caller') || undefined, 'show-caller')
+    if (action.action === 'transfer-call' && action.showCaller) this.#supported(!lacks(this.#codec, 'show-caller') || undefined, 'show-caller')
     if (this.#phase === 'opening') this.#begin()
     if (this.#leaving !== undefined) return
     if (this.#turn !== undefined) this.#turn.finish('ended', action.say, action)
@@ -772,7 +774,7 @@ export class LiveCall implements TurnOwner, ConnectionOwner, HandedOver {
   }
 
   #control (action: LeavingAction): void {
-    const frames = this.#protocol.control(this.#tally.controlled(), this.#lastId, action)
+    const frames = this.#codec.control(this.#tally.controlled(), this.#lastId, action)
     for (const frame of frames.now) this.#speaker.send(frame)
     this.#farewell.begin(action, this.#connection, this.#lastId, action.say.length, frames.afterPlayback)
     this.#said(action.say)

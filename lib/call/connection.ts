@@ -3,7 +3,7 @@
  * call may outlive it.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import type { Protocol, ProviderEvent } from '../providers/codec.js'
+import type { Codec, ProviderEvent } from '../providers/codec.js'
 import { logFault } from '../telemetry/failure.js'
 import { PULSE_MS } from './pulse.js'
 import { Speaker } from './speaker.js'
@@ -66,7 +66,7 @@ const KEEPALIVE_TIMEOUT_MS = 15_000
 
 /** Made with its socket; over when that closes. Whoever made it tells it what the socket does. */
 export class Connection {
-  readonly protocol: Protocol
+  readonly codec: Codec
   readonly speaker: Speaker
   /** Set before the first frame comes. Where a call could not take it, as a logger of the user's threw, nobody is. */
   owner!: ConnectionOwner
@@ -86,11 +86,11 @@ export class Connection {
   #silentMs = 0
 
   /** @param place told once the provider spoke and its call has begun */
-  constructor (socket: Socket, protocol: Protocol, place?: { started (): void }) {
+  constructor (socket: Socket, codec: Codec, place?: { started (): void }) {
     this.#socket = socket
     this.#place = place
-    this.protocol = protocol
-    this.speaker = new Speaker(this, protocol)
+    this.codec = codec
+    this.speaker = new Speaker(this, codec)
   }
 
   /** Resolves once the provider took what waits to be sent; undefined while it keeps up. */
@@ -105,7 +105,7 @@ export class Connection {
     this.#silentMs = 0
     try {
       if (!this.owner.received(data.length)) return
-      const event = this.protocol.decode(data, binary)
+      const event = this.codec.decode(data, binary)
       if (event.type === 'keepalive') {
         this.#keepsAlive = true
         this.speaker.send(event.reply)
@@ -169,7 +169,7 @@ export class Connection {
 
   /** Closes the socket in such a way that the provider dials another node where it can. */
   drop (): void {
-    const { redialCode } = this.protocol
+    const { redialCode } = this.codec
     this.#isOver = true
     if (redialCode === undefined) this.#socket.terminate()
     else this.#close(redialCode, 'the call moves to another connection')

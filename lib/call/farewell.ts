@@ -35,7 +35,7 @@ export class Farewell {
     this.#action = action
     const leave = (): void => {
       for (const frame of afterPlayback) connection.speaker.send(frame)
-      if (action.action === 'end-call' && !connection.protocol.hangsUp) this.#wait(HANG_UP_TIMEOUT_MS, () => connection.hangUp())
+      if (action.action === 'end-call' && !connection.codec.hangsUp) this.#wait(HANG_UP_TIMEOUT_MS, () => connection.hangUp())
     }
     if (id === undefined || afterPlayback.length === 0) leave()
     else this.#wait(MARGIN_MS + MS_PER_CHARACTER * characters, leave, id)

@@ -7,7 +7,7 @@ import { Redials } from './redials.js'
 /** The live calls of this process, as `fastify.calls`. */
 export interface Calls extends Iterable<Call> {
   readonly size: number
-  /** The live call with this id, be it Retell's call_id or Millis' session_id. */
+  /** The live call with this id, by the provider's own id. */
   get (id: string): Call | undefined
   /** Who was not let in, or not let go on, counted since the start. */
   readonly refusals: Refusals
@@ -17,39 +17,62 @@ export interface Calls extends Iterable<Call> {
 
 /** Keeps {@link Calls}. Ids are unique per provider only. */
 export class CallRegistry<C extends DatedCall> implements Calls {
-  readonly #calls: Readonly<Record<Provider, Map<string, C>>> = { retell: new Map(), millis: new Map() }
+  /** By provider, and then by id. */
+  readonly #calls: Map<Provider, Map<string, C>>
   #emptied = (): void => {}
   readonly refusals = noRefusals()
   readonly redials = new Redials()
   cluster: ClusterCalls = new LocalCalls(this)
-  /** Calls whose provider is not connected. Counted by the calls themselves. */
-  readonly waiting: Record<Provider, number> = { retell: 0, millis: 0 }
+  readonly #waiting = new Map<Provider, number>()
+  #size = 0
+
+  /** @param providers in the order in which an id is looked for */
+  constructor (providers: readonly Provider[] = []) {
+    this.#calls = new Map(providers.map(provider => [provider, new Map()]))
+  }
 
   get size (): number {
-    return this.#calls.retell.size + this.#calls.millis.size
+    return this.#size
   }
 
   get (id: string): C | undefined {
-    return this.find('retell', id) ?? this.find('millis', id)
+    for (const calls of this.#calls.values()) {
+      const call = calls.get(id)
+      if (call !== undefined) return call
+    }
+    return undefined
   }
 
   find (provider: Provider, id: string): C | undefined {
-    return this.#calls[provider].get(id)
+    return this.#calls.get(provider)?.get(id)
+  }
+
+  /** How many calls wait for a provider to dial again. */
+  waitingFor (provider: Provider): number {
+    return this.#waiting.get(provider) ?? 0
+  }
+
+  /** A call begins to wait for its provider (1), or no longer does (-1). */
+  countWaiting (provider: Provider, change: 1 | -1): void {
+    this.#waiting.set(provider, this.waitingFor(provider) + change)
   }
 
   add (call: C): void {
-    this.#calls[call.provider].set(call.id, call)
+    const calls = this.#calls.get(call.provider) ?? new Map<string, C>()
+    this.#calls.set(call.provider, calls)
+    if (!calls.has(call.id)) this.#size++
+    calls.set(call.id, call)
   }
 
   /** Forgets a call, unless a newer one took its id. */
   remove (call: C): void {
-    if (this.find(call.provider, call.id) === call) this.#calls[call.provider].delete(call.id)
+    if (this.find(call.provider, call.id) === call) this.#delete(call)
     if (this.size === 0) this.#emptied()
   }
 
   /** Files a call under the id that `rename` gives it. */
   rename (call: C, rename: () => void): void {
-    this.#calls[call.provider].delete(call.id)
+    this.#delete(call)
     rename()
     this.add(call)
   }
@@ -60,7 +83,10 @@ export class CallRegistry<C extends DatedCall> implements Calls {
   }
 
   * [Symbol.iterator] (): IterableIterator<C> {
-    yield * this.#calls.retell.values()
-    yield * this.#calls.millis.values()
+    for (const calls of this.#calls.values()) yield * calls.values()
+  }
+
+  #delete ({ provider, id }: C): void {
+    if (this.#calls.get(provider)?.delete(id) === true) this.#size--
   }
 }

@@ -1,7 +1,7 @@
 import type { TerminalAction } from '../contract/agent.js'
 import { atLoopEnd } from '../timing/loop-end.js'
 import { hasSentence } from '../speech/sentence.js'
-import type { Protocol, SpeechOptions, TurnId } from '../providers/codec.js'
+import { lacks, type Codec, type SpeechOptions, type TurnId } from '../providers/codec.js'
 import type { Place, Spoken, ToolRecord } from './spoken.js'
 
 /** Where frames go. */
@@ -56,13 +56,13 @@ export class Floor implements Spoken {
  */
 export class Speaker {
   readonly #outlet: Outlet
-  readonly #protocol: Protocol
+  readonly #codec: Codec
   #floor: Floor | undefined
   #due = false
 
-  constructor (outlet: Outlet, protocol: Protocol) {
+  constructor (outlet: Outlet, codec: Codec) {
     this.#outlet = outlet
-    this.#protocol = protocol
+    this.#codec = codec
   }
 
   /** Gives the floor to a turn. What an older one had not sent is dropped, and what it says from now on. */
@@ -117,7 +117,7 @@ export class Speaker {
   part (floor: Floor): void {
     if (floor !== this.#floor) return
     floor.isParted = true
-    if (floor.isBegun && !this.#protocol.lacks.has('flush')) this.sayWith(floor, '', { flush: true })
+    if (floor.isBegun && !lacks(this.#codec, 'flush')) this.sayWith(floor, '', { flush: true })
   }
 
   /**
@@ -131,7 +131,7 @@ export class Speaker {
     const lastWords = apart(floor, text)
     const from = floor.text.length
     // Before the floor is gone: an action that cannot be written must not keep the turn from being completed without it.
-    const frames = this.#protocol.completion(floor.id, floor.pending + lastWords, spoken, action)
+    const frames = this.#codec.completion(floor.id, floor.pending + lastWords, spoken, action)
     this.#floor = undefined
     said(floor, lastWords)
     answered(floor, lastWords)
@@ -152,13 +152,13 @@ export class Speaker {
     this.#due = false
     const floor = this.#floor
     if (floor === undefined || floor.pending === '') return
-    this.#send(floor, this.#protocol.speech(floor.id, floor.pending))
+    this.#send(floor, this.#codec.speech(floor.id, floor.pending))
     floor.pending = ''
   }
 
   #flushWith (floor: Floor, words: string, options: SpeechOptions): void {
     floor.isBegun = options.flush !== true
-    this.#send(floor, this.#protocol.speech(floor.id, floor.pending + words, options))
+    this.#send(floor, this.#codec.speech(floor.id, floor.pending + words, options))
     floor.pending = ''
   }
 

@@ -4,7 +4,7 @@ import { isAction } from '../contract/agent.js'
 import type { Action, ChatMessage, TerminalAction, ToolAction, Turn, TurnReason, Utterance } from '../contract/agent.js'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, TurnAbortedError, type AbortReason, type Deadline } from '../contract/errors.js'
-import type { Entry, Transcript } from '../providers/codec.js'
+import { lacks, type Entry, type Feature, type Transcript } from '../providers/codec.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
@@ -215,11 +215,11 @@ export class LiveTurn implements Turn {
     if (!isAction(value)) throw unspeakable(value, 'yielded')
     if (value.action === 'usage') return this.#used(value)
     this.#isSilent &&= !isNoticed(value)
-    const { speaker, protocol } = this.#connection
+    const { speaker, codec } = this.#connection
     if (value.action === 'uninterruptible') this.#answered()
     else this.#deadlines?.alive()
-    if (protocol.lacks.has(value.action)) {
-      this.#call.lacks(value.action)
+    if (lacks(codec, value.action)) {
+      this.#call.lacks(value.action as Feature)
       if (value.action === 'uninterruptible') speaker.say(this.floor, value.text)
       return
     }
@@ -239,7 +239,7 @@ export class LiveTurn implements Turn {
         this.#call.record(value)
         return
       case 'transfer-call':
-        if (value.showCaller && protocol.lacks.has('show-caller')) this.#call.lacks('show-caller')
+        if (value.showCaller && lacks(codec, 'show-caller')) this.#call.lacks('show-caller')
         this.#conclude(value.say, value)
         return this.#source?.close()
       case 'end-call':

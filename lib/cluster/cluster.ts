@@ -50,7 +50,7 @@ export interface ClusterCalls {
   readonly node: string
   /** All live calls, in no order. One that moves meanwhile may be missed, or come twice. */
   list (): AsyncIterable<ClusterCall>
-  /** The live call with this id, be it Retell's call_id or Millis' session_id. */
+  /** The live call with this id, by the provider's own id. */
   get (id: string): Promise<ClusterCall | undefined>
   /** The nodes that are alive. */
   nodes (): Promise<ClusterNode[]>

@@ -3,12 +3,14 @@
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import type { Provider } from '../contract/agent.js'
 import { IdSchema } from '../contract/id.js'
 import { compile, isObject, type FrameOf } from '../providers/frame.js'
 import type { Command } from './cluster.js'
 
 const callMembers = {
-  provider: Type.Union([Type.Literal('retell'), Type.Literal('millis')]),
+  // A node may have providers that this one does not know.
+  provider: Type.Unsafe<Provider>(Type.String({ pattern: '^[a-z][a-z0-9-]{0,63}$' })),
   id: IdSchema
 }
 

@@ -1,7 +1,7 @@
 /**
  * The calls of all nodes, for whoever looks for one.
  */
-import type { AgentConfig, EndCallOptions, InterjectOptions, TransferCallOptions } from '../contract/agent.js'
+import type { AgentConfig, EndCallOptions, InterjectOptions, Provider, TransferCallOptions } from '../contract/agent.js'
 import { CallEndedError, ClusterError } from '../contract/errors.js'
 import { isId } from '../contract/id.js'
 import type { CallKey, ClusterCall, ClusterCalls, ClusterHost, ClusterNode, Command } from './cluster.js'
@@ -22,16 +22,18 @@ export class RedisCalls implements ClusterCalls {
   readonly #leases: RedisLeases
   readonly #commands: RedisCommands
   readonly #expiryMs: number
+  readonly #providers: readonly Provider[]
   /** Whoever has this node's calls. Told when it joins. */
   host: ClusterHost | undefined
 
-  constructor (keys: Keys, link: RedisLink, leases: RedisLeases, commands: RedisCommands, expiryMs: number) {
+  constructor (keys: Keys, link: RedisLink, leases: RedisLeases, commands: RedisCommands, expiryMs: number, providers: readonly Provider[]) {
     this.node = leases.node
     this.#keys = keys
     this.#link = link
     this.#leases = leases
     this.#commands = commands
     this.#expiryMs = expiryMs
+    this.#providers = providers
   }
 
   async * list (): AsyncGenerator<ClusterCall> {
@@ -45,7 +47,7 @@ export class RedisCalls implements ClusterCalls {
   }
 
   async get (id: string): Promise<ClusterCall | undefined> {
-    const keys: CallKey[] = [{ provider: 'retell', id }, { provider: 'millis', id }]
+    const keys = this.#providers.map((provider): CallKey => ({ provider, id }))
     for (const key of keys) {
       const lease = this.#leases.holderOf(key)
       if (lease !== undefined) return this.#call(key, this.node, lease.startedAt)

@@ -3,6 +3,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import type { Provider } from '../contract/agent.js'
 import { within, type Clock } from '../timing/timeout.js'
 import type { CallKey, Claim, Cluster, ClusterHost } from './cluster.js'
 import { Keys } from './keys.js'
@@ -54,6 +55,8 @@ export interface RedisClusterOptions {
   readonly node?: string
   /** How many calls all nodes may have together. Default no ceiling. */
   readonly maxCalls?: number
+  /** All providers that calls may have. */
+  readonly providers: readonly Provider[]
   readonly timings?: Partial<RedisClusterTimings>
   /** For tests. Default the process's own. */
   readonly clock?: Clock
@@ -78,7 +81,8 @@ export class RedisCluster implements Cluster {
   #isClosed = false
   #disconnect = (): void => {}
 
-  constructor ({ redis, prefix = 'voice-agent', node = defaultNode(), maxCalls = Infinity, timings, clock = globalThis }: RedisClusterOptions) {
+  constructor (options: RedisClusterOptions) {
+    const { redis, prefix = 'voice-agent', node = defaultNode(), maxCalls = Infinity, providers, timings, clock = globalThis } = options
     this.#redis = redis
     this.#node = node
     this.#maxCalls = maxCalls
@@ -89,7 +93,7 @@ export class RedisCluster implements Cluster {
     this.#link = new RedisLink(commandTimeoutMs, clock)
     this.#leases = new RedisLeases(node, this.#keys, this.#timings, this.#link, clock)
     this.#commands = new RedisCommands(node, this.#keys, this.#link, controlTimeoutMs, () => this.#leases.redisTime(clock.performance.now()), clock)
-    this.calls = new RedisCalls(this.#keys, this.#link, this.#leases, this.#commands, expiryMs)
+    this.calls = new RedisCalls(this.#keys, this.#link, this.#leases, this.#commands, expiryMs, providers)
   }
 
   async start (host: ClusterHost): Promise<void> {

@@ -4,7 +4,8 @@
  */
 import type { Server } from 'node:http'
 import type { FastifyBaseLogger } from 'fastify'
-import { VARIABLES } from './options.js'
+import { providers } from '../providers/index.js'
+import { VARIABLES } from './settings.js'
 import { suggestion } from '../contract/suggestion.js'
 
 /** Of shorter names, such as REDIS_URL and REDIS_URI, two that are alike are more often two names than a mistake. */
@@ -17,7 +18,7 @@ const OTHERS = new Set(['ALLOWED_ORIGIN'])
 const NUMBERED = /\d$/
 
 /** Names that nobody else uses. Of all others the first word must be right: MIN_CALLS is no MAX_CALLS. */
-const DISTINCTIVE = /^(RETELL|MILLIS)$/
+const DISTINCTIVE: ReadonlySet<string> = new Set(providers.map(({ name }) => name.toUpperCase()))
 
 /** The names of an environment that look like one of ours, each with the one that was probably meant. Values are not looked at. */
 export function misspelledVariables (env: Readonly<Record<string, string | undefined>>): string[] {
@@ -35,7 +36,7 @@ export function misspelledVariables (env: Readonly<Record<string, string | undef
 function areAlike (name: string, variable: string): boolean {
   const [first, ...rest] = name.split('_')
   const [ours, ...ourRest] = variable.split('_')
-  const isRestRight = DISTINCTIVE.test(ours!) && rest.join() === ourRest.join()
+  const isRestRight = DISTINCTIVE.has(ours!) && rest.join() === ourRest.join()
   return first === ours || isRestRight || name.replaceAll('_', '') === variable.replaceAll('_', '')
 }
 

@@ -1,73 +1,39 @@
 /**
  * The shape of the plugin's options: which there are, and of what kind they are.
  */
-import { Type, type TObject, type TSchema } from '@sinclair/typebox'
+import { Kind, Type, type TObject, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler, ValueErrorType, type ValueError } from '@sinclair/typebox/compiler'
 import { ConfigError } from '../contract/errors.js'
-import { accepted, envSchema, VARIABLES, type Env, type VoiceAgentOptions } from './options.js'
+import type { Setting } from '../contract/setting.js'
 import { suggestion } from '../contract/suggestion.js'
+import { providers } from '../providers/index.js'
+import type { VoiceAgentOptions } from './options.js'
+import { accepted, settings, VARIABLES, type Variable } from './settings.js'
 
 // `description` is what is accepted: the error says it. Of an option that has a variable, the variable's schema says it.
-const StringList = Type.Union([Type.String(), Type.Array(Type.String())])
 const Line = Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' })
 const Hook = Type.Optional(Type.Function([], Type.Any(), { description: 'a function' }))
 const Flag = Type.Boolean({ description: 'true or false' })
 const Text = Type.String({ description: 'text' })
-const members = <T extends Record<string, TSchema>>(properties: T) =>
-  Type.Partial(Type.Object(properties), { additionalProperties: false, description: 'an object' })
 
-const falseOr = <T extends TSchema>(schema: T) => Type.Union([Type.Literal(false), schema], { description: 'false or an object' })
+/** Of options whose variable has the same type. */
+const SHAPES = { string: Type.String(), integer: Type.Number(), boolean: Type.Boolean() }
 
-const schema = members({
-  retell: falseOr(members({
-    path: Type.String(), allowlist: StringList, callDetailsTimeoutMs: Type.Number(), apiKey: StringList, webhookPath: Type.String()
-  })),
-  millis: falseOr(members({
-    path: Type.String(),
-    allowlist: StringList,
-    controlFrames: members({ endCall: Hook, transferCall: Hook }),
-    webhookSecret: StringList,
-    webhookPath: Type.String()
-  })),
-  secret: StringList,
-  admittedCallsOnly: Type.Boolean(),
-  limits: members({
-    maxCalls: Type.Number(),
-    maxCallsPerAddress: Type.Number(),
-    maxUnstartedCalls: Type.Number(),
-    maxUpgradesPerSecond: Type.Number(),
-    maxClusterCalls: Type.Number(),
-    maxFramesPerSecond: Type.Number(),
-    maxBytesPerCall: Type.Number(),
-    maxTurnsPerCall: Type.Number(),
-    maxCallDurationMs: Type.Number(),
-    maxTokensPerCall: Type.Number(),
-    goodbye: Line
-  }),
-  cluster: members({ redis: Type.Union([Type.String(), Type.Object({})]), prefix: Type.String(), node: Type.String() }),
-  trustedProxies: StringList,
-  allowedOrigins: StringList,
-  openai: members({
-    apiKey: Type.String(),
-    baseURL: Type.String(),
-    model: Type.String(),
-    instructions: Type.String(),
-    greeting: Type.String(),
-    temperature: Type.Number({ minimum: 0, maximum: 2, description: 'a number, 0 to 2' }),
-    maxTokens: Type.Integer({ minimum: 1, description: 'a whole number, at least 1' }),
-    tools: Type.Array(Type.Any(), { description: 'a list of tools' }),
-    toolChoice: Type.Any(),
-    maxSteps: Type.Integer({ minimum: 2, description: 'a whole number, at least 2' }),
-    parallelToolCalls: Flag,
-    speakable: Flag,
-    usage: Flag,
-    azure: members({ endpoint: Type.String(), apiKey: Type.String(), apiVersion: Type.String() })
-  }),
+/** Options that have no variable, by their paths. */
+const withoutVariable: Readonly<Record<string, TSchema>> = {
+  'limits.goodbye': Line,
+  'openai.temperature': Type.Number({ minimum: 0, maximum: 2, description: 'a number, 0 to 2' }),
+  'openai.maxTokens': Type.Integer({ minimum: 1, description: 'a whole number, at least 1' }),
+  'openai.tools': Type.Array(Type.Any(), { description: 'a list of tools' }),
+  'openai.toolChoice': Type.Any(),
+  'openai.maxSteps': Type.Integer({ minimum: 2, description: 'a whole number, at least 2' }),
+  'openai.parallelToolCalls': Flag,
+  'openai.speakable': Flag,
+  'openai.usage': Flag,
   fallback: Line,
   filler: Line,
-  deadlines: members({ firstTokenMs: Type.Number(), tokenGapMs: Type.Number(), turnMs: Type.Number(), fillerMs: Type.Number() }),
-  messages: members({ leadingAssistant: Flag, afterTool: Text }),
-  telemetry: members({ content: Type.Boolean() }),
+  'messages.leadingAssistant': Flag,
+  'messages.afterTool': Text,
   redact: Hook,
   onCallStart: Hook,
   onCallResume: Hook,
@@ -75,16 +41,44 @@ const schema = members({
   onTurnEnd: Hook,
   onCallEnd: Hook,
   onWebhook: Hook,
-  onInboundCall: Hook,
-  onPrefetch: Hook,
-  reconnectGraceMs: Type.Number(),
-  drainTimeoutMs: Type.Number(),
-  readinessPath: Type.String(),
-  livenessPath: Type.String(),
   prefix: Text,
   logLevel: Text,
   logSerializers: Type.Record(Type.String(), Type.Any(), { description: 'an object' })
-})
+}
+
+/** A tree of objects, with the options as leaves. */
+interface Members { [name: string]: TSchema | Members }
+
+const schema = objectOf(membersOf(), providers.map(({ name }) => name))
+
+function membersOf (): Members {
+  const members: Members = {}
+  const add = (path: string, shape: TSchema): void => {
+    const names = path.split('.')
+    const last = names.pop()!
+    const parent = names.reduce((parent, name) => (parent[name] ??= {}) as Members, members)
+    parent[last] = shape
+  }
+  for (const variable of VARIABLES) {
+    const { schema, shape } = settings[variable] as Setting
+    add(schema.title!, shape ?? SHAPES[schema['type'] as keyof typeof SHAPES])
+  }
+  for (const [path, shape] of Object.entries(withoutVariable)) add(path, shape)
+  for (const { name, options, webhooks } of providers) {
+    for (const [option, shape] of Object.entries(options)) add(`${name}.${option}`, shape)
+    for (const hook of webhooks.hooks) add(hook, Hook)
+  }
+  return members
+}
+
+/** @param optional names of members that may also be false */
+function objectOf (members: Members, optional: readonly string[] = []): TSchema {
+  const shapes = Object.entries(members).map(([name, member]) => {
+    const shape = Kind in member ? member as TSchema : objectOf(member as Members)
+    return [name, optional.includes(name) ? Type.Union([Type.Literal(false), shape], { description: 'false or an object' }) : shape]
+  })
+  return Type.Partial(Type.Object(Object.fromEntries(shapes)), { additionalProperties: false, description: 'an object' })
+}
 
 // What an object is wrapped in has it last.
 function namesOf ({ properties, anyOf }: TSchema, prefix = ''): string[] {
@@ -111,7 +105,7 @@ export function checkOptions (options: VoiceAgentOptions): void {
   if (type === ValueErrorType.ObjectAdditionalProperties) {
     throw new ConfigError(`option ${option} is unknown${meantBy(option, schema as TObject)}`)
   }
-  const variable = VARIABLES.find(name => envSchema.properties[name].title === option)
+  const variable = VARIABLES.find(name => settings[name].schema.title === option)
   throw new ConfigError(variable === undefined ? `option ${option} must be ${schema.description}` : accepted(variable))
 }
 
@@ -126,8 +120,8 @@ function meantBy (option: string, { properties }: TObject): string {
   const name = option.slice(option.lastIndexOf('.') + 1)
   if (option === 'agent') return ': app.decorate(\'agent\', agent) sets the agent'
   const known = Object.keys(properties)
-  const places = Object.hasOwn(envSchema.properties, name)
-    ? [envSchema.properties[name as keyof Env].title!]
+  const places = Object.hasOwn(settings, name)
+    ? [settings[name as Variable].schema.title!]
     : OPTION_NAMES.filter(path => `.${path}`.endsWith(`.${name}`))
   if (places.length > 0) return ` (did you mean ${places.map(path => `"${path}"`).join(' or ')}?)`
   return suggestion(name, known) || `; the options are ${known.join(', ')}`

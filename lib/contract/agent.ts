@@ -7,8 +7,11 @@ import type { Action, EndCallOptions, ToolAction, TransferCallOptions } from './
 
 export * from './actions.js'
 
+/** The names of the voice platforms. Each declares its own. */
+export interface ProviderNames {}
+
 /** A voice platform that dials in. */
-export type Provider = 'retell' | 'millis'
+export type Provider = keyof ProviderNames
 
 /** Why the provider asks for speech: the call begins, the caller spoke, or the caller has been silent for a while. */
 export type TurnReason = 'greeting' | 'response' | 'reminder'

@@ -1,6 +1,6 @@
 /**
- * The seam: what a provider must be able to translate. One {@link Protocol} is made per socket; it knows the wire and
- * nothing of calls, turns or Fastify.
+ * What a provider's codec must be able to translate. One {@link Codec} is made per socket; it knows the wire and nothing of
+ * calls, turns or Fastify.
  */
 import type { Action, AgentConfig, Provider, TerminalAction, ToolAction, TranscriptUpdate, TurnReason, Utterance } from '../contract/agent.js'
 
@@ -52,8 +52,20 @@ export type ProviderEvent =
   /** Nothing to do. `why` holds no content and may be logged; `malformed` frames are counted. */
   | { readonly type: 'ignored', readonly why: string, readonly malformed: boolean }
 
-/** What some provider lacks: an action, or a control from outside a turn. */
-export type Feature = Action['action'] | 'show-caller' | 'interject' | 'metadata' | 'update-agent'
+/** What not every provider can do: actions of a turn, and controls from outside of one. */
+export const FEATURES = [
+  'flush', 'pause', 'uninterruptible', 'press-digits', 'show-caller', 'interject', 'metadata', 'update-agent'
+] as const satisfies ReadonlyArray<Action['action'] | 'show-caller' | 'interject' | 'metadata' | 'update-agent'>
+
+/** One of {@link FEATURES}. */
+export type Feature = typeof FEATURES[number]
+
+const OPTIONAL: ReadonlySet<string> = new Set(FEATURES)
+
+/** Is it one of {@link FEATURES} that this provider cannot do? */
+export function lacks ({ features }: Pick<Codec, 'features'>, what: string): boolean {
+  return OPTIONAL.has(what) && !features.has(what as Feature)
+}
 
 /** After these the call is over, or somebody else's. */
 export type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
@@ -74,18 +86,18 @@ export interface ActionFrames {
 }
 
 /** Translation between one socket of a provider and a call. Frames are JSON texts, complete and ready to send. */
-export interface Protocol {
+export interface Codec {
   readonly provider: Provider
   /** Does it close the connection of a call that was ended? */
   readonly hangsUp: boolean
   /** The close code that leaves a call to another node. Without one only a connection that breaks has the provider dial again. */
   readonly redialCode?: number
-  /** Features this provider lacks. */
-  readonly lacks: ReadonlySet<Feature>
+  /** What this provider can do. */
+  readonly features: ReadonlySet<Feature>
   /** Sent as soon as the socket is open. */
   readonly opening: readonly string[]
   /**
-   * Set where the provider stays mute until a first message with this id came (Retell's begin message). It is sent when
+   * Set where the provider stays mute until a first message with this id came from us. It is sent when
    * the call has started, at the latest `waitMs` after the socket opened.
    */
   readonly begin?: { readonly id: TurnId, readonly waitMs: number }

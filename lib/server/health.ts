@@ -6,7 +6,7 @@ import { comeAgain } from '../admission/guard.js'
 import { isUnderPressure, JUDGES_PRESSURE } from '../admission/pressure.js'
 import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
 import { ConfigError } from '../contract/errors.js'
-import { nameOf, type Env } from '../config/options.js'
+import { nameOf, type Env } from '../config/settings.js'
 
 /** What readiness goes by. */
 export interface HealthSettings {

@@ -20,8 +20,19 @@ const OPERATIONS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 
 const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864]
 
 // Of the whole process, as metrics are: it may have several lines.
-const activeCalls: Record<Provider, number> = { retell: 0, millis: 0 }
-const activeTurns: Record<Provider, number> = { retell: 0, millis: 0 }
+const activeCalls: Counts = new Map()
+const activeTurns: Counts = new Map()
+
+type Counts = Map<Provider, number>
+
+/** Has a provider's count start at 0, so that it is reported before there is anything to count. */
+export function reportProvider (provider: Provider): void {
+  for (const counts of [activeCalls, activeTurns]) count(counts, provider, 0)
+}
+
+function count (counts: Counts, provider: Provider, change: number): void {
+  counts.set(provider, (counts.get(provider) ?? 0) + change)
+}
 
 /** Undefined where the app has no SDK for metrics: then nothing is recorded. */
 export function openInstruments (): Instruments | undefined {
@@ -50,9 +61,9 @@ export class Instruments {
       meter.createHistogram(name, { description, unit: 's', advice: { explicitBucketBoundaries: boundaries } })
     const counter = (name: string, description: string, unit: string): Counter => meter.createCounter(name, { description, unit, valueType: ValueType.INT })
 
-    const active = (name: string, description: string, unit: string, counts: Readonly<Record<string, number>>): void => {
+    const active = (name: string, description: string, unit: string, counts: Counts): void => {
       meter.createObservableUpDownCounter(name, { description, unit, valueType: ValueType.INT }).addCallback(result => {
-        for (const [provider, count] of Object.entries(counts)) result.observe(count, providerOf({ provider }))
+        for (const [provider, count] of counts) result.observe(count, providerOf({ provider }))
       })
     }
 
@@ -76,12 +87,12 @@ export class Instruments {
   }
 
   callStarted ({ provider }: Pick<CallRecord, 'provider'>): void {
-    activeCalls[provider]++
+    count(activeCalls, provider, 1)
   }
 
   callEnded (record: CallRecord): void {
     const attributes = providerOf(record)
-    activeCalls[record.provider]--
+    count(activeCalls, record.provider, -1)
     quietly(() => {
       this.#callDuration.record(record.durationMs / 1_000, attributes)
       if (record.reconnects > 0) this.#reconnects.add(record.reconnects, attributes)
@@ -90,13 +101,13 @@ export class Instruments {
   }
 
   turnStarted ({ provider }: Pick<CallRecord, 'provider'>): void {
-    activeTurns[provider]++
+    count(activeTurns, provider, 1)
   }
 
   turnEnded (report: TurnReport): void {
     const { reason, outcome, error, durationMs, firstTokenMs, firstSentenceMs } = report
     const attributes = { ...providerOf(report), 'voice_agent.turn.reason': reason }
-    activeTurns[report.provider]--
+    count(activeTurns, report.provider, -1)
     const hasFailed = outcome === 'error' || outcome === 'deadline'
     quietly(() => {
       this.#turns.add(1, { ...attributes, 'voice_agent.turn.outcome': outcome, ...(hasFailed && { 'error.type': errorType(error) }) })

@@ -4,11 +4,11 @@
  */
 import { isSpanContextValid, SpanKind, trace, type Attributes, type Context, type Tracer } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, ToolAction, ToolResultAction, Turn } from '../contract/agent.js'
+import type { Call, Provider, ToolAction, ToolResultAction, Turn } from '../contract/agent.js'
 import { VERSION } from '../contract/version.js'
 import { toolCallContent, toolResultContent, turnContent } from './content.js'
 import { errorType } from './failure.js'
-import { openInstruments, SCOPE, type Instruments } from './instruments.js'
+import { openInstruments, reportProvider, SCOPE, type Instruments } from './instruments.js'
 import { endingOf, Operation, startSpan, type Show } from './operation.js'
 import type { Refusal } from './refusals.js'
 import { loggedId, type CallRecord, type TurnReport } from './report.js'
@@ -27,8 +27,9 @@ export class Telemetry {
     return (this.#openInstruments ??= openInstruments())
   }
 
-  /** The app is ready: metrics that are known before the first call are shown from now on. */
-  ready (): void {
+  /** The app is ready: metrics that are known before the first call are shown from now on, of each of these providers. */
+  ready (providers: readonly Provider[]): void {
+    providers.forEach(reportProvider)
     void this.#instruments // eslint-disable-line no-void
   }
 

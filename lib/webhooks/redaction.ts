@@ -1,12 +1,10 @@
 /**
  * Webhooks as they may be stored: what was said in a call, and what somebody made of it, redacted wherever it stands. What the
- * app attached itself (`metadata`, `retell_llm_dynamic_variables`, `custom_attributes`) nobody said: it stays, and so do the
+ * app attached itself (`metadata`, `custom_attributes` and their like) nobody said: it stays, and so do the
  * numbers of a call, ids, times, and links to recordings and logs, which hold all that was said.
  */
 import type { Redact } from '../call/redaction.js'
-import { isObject } from '../providers/frame.js'
-import { chatOf } from './events.js'
-import type { WebhookEvent } from './hooks.js'
+import { isObject, parseJson, type JsonObject } from '../providers/frame.js'
 
 type Names = ReadonlySet<string>
 
@@ -15,7 +13,7 @@ const SENTIMENT: Names = new Set(['user_sentiment'])
 /** Of an utterance, or of a tool's call. */
 const ENTRY: Names = new Set(['role', 'type', 'name', 'id', 'tool_call_id', 'message_id', 'created_timestamp', 'time_sec'])
 
-/** Members in which all is somebody's words, at both providers; and the members of these, or of their entries, that are none. */
+/** Members in which all is somebody's words, at any provider; and the members of these, or of their entries, that are none. */
 const SPOKEN: ReadonlyMap<string, Names> = new Map([
   ['transcript', NONE],
   ['collected_dynamic_variables', NONE],
@@ -30,26 +28,40 @@ const SPOKEN: ReadonlyMap<string, Names> = new Map([
   ['function_calls', ENTRY]
 ])
 
-const ATTACHED: Names = new Set(['metadata', 'retell_llm_dynamic_variables', 'custom_attributes'])
+const ATTACHED = ['metadata', 'custom_attributes']
 
 /** Members of an entry that are left out: nothing can be recognised in single words and single keys. */
 const SPELT: Names = new Set(['words', 'digit'])
 
+/** What only one provider has. */
+export interface RedactionRules {
+  /** Names of members that the app attached, besides those that all providers have. */
+  readonly attached?: readonly string[]
+  /** Is an object that is a member of this name a call, and not words? */
+  isCall? (name: string): boolean
+}
+
+/** The entries of a conversation, which may be JSON in a string; `undefined` where they cannot be read. */
+export function entriesOf (conversation: unknown): JsonObject[] | undefined {
+  const entries = typeof conversation === 'string' ? parseJson(conversation) : conversation
+  return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
+}
+
 /** The same event, in new objects. */
-export function redactedEvent (event: WebhookEvent, redact: Redact): WebhookEvent {
-  return told(event) as WebhookEvent
+export function redactedEvent<Event extends object> (event: Event, redact: Redact, { attached = [], isCall = () => false }: RedactionRules = {}): Event {
+  const untouched: Names = new Set([...ATTACHED, ...attached])
+  return told(event) as Event
 
   function told (value: unknown): unknown {
     if (Array.isArray(value)) return value.map(told)
     if (!isObject(value)) return value
-    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, ATTACHED.has(name) ? member : toldMember(name, member)]))
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, untouched.has(name) ? member : toldMember(name, member)]))
   }
 
   function toldMember (name: string, member: unknown): unknown {
     const plain = SPOKEN.get(name)
-    // A chat at Retell is what a call is.
-    if (plain === undefined || (event.provider === 'retell' && name === 'chat' && isObject(member))) return told(member)
-    const chat = name === 'chat' && typeof member === 'string' ? chatOf(member) : undefined
+    if (plain === undefined || (isObject(member) && isCall(name))) return told(member)
+    const chat = name === 'chat' && typeof member === 'string' ? entriesOf(member) : undefined
     return chat === undefined ? said(member, plain) : JSON.stringify(said(chat, plain))
   }
 

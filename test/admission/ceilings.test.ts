@@ -236,7 +236,7 @@ t.test('Millis, which may be dialling again, is let in for each call of its that
   t.match(await refusal(millisUrl), { status: 503 })
   caller.socket.terminate()
   await caller.closed
-  while ((app.calls as CallRegistry<LiveCall>).waiting.millis === 0) await tick()
+  while ((app.calls as CallRegistry<LiveCall>).waitingFor('millis') === 0) await tick()
   t.match(await refusal(url('call_1')), { status: 503 }, 'Retell says which call it is')
   const again = await dialUrl(t, millisUrl)
   again.send(millis.start(1))

@@ -50,7 +50,7 @@ for (const when of ['before', 'after'] as const) {
     await other.stream(0)
 
     caller.socket.terminate()
-    while ((app.calls as CallRegistry<LiveCall>).waiting.retell === 0) await tick()
+    while ((app.calls as CallRegistry<LiveCall>).waitingFor('retell') === 0) await tick()
     const again = await dialUrl(t, `${url}/llm-websocket/call_1`)
     again.send(retell.request(1, 'Still there?'))
     await again.response(1)

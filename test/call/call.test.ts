@@ -7,7 +7,7 @@ import { CallRegistry } from '../../lib/call/registry.js'
 import type { CallSummary, TurnReport } from '../../lib/telemetry/report.js'
 import type { ProviderEvent } from '../../lib/providers/codec.js'
 import { deferred } from '../helpers/app.js'
-import { APOLOGY, GREETING, newProtocol, openCall, tick, toMillis, toRetell } from '../helpers/call.js'
+import { APOLOGY, GREETING, newCodec, openCall, tick, toMillis, toRetell } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { installClock } from '../helpers/clock.js'
 
@@ -556,14 +556,14 @@ t.test('the other hooks', async t => {
   t.test('that nobody set have no update parsed for them', async t => {
     let reads = 0
     const read = () => { reads++; return {} }
-    const protocol = newProtocol('millis')
-    const decode = protocol.decode.bind(protocol)
-    protocol.decode = (data, binary) => data.length === 0 ? { type: 'update', read } : decode(data, binary)
-    const line = openCall(t, 'millis', never, { protocol })
+    const codec = newCodec('millis')
+    const decode = codec.decode.bind(codec)
+    codec.decode = (data, binary) => data.length === 0 ? { type: 'update', read } : decode(data, binary)
+    const line = openCall(t, 'millis', never, { codec })
     line.receive(millis.start(0), '', '')
     t.equal(reads, 0)
     const heard: unknown[] = []
-    const listening = openCall(t, 'millis', never, { protocol, hooks: { onTranscript: (_call, update) => { heard.push(update) } } })
+    const listening = openCall(t, 'millis', never, { codec, hooks: { onTranscript: (_call, update) => { heard.push(update) } } })
     listening.receive(millis.start(0), '', '')
     await tick()
     t.equal(reads, 2)
@@ -926,15 +926,15 @@ t.test('a frame that breaks the protocol', async t => {
     t.match(await summary.promise, { malformedFrames: broken.length })
   })
 
-  t.test('cannot be worse than a log line, also where the protocol throws', async t => {
+  t.test('cannot be worse than a log line, also where the codec throws', async t => {
     const { agent } = recorder()
-    const protocol = newProtocol('millis')
-    const decode = protocol.decode.bind(protocol)
-    protocol.decode = (data, binary): ProviderEvent => {
+    const codec = newCodec('millis')
+    const decode = codec.decode.bind(codec)
+    codec.decode = (data, binary): ProviderEvent => {
       if (data.length === 0) throw new Error('secret')
       return decode(data, binary)
     }
-    const line = openCall(t, 'millis', agent, { protocol })
+    const line = openCall(t, 'millis', agent, { codec })
     line.receive('', millis.request(1, 'Hi'))
     t.strictSame(line.frames, [toMillis.complete(1, 'response 1')])
     t.match(line.complaints, [{ level: 50, msg: 'frame could not be handled', callId: 'call_1' }])
@@ -970,7 +970,7 @@ t.test('the registry', async t => {
   })
 
   t.test('keeps two providers with one id apart', async t => {
-    const calls = new CallRegistry<LiveCall>()
+    const calls = new CallRegistry<LiveCall>(['retell', 'millis'])
     const onMillis = openCall(t, 'millis', never, { id: 'same', calls })
     t.equal(calls.get('same'), onMillis.call)
     const onRetell = openCall(t, 'retell', never, { id: 'same', calls })

@@ -54,9 +54,9 @@ async function * speak (turn: Turn, words: string, left: Left): AsyncGenerator<S
 type Fate = (line: Line, pass: (ms: number) => Promise<void>, redial: () => Line) => Promise<void>
 
 const ask = (line: Line, id: number, words: string): void =>
-  line.receive(line.connection.protocol.provider === 'retell' ? retell.request(id, words) : millis.request(id, words))
+  line.receive(line.connection.codec.provider === 'retell' ? retell.request(id, words) : millis.request(id, words))
 const introduce = (line: Line): void =>
-  line.receive(line.connection.protocol.provider === 'retell' ? retell.details() : millis.start(0, line.call.id))
+  line.receive(line.connection.codec.provider === 'retell' ? retell.details() : millis.start(0, line.call.id))
 
 /** Everything that may become of a call. */
 const FATES: Record<string, Fate> = {

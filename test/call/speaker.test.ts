@@ -3,17 +3,17 @@ import t from 'tap'
 import fc from 'fast-check'
 import { endCall, pressDigits, type TerminalAction } from '../../lib/contract/agent.js'
 import { Floor, Speaker } from '../../lib/call/speaker.js'
-import type { Protocol } from '../../lib/providers/codec.js'
-import { newProtocol, tick, toMillis, toRetell } from '../helpers/call.js'
+import type { Codec } from '../../lib/providers/codec.js'
+import { newCodec, tick, toMillis, toRetell } from '../helpers/call.js'
 import type { Frame } from '../helpers/caller.js'
 import { scaledRuns } from '../helpers/runs.js'
 
 const PONG = { response_type: 'ping_pong', timestamp: 1 }
 
-function createSpeaker (protocol: Protocol = newProtocol('retell')) {
+function createSpeaker (codec: Codec = newCodec('retell')) {
   const frames: Frame[] = []
   const socket = { send: (frame: string) => { frames.push(JSON.parse(frame)) }, close: () => {}, terminate: () => {} }
-  const speaker = new Speaker(socket, protocol)
+  const speaker = new Speaker(socket, codec)
   const floor = new Floor(1)
   speaker.give(floor)
   return { speaker, floor, frames }
@@ -171,7 +171,7 @@ t.test('a frame that is no speech needs no floor', async t => {
 })
 
 t.test('flush and pause take along the words that are ready', async t => {
-  const { speaker, floor, frames } = createSpeaker(newProtocol('millis'))
+  const { speaker, floor, frames } = createSpeaker(newCodec('millis'))
   speaker.say(floor, 'One')
   speaker.say(floor, ' moment')
   speaker.sayWith(floor, '', { flush: true })
@@ -198,22 +198,22 @@ t.test('words that cannot be interrupted leave alone', async t => {
 })
 
 t.test('frames that wait for playback are handed back, not sent', async t => {
-  const { speaker, floor, frames } = createSpeaker(newProtocol('millis'))
+  const { speaker, floor, frames } = createSpeaker(newCodec('millis'))
   t.strictSame(speaker.complete(floor, 'Bye', endCall()).map(frame => JSON.parse(frame)), [toMillis.endCall(1)])
   t.strictSame(frames, [toMillis.complete(1, 'Bye')])
 })
 
 t.test('words that are ready do not count as spoken before they left', async t => {
   const spoken: boolean[] = []
-  const protocol = newProtocol('retell')
-  const completion = protocol.completion.bind(protocol)
-  protocol.completion = (id, text, isSpoken, action) => {
+  const codec = newCodec('retell')
+  const completion = codec.completion.bind(codec)
+  codec.completion = (id, text, isSpoken, action) => {
     spoken.push(isSpoken)
     return completion(id, text, isSpoken, action)
   }
-  const silent = createSpeaker(protocol)
+  const silent = createSpeaker(codec)
   silent.speaker.complete(silent.floor, 'Bye')
-  const spoke = createSpeaker(protocol)
+  const spoke = createSpeaker(codec)
   spoke.speaker.say(spoke.floor, 'Well')
   spoke.speaker.say(spoke.floor, ' then')
   spoke.speaker.complete(spoke.floor, '')
@@ -221,13 +221,13 @@ t.test('words that are ready do not count as spoken before they left', async t =
 })
 
 t.test('an action that cannot be written leaves the floor, so that the turn can still be completed', async t => {
-  const protocol = newProtocol('millis')
-  const completion = protocol.completion.bind(protocol)
-  protocol.completion = (id, text, spoken, action?: TerminalAction) => {
+  const codec = newCodec('millis')
+  const completion = codec.completion.bind(codec)
+  codec.completion = (id, text, spoken, action?: TerminalAction) => {
     if (action !== undefined) throw new Error('no such frame')
     return completion(id, text, spoken)
   }
-  const { speaker, floor, frames } = createSpeaker(protocol)
+  const { speaker, floor, frames } = createSpeaker(codec)
   speaker.say(floor, 'Well')
   speaker.say(floor, ' then')
   t.throws(() => speaker.complete(floor, 'Bye', pressDigits('1') as TerminalAction), { message: 'no such frame' })
@@ -254,7 +254,7 @@ t.test('whatever the split, the frames put together are the words put together',
     { weight: 1, arbitrary: fc.record({ text: word, options: fc.constantFrom({ flush: true }, { uninterruptible: true }, {}) }) }
   )
   await fc.assert(fc.asyncProperty(fc.constantFrom('retell' as const, 'millis' as const), fc.array(step, { maxLength: 12 }), async (provider, steps) => {
-    const { speaker, floor, frames } = createSpeaker(newProtocol(provider))
+    const { speaker, floor, frames } = createSpeaker(newCodec(provider))
     const words: string[] = []
     for (const step of steps) {
       if (step === null) {
@@ -277,7 +277,7 @@ t.test('whatever the split, the frames put together are the words put together',
 })
 
 t.test('what is said in parts is set apart, and on Millis each part is spoken at once', async t => {
-  const { speaker, floor, frames } = createSpeaker(newProtocol('millis'))
+  const { speaker, floor, frames } = createSpeaker(newCodec('millis'))
   speaker.say(floor, 'One')
   speaker.part(floor)
   speaker.part(floor)

@@ -16,7 +16,7 @@ import type { TurnAbortedError } from '../../lib/contract/errors.js'
 import type { TurnReport } from '../../lib/telemetry/report.js'
 import type { Entry } from '../../lib/providers/codec.js'
 import { deferred, type LogLine } from '../helpers/app.js'
-import { APOLOGY, GREETING, newProtocol, openCall, tick, toMillis, toRetell, type CallOptions, type Line } from '../helpers/call.js'
+import { APOLOGY, GREETING, newCodec, openCall, tick, toMillis, toRetell, type CallOptions, type Line } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 
 /** A Retell call in mid-conversation: nothing was written yet that a test would have to look past. */
@@ -455,7 +455,7 @@ t.test('a turn', async t => {
       log: { child: () => ({ debug: () => {} }) } as unknown as FastifyBaseLogger,
       turnEnded: () => {}
     } as unknown as TurnOwner
-    const connection = { speaker: new Speaker({ send: () => {} }, newProtocol('retell')), takePeak: () => 0 } as unknown as Connection
+    const connection = { speaker: new Speaker({ send: () => {} }, newCodec('retell')), takePeak: () => 0 } as unknown as Connection
     const turn = new LiveTurn(call, connection, new Floor(1), 'response', { utterances: () => [], entries: () => [] })
     turn.abort('superseded')
     turn.abort('hang-up')

@@ -89,7 +89,7 @@ t.test('a Redis Cluster does, and of its servers one may die and leave the other
 function runNodeThatSaves (t: Test, url: string, code: string) {
   return runNode(t, ['--input-type=module', '--eval', `
     import { RedisCluster } from './dist/cluster/redis.js'
-    const cluster = new RedisCluster({ redis: '${url}', timings: { claimTimeoutMs: 60_000, commandTimeoutMs: 60_000, closeTimeoutMs: 60_000 } })
+    const cluster = new RedisCluster({ redis: '${url}', providers: ['retell'], timings: { claimTimeoutMs: 60_000, commandTimeoutMs: 60_000, closeTimeoutMs: 60_000 } })
     const log = { info () {}, warn () {}, debug () {} }
     await cluster.start({ log, load: 0, command: async () => {}, failed () {} })
     const { lease } = await cluster.claim({ provider: 'retell', id: 'call_1' })

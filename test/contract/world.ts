@@ -7,10 +7,10 @@ import type FakeTimers from '@sinonjs/fake-timers'
 import type { Call, Provider, Reply, Turn, TurnReason } from '../../lib/contract/agent.js'
 import type { CallHooks } from '../../lib/call/hooks.js'
 import type { TurnAbortedError } from '../../lib/contract/errors.js'
-import type { Protocol, ProviderEvent } from '../../lib/providers/codec.js'
+import type { Codec, ProviderEvent } from '../../lib/providers/codec.js'
 import type { CallCeiling } from '../../lib/telemetry/refusals.js'
 import type { CallSummary, TurnOutcome, TurnReport } from '../../lib/telemetry/report.js'
-import { APOLOGY, GREETING, Line, newProtocol, tick } from '../helpers/call.js'
+import { APOLOGY, GREETING, Line, newCodec, tick } from '../helpers/call.js'
 import { millis, retell, type Frame } from '../helpers/caller.js'
 import { messageFaults } from '../helpers/valid-messages.js'
 import { DESK, expectationOf, Puppet, type Command } from './puppet.js'
@@ -88,7 +88,7 @@ class World {
   /** Older connections; a call goes on to log where it began. */
   readonly #older: Line[] = []
   /** Decodes what the connection decodes: of a frame that nothing is known of, the model takes its word. */
-  #decoder: Protocol
+  #decoder: Codec
   /** Nothing is read of this connection any more. */
   #isFlooded = false
   #frames = 0
@@ -100,7 +100,7 @@ class World {
   constructor (scenario: Scenario, clock: FakeTimers.Clock) {
     this.#scenario = scenario
     this.#clock = clock
-    this.#decoder = newProtocol(scenario.provider)
+    this.#decoder = newCodec(scenario.provider)
     this.provider = scenario.provider
     const hooks: CallHooks = {
       ...(scenario.onCallStart !== 'none' && { onCallStart: call => this.#started(call) }),
@@ -483,7 +483,7 @@ class World {
     this.#skipping = !owesGreeting
     const session = this.line.call.id
     this.#older.push(this.line)
-    this.#decoder = newProtocol(this.provider)
+    this.#decoder = newCodec(this.provider)
     this.#isFlooded = false
     this.#isDialling = true
     this.line = this.#dial(this.line.calls)

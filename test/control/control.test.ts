@@ -211,7 +211,7 @@ t.test('a call whose provider is away cannot be controlled, but is listed', asyn
   caller.send(retell.details())
   await caller.response(0)
   caller.socket.terminate()
-  while ((app.calls as CallRegistry<LiveCall>).waiting.retell === 0) await tick()
+  while ((app.calls as CallRegistry<LiveCall>).waitingFor('retell') === 0) await tick()
   const { status, body } = await ask('POST /control/calls/call_1/interject', { text: 'Hello?' })
   t.strictSame([status, body], [410, refusal(410, 'VOICE_AGENT_ERR_CALL_ENDED', 'Gone', 'The call has ended, or its provider is not connected')])
   t.equal((await ask('GET /control/calls')).body.calls.length, 1)

@@ -102,7 +102,7 @@ t.test('an app with a model loads its client before it is ready', async t => {
 t.test('the app\'s own fetch stays Node\'s', async t => {
   const program = runNode(t, ['--input-type=module', '--eval', `
     const { openAIAgent } = await import('fastify-voice-agent')
-    const { loadModelLibraries } = await import('./dist/agents/model-libraries.js')
+    const { loadModelLibraries } = await import('./dist/agents/openai/model-libraries.js')
     const agent = openAIAgent({ apiKey: 'none' })
     const { undici } = await loadModelLibraries()
     await agent.close()

@@ -8,7 +8,7 @@ import { isObject, type JsonObject } from '../../lib/providers/frame.js'
 import { retellOutbound } from '../../lib/providers/retell/frames.js'
 import { withoutWordTimings } from '../../lib/providers/retell/word-timings.js'
 import type { Entry, ProviderEvent, Transcript, TurnId } from '../../lib/providers/codec.js'
-import { newProtocol } from '../helpers/call.js'
+import { newCodec } from '../helpers/call.js'
 import { messageFaults } from '../helpers/valid-messages.js'
 import { CANARY, type WireFrame } from './frames.js'
 
@@ -41,12 +41,12 @@ const PROTOTYPES = [Object.prototype, Array.prototype, Function.prototype].map(p
 
 /** Decodes frames one after the other, reads what is lazily read, and tells all that is wrong; empty when nothing is. */
 export function decodingFaults (provider: Provider, frames: readonly WireFrame[]): string[] {
-  const protocol = newProtocol(provider)
+  const codec = newCodec(provider)
   const faults: string[] = []
   let last: TurnId = -Infinity
   for (const frame of frames) {
     try {
-      const event = protocol.decode(frame.data, frame.binary)
+      const event = codec.decode(frame.data, frame.binary)
       judge(provider, frame, event, faults)
       if (event.type !== 'asked') continue
       // Millis promises no order.

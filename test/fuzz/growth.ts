@@ -4,7 +4,7 @@
  */
 import type { Provider } from '../../lib/contract/agent.js'
 import { toMessages } from '../../lib/call/messages.js'
-import { newProtocol } from '../helpers/call.js'
+import { newCodec } from '../helpers/call.js'
 
 const retellAsks = (transcript: string, tools = '[]'): string =>
   `{"interaction_type":"response_required","response_id":1,"transcript":${transcript},"transcript_with_tool_calls":${tools}}`
@@ -62,7 +62,7 @@ function fastest (provider: Provider, data: Buffer): number {
   let best = Infinity
   for (let run = 0; run < RUNS; run++) {
     const before = process.cpuUsage()
-    const event = newProtocol(provider).decode(data, false)
+    const event = newCodec(provider).decode(data, false)
     if (event.type === 'update') event.read()
     if (event.type === 'asked') {
       event.transcript.utterances()

@@ -13,10 +13,10 @@ import { HookRunner, type CallHooks } from '../../lib/call/hooks.js'
 import type { Claim, Cluster } from '../../lib/cluster/cluster.js'
 import { createGoodbye, type CallLimits } from '../../lib/call/limits.js'
 import { CallRegistry } from '../../lib/call/registry.js'
-import type { Protocol } from '../../lib/providers/codec.js'
+import type { Codec } from '../../lib/providers/codec.js'
 import { millisControlFrames } from '../../lib/providers/millis/frames.js'
-import { MillisProtocol } from '../../lib/providers/millis/codec.js'
-import { RetellProtocol, retellBegin } from '../../lib/providers/retell/codec.js'
+import { MillisCodec } from '../../lib/providers/millis/codec.js'
+import { RetellCodec, retellBegin } from '../../lib/providers/retell/codec.js'
 import type { Refusal } from '../../lib/telemetry/refusals.js'
 import { Telemetry } from '../../lib/telemetry/telemetry.js'
 import type { LogLine } from './app.js'
@@ -36,7 +36,7 @@ export interface CallOptions {
   deadlines?: Partial<DeadlineSettings>
   /** How long Retell's begin message waits for the call's details; a minute, unless told otherwise. */
   waitMs?: number
-  protocol?: Protocol
+  codec?: Codec
   /** None, unless told otherwise. */
   reconnectGraceMs?: number
   isClosing?: () => boolean
@@ -75,7 +75,7 @@ export class Line {
   readonly #events = new EventEmitter().setMaxListeners(0)
 
   constructor (provider: Provider, agent: (turn: Turn) => Reply, options: CallOptions) {
-    const { id = 'call_1', waitMs = 60_000, protocol = newProtocol(provider, waitMs) } = options
+    const { id = 'call_1', waitMs = 60_000, codec = newCodec(provider, waitMs) } = options
     this.calls = options.calls ?? new CallRegistry()
     this.hooks = new HookRunner(options.hooks ?? {})
     const host = {
@@ -111,7 +111,7 @@ export class Line {
       terminate: () => { this.closes.push('terminate') }
     }
     const log = pino({ level: 'trace' }, { write: line => { this.logs.push(JSON.parse(line)) } })
-    this.connection = new Connection(socket, protocol)
+    this.connection = new Connection(socket, codec)
     answer(host, id, this.connection, log as FastifyBaseLogger, options.claim)
   }
 
@@ -163,9 +163,9 @@ export function openCall (t: Test, provider: Provider, agent: (turn: Turn) => Re
   return line
 }
 
-/** A protocol as the plugin makes it. */
-export function newProtocol (provider: Provider, waitMs = 60_000): Protocol {
-  return provider === 'retell' ? new RetellProtocol(retellBegin(waitMs)) : new MillisProtocol(millisControlFrames)
+/** A codec as the plugin makes it. */
+export function newCodec (provider: Provider, waitMs = 60_000): Codec {
+  return provider === 'retell' ? new RetellCodec(retellBegin(waitMs)) : new MillisCodec(millisControlFrames)
 }
 
 /** Lets the event loop turn: everything that is ready has run when this resolves. */

@@ -9,6 +9,9 @@ import type { LogLine } from './app.js'
 import { tick } from './call.js'
 import { until } from './redis.js'
 
+/** All but the providers, which are those there are. */
+type NodeOptions = Omit<RedisClusterOptions, 'providers'>
+
 /** A call's side of a lease, which remembers what it is told. */
 export class Owner implements LeaseOwner {
   readonly told: string[] = []
@@ -75,9 +78,9 @@ export class TestNode {
   readonly #clock = createClock()
   readonly #heartbeatMs: number
 
-  constructor ({ timings, ...options }: RedisClusterOptions) {
+  constructor ({ timings, ...options }: NodeOptions) {
     this.#heartbeatMs = timings?.heartbeatMs ?? TIMINGS.heartbeatMs
-    this.cluster = new RedisCluster({ ...options, timings: { expiryMs: EXPIRY_MS, ...timings }, clock: this.#clock })
+    this.cluster = new RedisCluster({ providers: ['retell', 'millis'], ...options, timings: { expiryMs: EXPIRY_MS, ...timings }, clock: this.#clock })
   }
 
   /** Lets time pass, in ms. What was sent before leaves first. */
@@ -129,7 +132,7 @@ export class TestNode {
 }
 
 /** A node that has joined; it leaves when the test ends. */
-export async function startNode (t: Test, options: RedisClusterOptions): Promise<TestNode> {
+export async function startNode (t: Test, options: NodeOptions): Promise<TestNode> {
   const node = new TestNode(options)
   t.teardown(() => node.cluster.close())
   await node.cluster.start(node)

@@ -156,8 +156,9 @@ const VARIABLES: ReadonlyArray<readonly [variable: Variable, value: string, answ
 /** Any text will do for these. */
 const FREE: readonly Variable[] = ['OPENAI_MODEL', 'OPENAI_API_VERSION', 'AGENT_INSTRUCTIONS', 'AGENT_GREETING', 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT']
 
-const ALL = 'retell, millis, secret, admittedCallsOnly, limits, cluster, trustedProxies, allowedOrigins, openai, fallback, filler, deadlines, messages, telemetry, redact, ' +
-  'onCallStart, onCallResume, onTranscript, onTurnEnd, onCallEnd, onWebhook, onInboundCall, onPrefetch, reconnectGraceMs, drainTimeoutMs, readinessPath, livenessPath, prefix, logLevel, logSerializers'
+const ALL = 'retell, millis, secret, admittedCallsOnly, limits, cluster, trustedProxies, allowedOrigins, deadlines, reconnectGraceMs, ' +
+  'drainTimeoutMs, readinessPath, livenessPath, telemetry, openai, fallback, filler, messages, redact, onCallStart, onCallResume, ' +
+  'onTranscript, onTurnEnd, onCallEnd, onWebhook, prefix, logLevel, logSerializers, onInboundCall, onPrefetch'
 
 /** Options that there are not, and options that do not go together. */
 const OTHERS: ReadonlyArray<readonly [options: unknown, answer: string]> = [

@@ -4,9 +4,9 @@ import t from 'tap'
 import fc from 'fast-check'
 import { compile, ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation } from '../../lib/providers/frame.js'
 import { millisControlFrames } from '../../lib/providers/millis/frames.js'
-import { MillisProtocol } from '../../lib/providers/millis/codec.js'
-import type { Protocol, ProviderEvent } from '../../lib/providers/codec.js'
-import { RetellProtocol, retellBegin } from '../../lib/providers/retell/codec.js'
+import { MillisCodec } from '../../lib/providers/millis/codec.js'
+import type { Codec, ProviderEvent } from '../../lib/providers/codec.js'
+import { RetellCodec, retellBegin } from '../../lib/providers/retell/codec.js'
 import { millis, retell } from '../helpers/caller.js'
 import { scaledRuns } from '../helpers/runs.js'
 
@@ -119,9 +119,9 @@ const MILLIS: object[] = [
   { type: 'partial_transcript', data: { session_id: 'ses_1', transcript: 'are you', is_final: false } }
 ]
 
-const dialects: ReadonlyArray<{ name: string, samples: object[], open: () => Protocol }> = [
-  { name: 'Retell', samples: RETELL, open: () => new RetellProtocol(retellBegin(1)) },
-  { name: 'Millis', samples: MILLIS, open: () => new MillisProtocol(millisControlFrames) }
+const dialects: ReadonlyArray<{ name: string, samples: object[], open: () => Codec }> = [
+  { name: 'Retell', samples: RETELL, open: () => new RetellCodec(retellBegin(1)) },
+  { name: 'Millis', samples: MILLIS, open: () => new MillisCodec(millisControlFrames) }
 ]
 
 /** Asks an event for everything that is converted only when asked for. */
@@ -154,8 +154,8 @@ for (const { name, samples, open } of dialects) {
   const anySample = fc.constantFrom(...samples)
 
   t.test(`every sample of ${name} is understood`, async t => {
-    const protocol = open()
-    for (const sample of samples) t.not(protocol.decode(Buffer.from(JSON.stringify(sample)), false).type, 'ignored')
+    const codec = open()
+    for (const sample of samples) t.not(codec.decode(Buffer.from(JSON.stringify(sample)), false).type, 'ignored')
   })
 
   t.test(`no bytes make ${name}'s decoder throw`, async () => fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (bytes, binary) => {

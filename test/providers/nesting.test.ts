@@ -11,7 +11,7 @@ import { parseFrame, parseJson } from '../../lib/providers/frame.js'
 import { endOfList, nestsLists } from '../../lib/providers/lists.js'
 import { withoutWordTimings } from '../../lib/providers/retell/word-timings.js'
 import { build } from '../helpers/app.js'
-import { newProtocol } from '../helpers/call.js'
+import { newCodec } from '../helpers/call.js'
 import { millis, retell } from '../helpers/caller.js'
 import { RawPeer, rawFrame, rawHeader, TEXT } from '../helpers/raw-peer.js'
 import { scaledRuns } from '../helpers/runs.js'
@@ -46,14 +46,14 @@ const DEEP: ReadonlyArray<readonly [what: string, provider: 'retell' | 'millis',
 for (const [what, provider, frame] of DEEP) {
   t.test(`${provider}: ${what} are not parsed`, async t => {
     const lengths = parsedLengths(t)
-    t.match(newProtocol(provider).decode(Buffer.from(frame), false), { why: 'nested too deeply', malformed: true })
+    t.match(newCodec(provider).decode(Buffer.from(frame), false), { why: 'nested too deeply', malformed: true })
     t.strictSame(lengths, [])
   })
 }
 
 t.test('retell: an update of lists in lists is not parsed', async t => {
   const lengths = parsedLengths(t)
-  const event = newProtocol('retell').decode(Buffer.from(`{"interaction_type":"update_only","transcript":${nested(MIB)}}`), false)
+  const event = newCodec('retell').decode(Buffer.from(`{"interaction_type":"update_only","transcript":${nested(MIB)}}`), false)
   assert.equal(event.type, 'update')
   t.equal(event.read(), undefined)
   t.strictSame(lengths, [])
@@ -83,12 +83,12 @@ t.test('a frame is parsed once, whatever its words are', async t => {
   const transcripts = [[], words('Hi'), words('[inaudible]', 'a]'), words('1}],'), words('d":1}]'), [{ words: [[{ d: 1 }], 2] }]]
   for (const transcript of transcripts) {
     for (const end of ['', '}', ',']) {
-      const event = newProtocol('retell').decode(Buffer.from(JSON.stringify({ ...retell.request(1), transcript }) + end), false)
+      const event = newCodec('retell').decode(Buffer.from(JSON.stringify({ ...retell.request(1), transcript }) + end), false)
       t.equal(event.type, end === '' ? 'asked' : 'ignored')
     }
   }
   const lengths = parsedLengths(t)
-  for (const transcript of transcripts) for (const end of ['', '}']) newProtocol('retell').decode(Buffer.from(JSON.stringify({ ...retell.request(1), transcript }) + end), false)
+  for (const transcript of transcripts) for (const end of ['', '}']) newCodec('retell').decode(Buffer.from(JSON.stringify({ ...retell.request(1), transcript }) + end), false)
   t.equal(lengths.length, 2 * transcripts.length)
 })
 
@@ -97,7 +97,7 @@ t.test('millis: members that nobody reads are not copied', async t => {
   const frame = new Proxy({ type: 'stream_request', data, transcript: 'Hi' }, { ownKeys: () => { throw new Error('all members are listed') } })
   const mocked = mock.method(JSON, 'parse', () => frame)
   t.teardown(() => mocked.mock.restore())
-  t.match(newProtocol('millis').decode(Buffer.from('{}'), false), { type: 'asked', id: 3 })
+  t.match(newCodec('millis').decode(Buffer.from('{}'), false), { type: 'asked', id: 3 })
 })
 
 t.test('brackets in strings nest nothing', async t => {

@@ -2,6 +2,7 @@ import type { Attributes } from '@opentelemetry/api'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { tool } from '../../lib/tools/tool.js'
+import { Telemetry } from '../../lib/telemetry/telemetry.js'
 import { STALL, usageChunk } from '../../lib/testing/scripted-model.js'
 import { calling, openLine } from '../helpers/model-line.js'
 import { useTelemetry } from '../helpers/telemetry.js'
@@ -12,6 +13,7 @@ const RESPONSE = { ...PROVIDER, 'voice_agent.turn.reason': 'response' }
 
 t.test('what calls, turns, tools and models took, and how they ended', async t => {
   const { metrics } = useTelemetry(t)
+  new Telemetry().ready(['retell', 'millis'])
   const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), sideEffects: false, execute: () => 'free' })
   const { server, hear, ask, line } = await openLine(t, 'retell', [look])
   server.next(calling('look({})'), { steps: ['Yes.', usageChunk(20, 10)] }, { status: 500 }, ['We ', STALL])

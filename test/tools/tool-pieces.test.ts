@@ -17,7 +17,7 @@ import { ToolCalls, type ToolCallDelta } from '../../lib/tools/tool-calls.js'
 import { tool } from '../../lib/tools/tool.js'
 import { Floor, Speaker } from '../../lib/call/speaker.js'
 import { startScriptedModel, toolCallChunk } from '../../lib/testing/scripted-model.js'
-import { newProtocol } from '../helpers/call.js'
+import { newCodec } from '../helpers/call.js'
 import { fakeTurn } from '../helpers/fake-turn.js'
 import { scaledRuns } from '../helpers/runs.js'
 
@@ -175,7 +175,7 @@ t.test('pieces that wait are not moved for each one that is read', async t => {
 })
 
 t.test('words without an end of sentence are not read again with each one', async t => {
-  const speaker = new Speaker({ send: () => {} }, newProtocol('retell'))
+  const speaker = new Speaker({ send: () => {} }, newCodec('retell'))
   const floor = new Floor(1)
   speaker.give(floor)
   const cut = calls(String.prototype, 'slice', () => { for (const n of pieces) speaker.say(floor, `word ${n} `) })

@@ -2,7 +2,8 @@
  * What is kept of events, and what members with odd names do.
  */
 import t from 'tap'
-import { identityOf, readMillisEvent, readRetellEvent } from '../../lib/webhooks/events.js'
+import { millisNotice } from '../../lib/providers/millis/webhook-events.js'
+import { retellNotice } from '../../lib/providers/retell/webhook-events.js'
 import { setEnv } from '../helpers/env.js'
 import { withWebhooks } from '../helpers/webhooks.js'
 
@@ -11,12 +12,12 @@ setEnv(t)
 t.test('what an event is known by is of one length, however long its id and its destination are', async t => {
   const long = 'x'.repeat(1024 * 1024)
   const events = [
-    readRetellEvent({ event: 'call_ended', call: { call_id: 'call_1' } }),
-    readRetellEvent({ event: 'call_ended', call: { call_id: 'x'.repeat(256) } }),
-    readRetellEvent({ event: 'transfer_started', call: { call_id: 'call_1' }, transfer_destination: { number: long } }),
-    readMillisEvent({ session_id: 'x'.repeat(256) })
+    retellNotice({ event: 'call_ended', call: { call_id: 'call_1' } }),
+    retellNotice({ event: 'call_ended', call: { call_id: 'x'.repeat(256) } }),
+    retellNotice({ event: 'transfer_started', call: { call_id: 'call_1' }, transfer_destination: { number: long } }),
+    millisNotice({ session_id: 'x'.repeat(256) })
   ]
-  const identities = events.map(identityOf)
+  const identities = events.map(({ identity }) => identity)
   t.strictSame(identities.map(identity => identity?.length), [44, 44, 44, 44])
   t.equal(new Set(identities).size, 4)
 })

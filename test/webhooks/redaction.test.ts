@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { RetellWebhookEvent, WebhookEvent } from '../../lib/index.js'
-import { readMillisEvent, readRetellEvent } from '../../lib/webhooks/events.js'
-import { redactedEvent } from '../../lib/webhooks/redaction.js'
+import { readMillisEvent, redactedMillisEvent } from '../../lib/providers/millis/webhook-events.js'
+import { readRetellEvent, redactedRetellEvent } from '../../lib/providers/retell/webhook-events.js'
 
 const withoutDigits = (text: string): string => text.replaceAll(/\d/g, '#')
 
@@ -18,7 +18,7 @@ t.test('of Retell\'s webhooks what was said is redacted wherever it stands, and 
       call_analysis: { call_summary: 'He is 007.', user_sentiment: 'Neutral', custom_analysis_data: { code: '007', tags: ['7', null, 7] } }
     }
   })
-  const { call, body, ...rest } = redactedEvent(event, withoutDigits) as typeof event
+  const { call, body, ...rest } = redactedRetellEvent(event, withoutDigits)
   t.strictSame(rest, { provider: 'retell', event: 'call_ended', callId: 'call_1' })
   t.strictSame(call, {
     call_id: 'call_1',
@@ -35,7 +35,7 @@ t.test('of Retell\'s webhooks what was said is redacted wherever it stands, and 
 
 t.test('so it is of Millis\', be the chat readable or not', async t => {
   for (const [chat, entries] of [['[{"role":"user","content":"007"}]', [{ role: 'user', content: '###' }]], ['[7', undefined]] as const) {
-    const event = redactedEvent(readMillisEvent({ session_id: 'ses_1', chat, voip: { from: '+1555' }, duration: 7 }), withoutDigits)
+    const event = redactedMillisEvent(readMillisEvent({ session_id: 'ses_1', chat, voip: { from: '+1555' }, duration: 7 }), withoutDigits)
     t.match(event, { callId: 'ses_1', chat: entries, call: { chat: withoutDigits(chat), voip: { from: '+1555' }, duration: 7 } } as WebhookEvent)
   }
 })
@@ -44,7 +44,7 @@ const withoutLongNumbers = (text: string): string => text.replaceAll(/\d{9,}/g, 
 
 /** What is left of a call, or a chat, at Retell. */
 function redactedCall (t: Test, call: object, key = 'call') {
-  const event = redactedEvent(readRetellEvent({ event: 'call_analyzed', [key]: call }), withoutLongNumbers) as RetellWebhookEvent
+  const event = redactedRetellEvent(readRetellEvent({ event: 'call_analyzed', [key]: call }), withoutLongNumbers) as RetellWebhookEvent
   t.strictSame(event.body[key], event.call)
   return event.call
 }
@@ -91,13 +91,13 @@ t.test('what the app attached stays, and so does a chat at Retell but for its wo
 t.test('of Millis\' webhooks the tools and the error are redacted, and the chat as the text that it is', t => {
   const chat = (content: string) => [{ role: 'user', content }]
   const sent = { session_id: 'ses_1', chat: JSON.stringify(chat('I am\nJohn')), function_calls: [{ name: 'John', params: { name: 'John' } }], error_message: 'no tool for John', metadata: { name: 'John' } }
-  t.strictSame(redactedEvent(readMillisEvent(sent), withoutLongNumbers), {
+  t.strictSame(redactedMillisEvent(readMillisEvent(sent), withoutLongNumbers), {
     provider: 'millis',
     event: 'call_ended',
     callId: 'ses_1',
     chat: chat('I am\n*'),
     call: { ...sent, chat: JSON.stringify(chat('I am\n*')), function_calls: [{ name: 'John', params: { name: '*' } }], error_message: 'no tool for *' }
   })
-  t.match(redactedEvent(readMillisEvent({ chat: { said: 'John' } }), withoutLongNumbers), { chat: undefined, call: { chat: { said: '*' } } })
+  t.match(redactedMillisEvent(readMillisEvent({ chat: { said: 'John' } }), withoutLongNumbers), { chat: undefined, call: { chat: { said: '*' } } })
   t.end()
 })

@@ -5,7 +5,7 @@ import FakeTimers from '@sinonjs/fake-timers'
 import fc from 'fast-check'
 import { sign, verify } from 'retell-sdk'
 import t, { type Test } from 'tap'
-import { MAX_SKEW_MS, readSignature, signatureCheck, skewOf } from '../../lib/webhooks/signature.js'
+import { MAX_SKEW_MS, readSignature, signatureCheck, skewOf } from '../../lib/providers/retell/signature.js'
 import { scaledRuns } from '../helpers/runs.js'
 import { signed } from '../helpers/webhooks.js'
 

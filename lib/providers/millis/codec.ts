@@ -4,21 +4,20 @@
 import type { TerminalAction } from '../../contract/agent.js'
 import { ActionError } from '../../contract/errors.js'
 import { directionOf, isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
-import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions, TurnId } from '../codec.js'
+import type { ActionFrames, CallFacts, Feature, LeavingAction, Codec, ProviderEvent, SpeechOptions, TurnId } from '../codec.js'
 import { millisInbound, sessionIdOf, type MillisControlFrames, type MillisFrame } from './frames.js'
 import { millisTranscript } from './transcript.js'
 
-const LACKS: ReadonlySet<Feature> = new Set<Feature>([
-  'press-digits', 'uninterruptible', 'show-caller', 'interject', 'metadata', 'update-agent'
-])
+/** Actions that its protocol has a frame for. */
+export const MILLIS_FEATURES: ReadonlySet<Feature> = new Set<Feature>(['flush', 'pause'])
 
 /** One socket of Millis. */
-export class MillisProtocol implements Protocol {
+export class MillisCodec implements Codec {
   readonly provider = 'millis'
   readonly hangsUp = false
   // What it does with it is not documented; 1001 says what is the case.
   readonly redialCode = 1001
-  readonly lacks = LACKS
+  readonly features = MILLIS_FEATURES
   // Before start_call there is no stream id that a frame could carry.
   readonly opening = []
 

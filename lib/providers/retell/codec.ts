@@ -4,7 +4,9 @@
 import { ActionError, UnsupportedError } from '../../contract/errors.js'
 import type { AgentConfig, TerminalAction, ToolAction, TranscriptUpdate, TurnReason } from '../../contract/agent.js'
 import { directionOf, ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
-import type { ActionFrames, CallFacts, Feature, LeavingAction, Protocol, ProviderEvent, SpeechOptions } from '../codec.js'
+import {
+  FEATURES, type ActionFrames, type CallFacts, type Codec, type Feature, type LeavingAction, type ProviderEvent, type SpeechOptions
+} from '../codec.js'
 import { retellInbound, retellOutbound, type RetellFrame, type RetellResponse } from './frames.js'
 import { retellTranscript, retellUtterances } from './transcript.js'
 import { withoutWordTimings } from './word-timings.js'
@@ -22,26 +24,27 @@ const CONFIG: RetellFrame = {
 
 const OPENING = [JSON.stringify(CONFIG)]
 
-const LACKS: ReadonlySet<Feature> = new Set<Feature>(['flush'])
+/** All but a flush: Retell decides by itself when it speaks. */
+export const RETELL_FEATURES: ReadonlySet<Feature> = new Set(FEATURES.filter(feature => feature !== 'flush'))
 
 /** @param waitMs how long the begin message waits for `call_details` */
-export function retellBegin (waitMs: number): NonNullable<Protocol['begin']> {
+export function retellBegin (waitMs: number): NonNullable<Codec['begin']> {
   return { id: BEGIN_ID, waitMs }
 }
 
 /** One socket of Retell. */
-export class RetellProtocol implements Protocol {
+export class RetellCodec implements Codec {
   readonly provider = 'retell'
   readonly hangsUp = true
-  readonly lacks = LACKS
+  readonly features = RETELL_FEATURES
   readonly opening = OPENING
-  readonly begin: NonNullable<Protocol['begin']>
+  readonly begin: NonNullable<Codec['begin']>
 
   // Ids count up on one socket; starting below 0 lets a first request with id 0 through.
   #lastId = -1
 
   /** @param begin the same for all of them, made by {@link retellBegin} */
-  constructor (begin: NonNullable<Protocol['begin']>) {
+  constructor (begin: NonNullable<Codec['begin']>) {
     this.begin = begin
   }
 

@@ -331,7 +331,7 @@ t.test('it keeps no process alive, and is there while the process lives', async 
   const { server } = await setup(t)
   const program = runNode(t, ['--input-type=module', '--eval', `
     import { buildConnector } from 'undici'
-    import { SpareConnection } from './dist/agents/spare-connection.js'
+    import { SpareConnection } from './dist/agents/openai/spare-connection.js'
     const spare = new SpareConnection(buildConnector({}), new URL('http://127.0.0.1:${server.port}'))
     spare.open()
     process.on('exit', () => console.log('exits'))

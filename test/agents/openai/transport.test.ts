@@ -328,7 +328,7 @@ t.test('an idle transport keeps no process alive, and one that is asked does', a
   const { server } = await setup(t)
   const program = runNode(t, ['--input-type=module', '--eval', `
     import * as undici from 'undici'
-    import { openTransport } from './dist/agents/transport.js'
+    import { openTransport } from './dist/agents/openai/transport.js'
     const transport = openTransport(undici, '${server.origin}')
     transport.warm()
     process.once('beforeExit', async () => {

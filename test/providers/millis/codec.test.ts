@@ -3,11 +3,11 @@ import t from 'tap'
 import fc from 'fast-check'
 import { endCall, transferCall, type Utterance } from '../../../lib/contract/agent.js'
 import { millisControlFrames, type MillisControlFrames } from '../../../lib/providers/millis/frames.js'
-import { MillisProtocol } from '../../../lib/providers/millis/codec.js'
-import type { ActionFrames, Protocol, ProviderEvent } from '../../../lib/providers/codec.js'
+import { MillisCodec } from '../../../lib/providers/millis/codec.js'
+import { FEATURES, lacks, type ActionFrames, type Codec, type ProviderEvent } from '../../../lib/providers/codec.js'
 import { millis } from '../../helpers/caller.js'
 
-const open = (control: Partial<MillisControlFrames> = {}) => new MillisProtocol({ ...millisControlFrames, ...control })
+const open = (control: Partial<MillisControlFrames> = {}) => new MillisCodec({ ...millisControlFrames, ...control })
 
 const decode = (frame: unknown) => open().decode(Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame)), false)
 
@@ -184,15 +184,15 @@ t.test('8: a request that ends with the agent, or says nothing, is a turn like a
 })
 
 t.test('12: a request before any start_call is a turn like any other', async t => {
-  const protocol = open()
-  const event = protocol.decode(Buffer.from(JSON.stringify(millis.request(3, 'Hi'))), false)
+  const codec = open()
+  const event = codec.decode(Buffer.from(JSON.stringify(millis.request(3, 'Hi'))), false)
   t.strictSame(plain(event), asked(3, { role: 'user', content: 'Hi' }))
 })
 
 t.test('no order of ids is asked for: a request with a lower id, or the same, is a turn too', async t => {
-  const protocol = open()
+  const codec = open()
   const ids = [3, 3, 1, 'a', 0].map(id => {
-    const event = protocol.decode(Buffer.from(JSON.stringify(millis.request(id, 'Hi'))), false)
+    const event = codec.decode(Buffer.from(JSON.stringify(millis.request(id, 'Hi'))), false)
     return event.type === 'asked' && event.id
   })
   t.strictSame(ids, [3, 3, 1, 'a', 0])
@@ -268,16 +268,16 @@ const anyId = fc.oneof(
 )
 
 t.test('4: an id comes back as it came, with its type', async () => fc.assert(fc.property(anyId, id => {
-  const protocol = open()
-  const event = (frame: object) => protocol.decode(Buffer.from(JSON.stringify(frame)), false)
+  const codec = open()
+  const event = (frame: object) => codec.decode(Buffer.from(JSON.stringify(frame)), false)
   const ids = [millis.start(id), millis.request(id, 'Hi'), millis.interrupt(id), millis.played(id)].map(frame => {
     const decoded = event(frame)
     return decoded.type === 'started' ? decoded.greeting : 'id' in decoded && decoded.id
   })
   assert.deepEqual(ids, [id, id, id, id])
 
-  const { now, afterPlayback } = protocol.completion(id, 'Bye.', true, endCall())
-  const frames = [protocol.speech(id, 'Hi'), ...now, ...afterPlayback, ...protocol.control(1, id, transferCall('+1')).now]
+  const { now, afterPlayback } = codec.completion(id, 'Bye.', true, endCall())
+  const frames = [codec.speech(id, 'Hi'), ...now, ...afterPlayback, ...codec.control(1, id, transferCall('+1')).now]
   assert.deepEqual(frames.map(frame => JSON.parse(frame).data.stream_id), [id, id, id, id])
 })))
 
@@ -300,14 +300,14 @@ t.test('3: the notation of the documented samples is not what is on the wire', a
 // What we send
 
 t.test('nothing is sent before start_call, as no stream has an id', async t => {
-  const protocol: Protocol = open()
-  t.strictSame([protocol.provider, protocol.opening, protocol.begin], ['millis', [], undefined])
+  const codec: Codec = open()
+  t.strictSame([codec.provider, codec.opening, codec.begin], ['millis', [], undefined])
 })
 
 t.test('Millis lacks what its protocol has no word for', async t => {
-  const protocol: Protocol = open()
-  t.strictSame([...protocol.lacks], ['press-digits', 'uninterruptible', 'show-caller', 'interject', 'metadata', 'update-agent'])
-  t.strictSame([protocol.interjection, protocol.metadata, protocol.agentConfig, protocol.toolRecord], [undefined, undefined, undefined, undefined])
+  const codec: Codec = open()
+  t.strictSame(FEATURES.filter(feature => lacks(codec, feature)), ['uninterruptible', 'press-digits', 'show-caller', 'interject', 'metadata', 'update-agent'])
+  t.strictSame([codec.interjection, codec.metadata, codec.agentConfig, codec.toolRecord], [undefined, undefined, undefined, undefined])
 })
 
 t.test('9: speech always says that the stream goes on', async t => {
@@ -376,9 +376,9 @@ t.test('10: the frames that nobody could prove are replaced in one place, one by
 
 t.test('control frames of the app\'s own that are no objects are an error to it, and nothing is sent', async t => {
   const control = { endCall: () => undefined as never, transferCall: () => 'transfer' as never }
-  const protocol = new MillisProtocol(control)
+  const codec = new MillisCodec(control)
   for (const action of [endCall(), transferCall('+14155550100')] as const) {
-    t.throws(() => protocol.completion(1, '', false, action), { code: 'VOICE_AGENT_ERR_ACTION', message: /controlFrames/ })
-    t.throws(() => protocol.control(1, undefined, action), { code: 'VOICE_AGENT_ERR_ACTION' })
+    t.throws(() => codec.completion(1, '', false, action), { code: 'VOICE_AGENT_ERR_ACTION', message: /controlFrames/ })
+    t.throws(() => codec.control(1, undefined, action), { code: 'VOICE_AGENT_ERR_ACTION' })
   }
 })

@@ -3,7 +3,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { endCall, transferCall, type TerminalAction } from '../../../lib/contract/agent.js'
 import { millisControlFrames, millisOutbound } from '../../../lib/providers/millis/frames.js'
-import { MillisProtocol } from '../../../lib/providers/millis/codec.js'
+import { MillisCodec } from '../../../lib/providers/millis/codec.js'
 
 const response = millisOutbound.stream_response
 
@@ -51,7 +51,7 @@ t.test('10: the control frames are what they most probably are', async t => {
 
 // Whatever is asked of the encoder
 
-const open = () => new MillisProtocol(millisControlFrames)
+const open = () => new MillisCodec(millisControlFrames)
 const anyId = fc.oneof(fc.nat(), fc.string())
 const anyText = fc.string({ unit: 'binary' })
 const anyPause = fc.double({ min: 0, minExcluded: true, max: 60_000, noNaN: true })

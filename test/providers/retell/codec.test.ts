@@ -3,18 +3,17 @@ import t from 'tap'
 import fc from 'fast-check'
 import type { FastifyError } from 'fastify'
 import { endCall, pressDigits, toolCall, toolResult, transferCall, type Action, type TerminalAction } from '../../../lib/contract/agent.js'
-import type { LeavingAction } from '../../../lib/providers/codec.js'
-import type { ActionFrames, ProviderEvent } from '../../../lib/providers/codec.js'
-import { RetellProtocol, retellBegin } from '../../../lib/providers/retell/codec.js'
+import { FEATURES, lacks, type ActionFrames, type LeavingAction, type ProviderEvent } from '../../../lib/providers/codec.js'
+import { RetellCodec, retellBegin } from '../../../lib/providers/retell/codec.js'
 import { retell } from '../../helpers/caller.js'
 import { scaledRuns } from '../../helpers/runs.js'
 
-const open = () => new RetellProtocol(retellBegin(2_000))
+const open = () => new RetellCodec(retellBegin(2_000))
 
 const bytes = (frame: unknown) => Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame))
 
 /** Decodes an object or a JSON text, on a socket of its own unless given one. */
-const decode = (frame: unknown, protocol = open()) => protocol.decode(bytes(frame), false)
+const decode = (frame: unknown, codec = open()) => codec.decode(bytes(frame), false)
 
 /** What an update says, if the frame is one that can be read. */
 function readUpdate (event: ProviderEvent) {
@@ -212,11 +211,11 @@ t.test('A16: a first request with id 0 is a turn', async t => {
 })
 
 t.test('a request that is not newer than the last one is ignored, whatever its kind', async t => {
-  const protocol = open()
+  const codec = open()
   const stale = { type: 'ignored', why: 'response_id is not newer than the last one', malformed: false }
   const events = [
     retell.request(2), retell.request(2), retell.reminder(2), retell.request(1), retell.request('9'), retell.reminder(3), retell.request(-1)
-  ].map(frame => decode(frame, protocol)).map(event => event.type === 'asked' ? event.id : event)
+  ].map(frame => decode(frame, codec)).map(event => event.type === 'asked' ? event.id : event)
   t.strictSame(events, [2, stale, stale, stale, malformed('response_required: /response_id'), 3, stale])
 })
 
@@ -405,11 +404,11 @@ t.test('what is no JSON object is malformed', async t => {
 const DESK = '+15550100009'
 
 t.test('A5: every socket is opened with the config, and the begin message waits for the call details', async t => {
-  const protocol = open()
-  t.strictSame(parse(protocol.opening),
+  const codec = open()
+  t.strictSame(parse(codec.opening),
     [{ response_type: 'config', config: { auto_reconnect: true, call_details: true, transcript_with_tool_calls: true } }])
-  t.strictSame(open().opening, protocol.opening)
-  t.strictSame(protocol.begin, { id: 0, waitMs: 2_000 })
+  t.strictSame(open().opening, codec.opening)
+  t.strictSame(codec.begin, { id: 0, waitMs: 2_000 })
 })
 
 t.test('A2: no ping is sent unasked', async t => {
@@ -417,8 +416,8 @@ t.test('A2: no ping is sent unasked', async t => {
 })
 
 t.test('Retell lacks nothing but the flush', async t => {
-  const protocol = open()
-  t.strictSame([protocol.provider, [...protocol.lacks]], ['retell', ['flush']])
+  const codec = open()
+  t.strictSame([codec.provider, FEATURES.filter(feature => lacks(codec, feature))], ['retell', ['flush']])
 })
 
 t.test('speech is an open response', async t => {
@@ -562,8 +561,8 @@ t.test('a change of the agent that is no object is refused', async t => {
 })
 
 t.test('an id comes back as it came', async () => fc.assert(fc.property(fc.oneof(fc.nat(), fc.maxSafeNat()), id => {
-  const protocol = open()
-  assert.deepEqual(plain(decode(retell.request(id), protocol)), asked(id, 'response'))
-  const frames = [protocol.speech(id, 'Hi'), ...protocol.completion(id, '', true).now, ...protocol.completion(id, '', true, endCall()).now]
+  const codec = open()
+  assert.deepEqual(plain(decode(retell.request(id), codec)), asked(id, 'response'))
+  const frames = [codec.speech(id, 'Hi'), ...codec.completion(id, '', true).now, ...codec.completion(id, '', true, endCall()).now]
   assert.deepEqual(frames.map(frame => JSON.parse(frame).response_id), [id, id, id])
 })))

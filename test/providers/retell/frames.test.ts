@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { endCall, pressDigits, toolCall, toolResult, transferCall, type Action, type AgentConfig, type TerminalAction } from '../../../lib/contract/agent.js'
 import type { LeavingAction } from '../../../lib/providers/codec.js'
 import { retellOutbound } from '../../../lib/providers/retell/frames.js'
-import { RetellProtocol, retellBegin } from '../../../lib/providers/retell/codec.js'
+import { RetellCodec, retellBegin } from '../../../lib/providers/retell/codec.js'
 import { retell } from '../../helpers/caller.js'
 
 type Kind = keyof typeof retellOutbound
@@ -91,7 +91,7 @@ t.test('a frame is of one kind only', async t => {
 
 // Whatever is asked of the encoder
 
-const open = () => new RetellProtocol(retellBegin(1))
+const open = () => new RetellCodec(retellBegin(1))
 const anyId = fc.nat()
 const anyText = fc.string({ unit: 'binary' })
 const anyWord = anyText.filter(text => text.trim() !== '')

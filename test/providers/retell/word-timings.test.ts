@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { parseFrame } from '../../../lib/providers/frame.js'
-import { RetellProtocol, retellBegin } from '../../../lib/providers/retell/codec.js'
+import { RetellCodec, retellBegin } from '../../../lib/providers/retell/codec.js'
 import { withoutWordTimings } from '../../../lib/providers/retell/word-timings.js'
 import { scaledRuns } from '../../helpers/runs.js'
 
@@ -42,14 +42,14 @@ t.test('a bracket in a word does not end its list', async t => {
     const frame = { interaction_type: 'response_required', response_id: 1, transcript: [timed('Hi'), timed(`${word} please`), timed(`yes ${word}`)] }
     const text = JSON.stringify(frame)
     t.strictSame(parsed(text), unread(frame), word)
-    const event = new RetellProtocol(retellBegin(0)).decode(Buffer.from(text), false)
+    const event = new RetellCodec(retellBegin(0)).decode(Buffer.from(text), false)
     assert.equal(event.type, 'asked')
     t.strictSame(event.transcript.utterances().map(({ content }) => content), frame.transcript.map(({ content }) => content), word)
   }
 })
 
 t.test('what is no list of words to a call\'s details, is left in them', async t => {
-  const event = new RetellProtocol(retellBegin(0)).decode(Buffer.from('{"interaction_type":"call_details","call":{"metadata":{"words":["blue"]}}}'), false)
+  const event = new RetellCodec(retellBegin(0)).decode(Buffer.from('{"interaction_type":"call_details","call":{"metadata":{"words":["blue"]}}}'), false)
   assert.equal(event.type, 'started')
   t.strictSame(event.facts.metadata, { words: ['blue'] })
 })

@@ -11,10 +11,8 @@ import type { HookRunner } from '../call/hooks.js'
 import { cleaner, type Redact } from '../call/redaction.js'
 import { ClosingError, HookReplyError } from '../contract/errors.js'
 import { within } from '../timing/timeout.js'
-import { identityOf } from './events.js'
-import type { WebhookEvent, WebhookHooks } from './hooks.js'
+import type { Notice, ReceivedEvent } from './event.js'
 import { Recent } from './recent.js'
-import { redactedEvent } from './redaction.js'
 
 // Longer than any provider goes on trying.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
@@ -32,7 +30,8 @@ export interface ProviderWebhooks {
 
 /** A hook whose answer a provider waits for. */
 export interface Question<Reply extends object> {
-  readonly hook: keyof WebhookHooks
+  /** The name of the app's hook. */
+  readonly hook: string
   /** How long the provider is kept waiting, in ms. */
   readonly ms: number
   /** Of a reply. Its errors are logged: it must not look into members whose names are the app's own. */
@@ -47,15 +46,21 @@ export interface Answer {
   readonly isGiven: boolean
 }
 
-/** One for all webhooks of a registration. */
-export class WebhookDesk {
-  readonly #hooks: WebhookHooks & { redact?: Redact }
+/** What the app is told. */
+export interface ReceiverHooks {
+  onWebhook? (event: ReceivedEvent): void | Promise<void>
+  redact?: Redact
+}
+
+/** One for all webhooks of a registration. It knows no provider. */
+export class WebhookReceiver {
+  readonly #hooks: ReceiverHooks
   readonly #runner: HookRunner
   readonly #isClosing: () => boolean
   readonly #events = new Recent<true>(EVENTS.ms, EVENTS.max)
 
   /** @param runner has the app wait for hooks when it closes */
-  constructor (hooks: WebhookHooks & { redact?: Redact }, runner: HookRunner, isClosing: () => boolean) {
+  constructor (hooks: ReceiverHooks, runner: HookRunner, isClosing: () => boolean) {
     this.#hooks = hooks
     this.#runner = runner
     this.#isClosing = isClosing
@@ -71,15 +76,15 @@ export class WebhookDesk {
   }
 
   /** Answers the provider, and then tells the app, unless it was told before: also of two at the same moment it is told one. */
-  tell (request: FastifyRequest, reply: FastifyReply, event: WebhookEvent, isNews = true): FastifyReply {
-    const identity = identityOf(event)
+  tell (request: FastifyRequest, reply: FastifyReply, notice: Notice, isNews = true): FastifyReply {
+    const { event, identity } = notice
     const log = request.log.child({ provider: event.provider, event: event.event, callId: event.callId })
-    if (isNews && (identity === undefined || this.#events.add(identity, true))) this.#run(log, reply, event)
+    if (isNews && (identity === undefined || this.#events.add(identity, true))) this.#run(log, reply, notice)
     else log.debug('webhook ignored: it came before')
     return reply.code(204).send()
   }
 
-  #run (log: FastifyBaseLogger, reply: FastifyReply, event: WebhookEvent): void {
+  #run (log: FastifyBaseLogger, reply: FastifyReply, notice: Notice): void {
     if (this.#hooks.onWebhook === undefined) return
     // Waited for from now on, as the provider will not tell again.
     // eslint-disable-next-line @typescript-eslint/no-floating-promises
@@ -87,7 +92,7 @@ export class WebhookDesk {
       // Whether the provider has heard it or not.
       await finished(reply.raw).catch(() => {})
       const { redact } = this.#hooks
-      await this.#hooks.onWebhook!(redact === undefined ? event : redactedEvent(event, cleaner(redact, log)))
+      await this.#hooks.onWebhook!(redact === undefined ? notice.event : notice.redacted(cleaner(redact, log)))
     })
   }
 
@@ -98,12 +103,12 @@ export class WebhookDesk {
   async ask<Reply extends object> (
     { log }: FastifyRequest,
     { hook, ms, schema, toWire }: Question<Reply>,
-    ask: (hooks: WebhookHooks) => Reply | undefined | void | Promise<Reply | undefined | void>
+    ask: () => Reply | undefined | void | Promise<Reply | undefined | void>
   ): Promise<Answer> {
     let answer: Answer = { json: JSON.stringify(toWire({} as Reply)), isGiven: false }
     let isOver = false
     const running = this.#runner.run(log, hook, async () => {
-      const reply = await ask(this.#hooks) ?? {} as Reply
+      const reply = await ask() ?? {} as Reply
       const error = schema.Errors(reply).First()
       if (error !== undefined) throw new HookReplyError(hook, error.path.slice(1) || 'it', error.message)
       answer = { json: JSON.stringify(toWire(reply)), isGiven: true }

@@ -1,9 +1,11 @@
 /**
- * The contract with the user: what the providers' webhooks tell, and what may be answered. Types only.
+ * What Retell's webhooks tell, and what they may be answered.
  */
-
-/** A provider's own object as it was sent, unchecked: of what is named here anything may be missing. */
-type Sent<Members> = Readonly<Partial<Members> & Record<string, unknown>>
+import type { Redact } from '../../call/redaction.js'
+import { idOf } from '../../contract/id.js'
+import { digestOf, type Notice, type Sent } from '../../webhooks/event.js'
+import { redactedEvent } from '../../webhooks/redaction.js'
+import { isObject, type JsonObject } from '../frame.js'
 
 /** Retell's call, as its REST API tells of it. */
 export type RetellWebhookCall = Sent<{
@@ -48,36 +50,6 @@ export interface RetellWebhookEvent {
   readonly body: Sent<{ event: string, transfer_destination: unknown, transfer_option: unknown, transcript_with_tool_calls: readonly unknown[] }>
 }
 
-/** One entry of the conversation at Millis. */
-export type MillisChatEntry = Sent<{ role: string, content: string }>
-
-/** A call at Millis is over. */
-export interface MillisWebhookEvent {
-  readonly provider: 'millis'
-  readonly event: 'call_ended'
-  /** Millis' session_id, the same as in `call.id`. */
-  readonly callId: string | undefined
-  /** What was said; undefined where it could not be read: `call.chat` is the text as it was sent. */
-  readonly chat: readonly MillisChatEntry[] | undefined
-  readonly call: Sent<{
-    session_id: string
-    agent_id: string
-    call_id: string
-    call_status: string
-    error_message: string
-    /** Seconds. */
-    duration: number
-    /** JSON. */
-    chat: string
-    voip: unknown
-    recording: Sent<{ recording_url: string }>
-    metadata: unknown
-  }>
-}
-
-/** What a provider's webhook tells. */
-export type WebhookEvent = RetellWebhookEvent | MillisWebhookEvent
-
 /** A call that rings at Retell. */
 export interface InboundCall {
   /** Older payloads have none. */
@@ -101,40 +73,51 @@ export interface InboundCallReply {
   agent_override?: Readonly<Record<string, unknown>>
 }
 
-/** A call that is about to begin at Millis. */
-export interface PrefetchSession {
-  /** Millis' session_id, which will be `call.id`. */
-  readonly callId: string | undefined
-  readonly agentId: string | undefined
-  readonly from: string | undefined
-  readonly to: string | undefined
-  /** What was attached to the call when it was created. */
-  readonly metadata: Readonly<Record<string, string>>
-}
-
-/** What Millis is to know before a call begins, in Millis' words. */
-export interface PrefetchReply {
-  /** Laid over the call's own; becomes `call.metadata`. */
-  metadata?: Readonly<Record<string, unknown>>
-  /** For the prompt of a model that Millis itself asks. */
-  extra_prompt?: string
-}
-
-/** The app's hooks for the providers' webhooks. What they throw or reject with is logged. */
-export interface WebhookHooks {
-  /**
-   * A provider tells what happened to a call. Runs after the provider was answered, once for each event that this process
-   * hears of, and is not run again when it fails.
-   */
-  onWebhook? (event: WebhookEvent): void | Promise<void>
+/** The app's hooks for Retell's webhooks. What they throw or reject with is logged. */
+export interface RetellWebhookHooks {
   /**
    * The phone rings at Retell, which asks who takes the call. When it fails, or takes longer than 8,000 ms, the number's
    * default agent does. May run twice for a call: when Retell did not hear the answer, it asks again.
    */
   onInboundCall? (call: InboundCall): InboundCallReply | void | Promise<InboundCallReply | void>
-  /**
-   * Millis is about to begin a call, and asks what is to be known of it. When it fails, or takes longer than 2,000 ms, the
-   * call begins without.
-   */
-  onPrefetch? (session: PrefetchSession): PrefetchReply | void | Promise<PrefetchReply | void>
+}
+
+const RETELL_NAMES: ReadonlySet<string> = new Set<RetellWebhookName>([
+  'call_started', 'call_ended', 'call_analyzed', 'transcript_updated',
+  'transfer_started', 'transfer_bridged', 'transfer_cancelled', 'transfer_ended',
+  'chat_started', 'chat_ended', 'chat_analyzed'
+])
+
+/** Reads a body that has an `event`. Older ones have the call under `data`. */
+export function readRetellEvent (body: JsonObject & { event: string }): RetellWebhookEvent {
+  const call = [body['call'], body['chat'], body['data']].find(isObject) ?? {}
+  return {
+    provider: 'retell',
+    event: RETELL_NAMES.has(body.event) ? body.event as RetellWebhookName : 'unknown',
+    callId: idOf(call['call_id']) ?? idOf(call['chat_id']),
+    call,
+    body
+  }
+}
+
+/** What Retell tells, with what tells it from another event. */
+export function retellNotice (body: JsonObject & { event: string }): Notice<RetellWebhookEvent> {
+  const event = readRetellEvent(body)
+  return { event, identity: identityOf(event), redacted: redact => redactedRetellEvent(event, redact) }
+}
+
+/**
+ * Retell's rule: life-cycle events are told apart by name and call, transfers by their start and destination as well.
+ * @returns undefined for what repeats by design, or may
+ */
+function identityOf ({ provider, event: name, callId, call, body }: RetellWebhookEvent): string | undefined {
+  if (callId === undefined || name === 'transcript_updated' || name === 'unknown') return undefined
+  if (!name.startsWith('transfer_')) return digestOf(JSON.stringify([provider, name, callId]))
+  // Retell does not say whose start is meant, the transfer's or the call's.
+  return digestOf(JSON.stringify([provider, name, callId, body['start_timestamp'] ?? call.start_timestamp, body.transfer_destination]))
+}
+
+/** The event as it may be stored. A chat at Retell is what a call is, and not somebody's words. */
+export function redactedRetellEvent (event: RetellWebhookEvent, redact: Redact): RetellWebhookEvent {
+  return redactedEvent(event, redact, { attached: ['retell_llm_dynamic_variables'], isCall: name => name === 'chat' })
 }

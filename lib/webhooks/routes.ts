@@ -5,14 +5,10 @@ import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
 import { closeUnread, comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
 import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
-import { secretsOf } from '../admission/secret.js'
 import type { HookRunner } from '../call/hooks.js'
 import { ConfigError, WebhookLimitError } from '../contract/errors.js'
-import { entriesOf, nameOf, type Env, type VoiceAgentOptions } from '../config/options.js'
-import { WebhookDesk, type ProviderWebhooks } from './desk.js'
-import type { WebhookHooks } from './hooks.js'
-import { millisWebhooks } from './millis.js'
-import { retellWebhooks } from './retell.js'
+import { entriesOf } from '../contract/setting.js'
+import { WebhookReceiver, type ProviderWebhooks, type ReceiverHooks } from './receiver.js'
 import { BODY_LIMIT_BYTES } from './unchecked-body.js'
 
 /** What the webhooks share with the routes of the calls. */
@@ -20,24 +16,36 @@ export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allo
   readonly hooks: HookRunner
 }
 
+/** One route of one provider. */
+export interface WebhookRoute {
+  readonly path: string
+  /** What the operator calls the path. */
+  readonly pathName: string
+  /** Addresses and CIDR ranges, separated by commas. */
+  readonly allowlist: string
+  /** What the operator calls the list. */
+  readonly allowlistName: string
+  /** Makes what serves it. */
+  serve (receiver: WebhookReceiver): ProviderWebhooks
+}
+
 /**
  * Registers the webhooks in a scope of their own: the app's body parsers are not theirs, nor theirs the app's.
  * @throws VOICE_AGENT_ERR_CONFIG when another route has the path of one
  */
-export async function registerWebhooks (scope: FastifyInstance, config: Env, options: VoiceAgentOptions, { hooks, ...shared }: WebhookSettings): Promise<void> {
-  const retellKeys = options.retell === false ? [] : secretsOf(config.RETELL_API_KEY)
-  const millisSecrets = options.millis === false ? [] : secretsOf(config.MILLIS_WEBHOOK_SECRET)
-  warnOfIdleHooks()
-
+export async function registerWebhooks (
+  scope: FastifyInstance,
+  routes: readonly WebhookRoute[],
+  options: ReceiverHooks,
+  { hooks, ...shared }: WebhookSettings
+): Promise<void> {
   await scope.register(async function webhooks (scope) {
-    const desk = new WebhookDesk(options, hooks, shared.isClosing)
-    if (retellKeys.length > 0) await add('RETELL', retellWebhooks(desk, retellKeys, nameOf('RETELL_API_KEY')))
-    if (millisSecrets.length > 0) await add('MILLIS', millisWebhooks(desk, millisSecrets, nameOf('MILLIS_WEBHOOK_SECRET')))
+    const receiver = new WebhookReceiver(options, hooks, shared.isClosing)
+    for (const route of routes) await add(route, route.serve(receiver))
 
     // Each provider has its bodies read in its own way.
-    async function add (provider: 'RETELL' | 'MILLIS', { checkHeader, readBody, handlers }: ProviderWebhooks): Promise<void> {
-      const path = `${provider}_WEBHOOK_PATH` as const
-      const url = config[path]
+    async function add (route: WebhookRoute, { checkHeader, readBody, handlers }: ProviderWebhooks): Promise<void> {
+      const url = route.path
       await scope.register(async function providerWebhooks (scope) {
         scope.removeAllContentTypeParsers()
         if (readBody === undefined) scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -48,7 +56,7 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
           closeUnread(request, reply)
         })
         for (const [method, handler] of Object.entries(handlers)) {
-          if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
+          if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${route.pathName}: another route has this path`)
           scope.route({
             method: method as HTTPMethods,
             url,
@@ -56,7 +64,7 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
             exposeHeadRoute: false,
             config: WITHOUT_RATE_LIMIT,
             bodyLimit: BODY_LIMIT_BYTES,
-            onRequest: [guardOf(`${provider}_ALLOWLIST`), checkHeader],
+            onRequest: [guardOf(route), checkHeader],
             handler
           })
         }
@@ -65,21 +73,8 @@ export async function registerWebhooks (scope: FastifyInstance, config: Env, opt
   })
 
   // What the sender knows stands for the secret: with an allowlist both must hold, and without one that alone.
-  function guardOf (variable: 'RETELL_ALLOWLIST' | 'MILLIS_ALLOWLIST'): ReturnType<typeof createGuard> {
-    const allowlistName = nameOf(variable)
-    const allowlist = parseAllowlist(entriesOf(config[variable]), allowlistName)
+  function guardOf ({ allowlist: list, allowlistName }: WebhookRoute): ReturnType<typeof createGuard> {
+    const allowlist = parseAllowlist(entriesOf(list), allowlistName)
     return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined })
-  }
-
-  function warnOfIdleHooks (): void {
-    const [retell, millis] = [nameOf('RETELL_API_KEY'), nameOf('MILLIS_WEBHOOK_SECRET')]
-    const needs: Array<[hook: keyof WebhookHooks, secrets: string[], names: string]> = [
-      ['onWebhook', [...retellKeys, ...millisSecrets], `${retell} or ${millis}`],
-      ['onInboundCall', retellKeys, retell],
-      ['onPrefetch', millisSecrets, millis]
-    ]
-    for (const [hook, secrets, names] of needs) {
-      if (options[hook] !== undefined && secrets.length === 0) scope.log.warn(`${hook} is never called: set ${names}`)
-    }
   }
 }

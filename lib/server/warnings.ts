@@ -2,14 +2,15 @@
  * Settings that are accepted and admit more people than an operator may expect: said once at start.
  */
 import type { FastifyBaseLogger } from 'fastify'
-import { entriesOf, nameOf, type Env } from '../config/options.js'
-import { parseRanges } from './allowlist.js'
-import { secretsOf } from './secret.js'
+import { parseRanges } from '../admission/allowlist.js'
+import { secretsOf } from '../admission/secret.js'
+import { nameOf, type Env } from '../config/settings.js'
+import { entriesOf } from '../contract/setting.js'
 
 /** 16 hex digits are 64 bits, which nobody guesses over a network. */
 const SHORTEST_SECRET = 16
 
-// Addresses all over the internet, of which no operator's proxies have all: Quad9's, Retell's and those of examples.
+// Addresses all over the internet, of which no operator's proxies have all: Quad9's, Amazon's and those of examples.
 const STRANGERS = [['9.9.9.9', '100.20.5.228', '192.0.2.1', '203.0.113.1'], ['2001:db8::1', '3fff::1']] as const
 
 /** Warns of a secret that can be guessed, and of proxies that are everybody. Neither secrets nor their lengths are logged. */

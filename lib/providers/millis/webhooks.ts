@@ -5,13 +5,12 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { createBearerGuard } from '../admission/bearer.js'
-import { WebhookError } from '../contract/errors.js'
-import { idOf } from '../contract/id.js'
-import { nonEmpty, parseFrame } from '../providers/frame.js'
-import { answerWith, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
-import { readMillisEvent } from './events.js'
-import type { PrefetchReply, PrefetchSession } from './hooks.js'
+import { createBearerGuard } from '../../admission/bearer.js'
+import { WebhookError } from '../../contract/errors.js'
+import { idOf } from '../../contract/id.js'
+import { answerWith, type ProviderWebhooks, type Question, type WebhookReceiver } from '../../webhooks/receiver.js'
+import { nonEmpty, parseFrame } from '../frame.js'
+import { millisNotice, type MillisWebhookHooks, type PrefetchReply, type PrefetchSession } from './webhook-events.js'
 
 const PREFETCH: Question<PrefetchReply> = {
   hook: 'onPrefetch',
@@ -26,20 +25,26 @@ const PREFETCH: Question<PrefetchReply> = {
  * @param secrets at least one
  * @param secretsName what the operator calls them, for the log
  */
-export function millisWebhooks (desk: WebhookDesk, secrets: readonly string[], secretsName: string): ProviderWebhooks {
+export function millisWebhooks (
+  receiver: WebhookReceiver,
+  hooks: MillisWebhookHooks,
+  secrets: readonly string[],
+  secretsName: string
+): ProviderWebhooks {
   const checkHeader = createBearerGuard(secrets, secretsName, 'let the webhook\'s headers have one, Bearer and the secret')
 
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const body = parseFrame(desk.accept(request, reply), false)
+    const body = parseFrame(receiver.accept(request, reply), false)
     if (typeof body === 'string') throw new WebhookError(body)
-    const event = readMillisEvent(body)
-    if (event.chat === undefined) request.log.warn({ callId: event.callId }, 'the chat of a call cannot be read: it is in event.call as it was sent')
-    return desk.tell(request, reply, event)
+    const notice = millisNotice(body)
+    const { chat, callId } = notice.event
+    if (chat === undefined) request.log.warn({ callId }, 'the chat of a call cannot be read: it is in event.call as it was sent')
+    return receiver.tell(request, reply, notice)
   }
 
   async function prefetch (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    desk.accept(request, reply)
-    return answerWith(reply, await desk.ask(request, PREFETCH, hooks => hooks.onPrefetch?.(readSession(request.url))))
+    receiver.accept(request, reply)
+    return answerWith(reply, await receiver.ask(request, PREFETCH, () => hooks.onPrefetch?.(readSession(request.url))))
   }
 
   return { checkHeader, handlers: { POST: receive, GET: prefetch } }

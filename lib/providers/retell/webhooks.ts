@@ -4,15 +4,15 @@
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { UnauthorizedError, WebhookError } from '../contract/errors.js'
-import { idOf } from '../contract/id.js'
-import { isObject, nonEmpty, parseFrame, type JsonObject } from '../providers/frame.js'
-import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookDesk } from './desk.js'
-import { digestOf, readRetellEvent } from './events.js'
-import type { InboundCall, InboundCallReply } from './hooks.js'
-import { Recent } from './recent.js'
+import { UnauthorizedError, WebhookError } from '../../contract/errors.js'
+import { idOf } from '../../contract/id.js'
+import { digestOf } from '../../webhooks/event.js'
+import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookReceiver } from '../../webhooks/receiver.js'
+import { Recent } from '../../webhooks/recent.js'
+import { readUnchecked } from '../../webhooks/unchecked-body.js'
+import { isObject, nonEmpty, parseFrame, type JsonObject } from '../frame.js'
+import { retellNotice, type InboundCall, type InboundCallReply, type RetellWebhookHooks } from './webhook-events.js'
 import { MAX_SKEW_MS, readSignature, SIGNATURE_HEADER, signatureCheck, skewOf } from './signature.js'
-import { readUnchecked } from './unchecked-body.js'
 
 // A signature that was made ahead of our clock is good for twice that time, and is known for longer. Transcripts are told of every few seconds of every call:
 // so many are 160 a second, and 19 MiB.
@@ -42,7 +42,12 @@ const INBOUND: Question<InboundCallReply> = {
  * Makes Retell's route.
  * @param keysName what the operator calls the keys, for the log
  */
-export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keysName: string): ProviderWebhooks {
+export function retellWebhooks (
+  receiver: WebhookReceiver,
+  hooks: RetellWebhookHooks,
+  keys: readonly string[],
+  keysName: string
+): ProviderWebhooks {
   const isSigned = signatureCheck(keys)
   // When each was seen first.
   const signatures = new Recent<number>(SIGNATURES.ms, SIGNATURES.max)
@@ -64,7 +69,7 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
   }
 
   async function receive (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const data = desk.accept(request, reply)
+    const data = receiver.accept(request, reply)
     // Fastify has none read where no header announces one.
     if (request.body === undefined) checkSignature(request, data)
     const body = parseFrame(data, false)
@@ -72,11 +77,13 @@ export function retellWebhooks (desk: WebhookDesk, keys: readonly string[], keys
 
     const key = readSignature(request.headers[SIGNATURE_HEADER])!.digest.toString('base64')
     const isNews = signatures.add(key, performance.now())
-    if (body.event !== 'call_inbound') return desk.tell(request, reply, readRetellEvent(body), isNews)
+    if (body.event !== 'call_inbound') return receiver.tell(request, reply, retellNotice(body), isNews)
 
     // It is not said whether a retry is signed anew.
     const isTry = performance.now() - signatures.get(key)! < TRIES_MS
-    return answerWith(reply, await ask(readInboundCall(body), data, call => desk.ask(request, INBOUND, hooks => isTry ? hooks.onInboundCall?.(call) : undefined)))
+    const askApp = (call: InboundCall): Promise<Answer> =>
+      receiver.ask(request, INBOUND, () => isTry ? hooks.onInboundCall?.(call) : undefined)
+    return answerWith(reply, await ask(readInboundCall(body), data, askApp))
   }
 
   // Retell asks again when an answer is lost. One call has one answer, if it is known which call it is: two of the same number may have the same bytes,

@@ -1,0 +1,53 @@
+/**
+ * Who may open the routes of a registration, and how many calls it takes, made of its settings.
+ */
+import type { FastifyInstance } from 'fastify'
+import { parseAllowlist } from '../admission/allowlist.js'
+import { Ceilings } from '../admission/ceilings.js'
+import { trustProxies } from '../admission/client-address.js'
+import type { GuardSettings } from '../admission/guard.js'
+import { createPageCheck } from '../admission/origin.js'
+import { isUnderPressure } from '../admission/pressure.js'
+import { secretCheck } from '../admission/secret.js'
+import type { TurnstileSettings } from '../admission/turnstile.js'
+import type { CallHost } from '../call/call.js'
+import { ceilingsOf } from '../config/read.js'
+import { nameOf, type Env } from '../config/settings.js'
+import { entriesOf } from '../contract/setting.js'
+
+/** What the guards of all routes have in common. */
+export type SharedGuard = Omit<GuardSettings, 'allowlist' | 'allowlistName'>
+
+/** What the turnstiles of all call routes have in common. */
+export type SharedTurnstile = Omit<TurnstileSettings, 'provider' | 'needsCallId' | 'goesOn' | 'waiting'>
+
+/**
+ * Reads the settings of admission.
+ * @throws VOICE_AGENT_ERR_CONFIG when an address, range or origin is none
+ */
+export function createAdmission (scope: FastifyInstance, config: Env, host: CallHost): { guard: SharedGuard, turnstile: SharedTurnstile } {
+  const { calls, refused, isClosing, expects } = host
+  const proxiesName = nameOf('TRUSTED_PROXIES')
+  // The first to read the list, as it says best what is wrong with it.
+  const clientAddress = trustProxies(entriesOf(config.TRUSTED_PROXIES), proxiesName)
+  const proxies = { proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), proxiesName), proxiesName }
+  const knowsSecret = secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET))
+  const judgePage = createPageCheck({
+    entries: entriesOf(config.ALLOWED_ORIGINS),
+    name: nameOf('ALLOWED_ORIGINS'),
+    secretName: nameOf('VOICE_AGENT_SECRET'),
+    ...proxies
+  })
+  return {
+    guard: { ...proxies, knowsSecret, clientAddress, judgePage, refused, isClosing },
+    turnstile: {
+      ceilings: new Ceilings(ceilingsOf(config)),
+      calls,
+      clientAddress,
+      refused,
+      hasSecret: knowsSecret !== undefined,
+      expects,
+      isUnderPressure: () => isUnderPressure(scope)
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The routes that providers open for calls.
+ */
+import type { FastifyInstance } from 'fastify'
+import { parseAllowlist } from '../admission/allowlist.js'
+import type { Claims } from '../admission/claims.js'
+import { admitsSomebody, createGuard, type GuardSettings } from '../admission/guard.js'
+import { JUDGES_PRESSURE } from '../admission/pressure.js'
+import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
+import { createRedialLimit, createTurnstile, type TurnstileSettings } from '../admission/turnstile.js'
+import { createUpgradeCheck } from '../admission/upgrade-check.js'
+import type { LiveCall } from '../call/call.js'
+import type { CallRegistry } from '../call/registry.js'
+import { nameOf } from '../config/settings.js'
+import type { Provider } from '../contract/agent.js'
+import { entriesOf } from '../contract/setting.js'
+import { joinHandshake } from '../http/websocket.js'
+import type { CallRoute } from '../providers/provider.js'
+import type { SharedGuard, SharedTurnstile } from './admission.js'
+import type { Sockets } from './sockets.js'
+
+/** A route, and the provider that opens it. */
+export interface ProviderRoute extends CallRoute {
+  readonly provider: Provider
+}
+
+/** What the routes of calls share. */
+export interface CallRouteSettings {
+  readonly guard: SharedGuard
+  readonly turnstile: SharedTurnstile
+  /** Asks other nodes, where there are any. */
+  readonly claims: Claims | undefined
+  readonly sockets: Sockets
+  readonly calls: CallRegistry<LiveCall>
+  /** How many calls wait for their provider to dial again without a URL that says which call that is. */
+  waitingFor (route: ProviderRoute): number
+}
+
+/** Adds a route of calls, and warns where it admits nobody. */
+export function addCallRoute (scope: FastifyInstance, route: ProviderRoute, settings: CallRouteSettings): void {
+  const { provider, needsCallId, allowlistName } = route
+  const guard: GuardSettings = { ...settings.guard, allowlistName, allowlist: parseAllowlist(entriesOf(route.allowlist), allowlistName) }
+  if (!admitsSomebody(guard)) {
+    scope.log.warn(`${route.path} admits nobody: set ${nameOf('VOICE_AGENT_SECRET')} or ${allowlistName}`)
+  }
+  const turnstile: TurnstileSettings = {
+    ...settings.turnstile,
+    provider,
+    needsCallId,
+    goesOn: callId => settings.calls.find(provider, callId) !== undefined,
+    waiting: () => settings.waitingFor(route)
+  }
+  const claim = settings.claims === undefined ? [] : [settings.claims.hook(provider, needsCallId, turnstile.hasSecret)]
+  const requireUpgrade = createUpgradeCheck(scope.prefix + route.path)
+  for (const url of [route.path, `${route.path}/:call_id`, `${route.path}/*`]) {
+    scope.route({
+      method: 'GET',
+      url,
+      websocket: true,
+      config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT },
+      onRequest: [createGuard(guard), requireUpgrade, createRedialLimit(turnstile), ...claim, createTurnstile(turnstile)],
+      preHandler: joinHandshake,
+      handler: (socket, request) => settings.sockets.take(socket, request, provider, route.newCodec)
+    })
+  }
+}
