@@ -1,23 +1,27 @@
 /**
- * The terminal caller: a call by typing, to any server that speaks Retell's or Millis' protocol.
+ * The terminal caller: a call by typing, to any server that speaks a provider's protocol.
  */
 import { createInterface, type Interface } from 'node:readline'
-import { MillisCaller, RetellCaller, type Reply } from '../testing/index.js'
+import type { PlacedCall } from '../testing/caller-provider.js'
+import type { Reply } from '../testing/index.js'
+import { callerProvider, callerProviders, CALLER_PROVIDER_NAMES } from '../testing/providers.js'
 import { DIAL_OPTIONS, readArguments, readHeaders } from './arguments.js'
 import { readServer, type Server } from './server.js'
 import { painter, type Terminal } from './terminal.js'
+
+const reminding = callerProviders.filter(({ hasReminders }) => hasReminders).map(({ label }) => label).join(', ')
 
 /** How it is used. */
 export const CALL_USAGE = `fastify-voice-agent call URL [options]
 
   Places a call to a server, as ws://localhost:3000/llm-websocket. What you type is what the caller says; typing while the
-  agent speaks talks over it. The provider is Retell unless told otherwise, or the URL has millis in its path.
+  agent speaks talks over it. The provider is ${callerProviders[0].label} unless told otherwise, or the URL has another one's name in its path.
 
-  --provider retell|millis
+  --provider ${CALLER_PROVIDER_NAMES.join('|')}
   -H, --header 'Name: value'  a header of the handshake; may be given several times
 
   /interrupt TEXT  let the agent begin to speak, then talk over it
-  /silence         say nothing until the agent is asked to go on (Retell)
+  /silence         say nothing until the agent is asked to go on (${reminding})
   /drop            break the connection, and dial again
   /frames          show the frames of the protocol, or hide them again
   /hangup          hang up; so do Ctrl-C and the end of input
@@ -41,7 +45,8 @@ export async function call (args: readonly string[], terminal: Terminal): Promis
   try {
     const { provider, url, headers } = server
     const options = { timeoutMs: 120_000, headers }
-    return await new TypedCall(terminal, provider === 'millis' ? await MillisCaller.dial(url, options) : await RetellCaller.dial(url, options)).run()
+    const { dial, label } = callerProvider(provider)!
+    return await new TypedCall(terminal, await dial(url, options), label).run()
   } catch (error) {
     return fail((error as Error).message, 1)
   }
@@ -60,7 +65,8 @@ function withoutWords (key: string, value: unknown): unknown {
 
 class TypedCall {
   readonly #terminal: Terminal
-  readonly #call: RetellCaller | MillisCaller
+  readonly #call: PlacedCall
+  readonly #label: string
   readonly #paint: ReturnType<typeof painter>
   #lines!: Interface
   #isInputOver = false
@@ -69,9 +75,10 @@ class TypedCall {
   #showsFrames = false
   #heard: Promise<void> = Promise.resolve()
 
-  constructor (terminal: Terminal, call: RetellCaller | MillisCaller) {
+  constructor (terminal: Terminal, call: PlacedCall, label: string) {
     this.#terminal = terminal
     this.#call = call
+    this.#label = label
     this.#paint = painter(terminal)
   }
 
@@ -117,7 +124,7 @@ class TypedCall {
           return await this.#hear(this.#call.ask(text))
         }
         case 'silence':
-          if (!('remind' in this.#call)) return this.#note('Millis has no reminders')
+          if (this.#call.remind === undefined) return this.#note(`${this.#label} has no reminders`)
           return await this.#hear(this.#call.remind())
         case 'drop':
           this.#note('dropped, dialling again')

@@ -1,6 +1,8 @@
+import { callerProvider, callerProviders, CALLER_PROVIDER_NAMES, ONE_OF_THEM, type CallerProviderName } from '../testing/providers.js'
+
 /** Whom a command calls. */
 export interface Server {
-  readonly provider: 'retell' | 'millis'
+  readonly provider: CallerProviderName
   readonly url: string
 }
 
@@ -11,7 +13,9 @@ export interface Server {
  */
 export function readServer (url: string | undefined, provider?: string): Server {
   if (url === undefined || !/^(ws|http)s?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) throw new Error('one URL is needed, as ws://localhost:3000/llm-websocket')
-  const named = provider ?? (new URL(url).pathname.includes('millis') ? 'millis' : 'retell')
-  if (named !== 'retell' && named !== 'millis') throw new Error('--provider is retell or millis')
-  return { provider: named, url }
+  const { pathname } = new URL(url)
+  const named = provider ?? CALLER_PROVIDER_NAMES.find(name => pathname.includes(name)) ?? callerProviders[0].name
+  const known = callerProvider(named)
+  if (known === undefined) throw new Error(`--provider is ${ONE_OF_THEM}`)
+  return { provider: known.name, url }
 }

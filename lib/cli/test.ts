@@ -1,20 +1,23 @@
 /**
- * Plays scenarios against any server that speaks Retell's or Millis' protocol.
+ * Plays scenarios against any server that speaks a provider's protocol.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { playScenario, readScenario, ScenarioError, type Scenario, type ScenarioResult } from '../testing/index.js'
 import { DIAL_OPTIONS, readArguments, readHeaders } from './arguments.js'
+import { CALLER_PROVIDER_NAMES } from '../testing/providers.js'
 import { toJUnit } from './junit.js'
 import { readServer, type Server } from './server.js'
 import { toTable } from './table.js'
 import { painter, type Terminal } from './terminal.js'
+
+const NAMES = CALLER_PROVIDER_NAMES.join('|')
 
 /** How it is used. */
 export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
 
   Plays scenarios, each of which is a call in YAML, against a server, as ws://localhost:3000/llm-websocket.
 
-  --provider retell|millis    for scenarios that name none; else told by the URL
+  --provider ${NAMES.padEnd(16)} for scenarios that name none; else told by the URL
   -H, --header 'Name: value'  a header of the handshakes, unless the scenario has it; may be given several times
   --concurrency N             calls at a time; 10 unless told otherwise
   --json                      print results as JSON

@@ -4,17 +4,24 @@
  */
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
-import { RetellAgentConfig } from '../providers/retell/frames.js'
+import type { Feature } from '../providers/codec.js'
+import { providers } from '../providers/index.js'
 import { PLACE } from './page.js'
 
 const strict = { additionalProperties: false }
 
-const Provider = Type.Union([Type.Literal('retell'), Type.Literal('millis')], { description: 'retell or millis' })
+const names = providers.map(({ name }) => name)
+const Provider = Type.Union(names.map(name => Type.Literal(name)), { description: names.join(' or ') })
+
+/** Says which providers alone have a feature. */
+const only = (feature: Feature): string => `${providers.filter(({ features }) => features.has(feature)).map(({ label }) => label).join(' and ')} only`
+
+const [AgentConfig = Type.Object({}), ...moreConfigs] = providers.flatMap(({ agentConfig }) => agentConfig ?? [])
 
 // Shared schemas have names that no app has taken.
 
 export const CallSchema = Type.Object({
-  id: Type.String({ description: "Retell's call_id, Millis' session_id." }),
+  id: Type.String({ description: "The provider's id of the call." }),
   provider: Provider,
   node: Type.String({ description: 'The node that has it.' }),
   startedAt: Type.String({ format: 'date-time', description: 'When it began.' })
@@ -65,10 +72,10 @@ export const bodies = {
   transfer: Type.Object({
     destination: Type.String({ minLength: 1, description: 'A phone number, in E.164.' }),
     say: Say,
-    showCaller: Type.Optional(Type.Boolean({ default: false, description: "Shows the caller's number to the destination. Retell only, while the agent has a turn." }))
+    showCaller: Type.Optional(Type.Boolean({ default: false, description: `Shows the caller's number to the destination. ${only('show-caller')}, while the agent has a turn.` }))
   }, strict),
   metadata: Type.Object({ metadata: Type.Record(Type.String(), Type.Unknown(), { description: 'Any JSON object.' }) }, strict),
-  agent: RetellAgentConfig
+  agent: moreConfigs.length === 0 ? AgentConfig : Type.Union([AgentConfig, ...moreConfigs])
 }
 
 /** The name of a control, which is the end of its path. */
@@ -137,11 +144,11 @@ export const operations = {
   listNodes: operation('listNodes', 'Lists nodes, and counts calls', 'Those that are alive. Counts are as old as the last heartbeats.', {
     response: { 200: Nodes }
   }),
-  interject: control('interject', 'interject', 'Speaks into a call', 'At once: what the agent is saying is cut off. Retell only.'),
+  interject: control('interject', 'interject', 'Speaks into a call', `At once: what the agent is saying is cut off. ${only('interject')}.`),
   end: control('end', 'endCall', 'Ends a call', 'After `say` was spoken; without it the line goes dead at once. What the agent is saying is cut off.'),
   transfer: control('transfer', 'transferCall', 'Transfers a call', 'After `say` was spoken. What the agent is saying is cut off.'),
-  metadata: control('metadata', 'sendMetadata', 'Sends an object to the page of a web call', 'Retell only.'),
-  agent: control('agent', 'updateAgent', 'Changes the agent for the rest of a call', 'How soon it answers, how easily it is interrupted, and its reminders. What is not named stays as it is. Retell only.')
+  metadata: control('metadata', 'sendMetadata', 'Sends an object to the page of a web call', `${only('metadata')}.`),
+  agent: control('agent', 'updateAgent', 'Changes the agent for the rest of a call', `How soon it answers, how easily it is interrupted, and its reminders. What is not named stays as it is. ${only('update-agent')}.`)
 } satisfies Record<Control | 'listCalls' | 'getCall' | 'listNodes', Operation>
 
 /** Bodies that are as they must be. */

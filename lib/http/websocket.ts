@@ -43,7 +43,7 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
     // 0 is no limit.
     const { maxPayload = 0 } = scope.websocketServer.options
     if (maxPayload > 0 && maxPayload < MAX_PAYLOAD_BYTES) {
-      scope.log.warn({ maxPayload, advised: MAX_PAYLOAD_BYTES }, '@fastify/websocket has a small maxPayload: a long Retell call will die of it')
+      scope.log.warn({ maxPayload, advised: MAX_PAYLOAD_BYTES }, '@fastify/websocket has a small maxPayload: a long call may be lost to it')
     }
     serve(app, gate, new EventEmitter())
     return

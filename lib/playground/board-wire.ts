@@ -28,7 +28,8 @@ export interface CallState {
   /** Counts from 1: the provider may give a call another id, once it says which call it is. */
   readonly key: number
   readonly id: string
-  readonly provider: 'retell' | 'millis'
+  /** For people. */
+  readonly provider: string
   readonly direction?: 'inbound' | 'outbound' | undefined
   /** How long it has lasted; how long it did, where it is over. */
   readonly ageMs: number

@@ -5,6 +5,7 @@
 import type { Channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../contract/agent.js'
+import { providers } from '../providers/index.js'
 import { callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type FirstTokenMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import { loggedId, type TurnReport } from '../telemetry/report.js'
 import type { BoardEvent, CallState, LiveTurn, TurnFigures } from './board-wire.js'
@@ -19,6 +20,9 @@ const MAX_ENDED = 20
 
 /** Of all calls. */
 const MAX_RECENT = 100
+
+/** What providers are called. A call may be one of another version of this package, which has others. */
+const LABELS: ReadonlyMap<string, string> = new Map(providers.map(({ name, label }) => [name, label]))
 
 interface Followed {
   readonly key: number
@@ -138,7 +142,7 @@ export class Board {
 }
 
 function toState ({ id, provider, direction }: Call, { key, beganAt, turns, current, last }: Followed): CallState {
-  return { key, id, provider, direction, ageMs: since(beganAt), turns, current: current && toLiveTurn(current), last }
+  return { key, id, provider: LABELS.get(provider) ?? provider, direction, ageMs: since(beganAt), turns, current: current && toLiveTurn(current), last }
 }
 
 function toLiveTurn ({ turn, askedAt, firstTokenMs }: NonNullable<Followed['current']>): LiveTurn {

@@ -13,13 +13,20 @@ import { provideWebsocket } from '../http/websocket.js'
 import { isOwnPage } from './admission.js'
 import { Board } from './board.js'
 import { pageFolder, servePageFiles } from './page-files.js'
-import { PlaygroundSession, type PlaygroundHost, type Routes } from './session.js'
+import { callerProviders, type CallerProviderName } from '../testing/providers.js'
+import { PlaygroundSession, type PlaygroundHost } from './session.js'
 import { whyOff } from './switch.js'
 import { createTokenGuard, urlWithToken } from './token.js'
 import { Viewers } from './viewers.js'
 
+/**
+ * Where the app takes the calls of each provider, with the route's secret where it has one: one option each, `…Path`. Default the
+ * provider's own path.
+ */
+export type PlaygroundPaths = { [Name in CallerProviderName as `${Name}Path`]?: string }
+
 /** Options of {@link playground}; `prefix` moves its pages, as of any plugin. */
-export interface PlaygroundOptions extends Partial<Routes> {
+export interface PlaygroundOptions extends PlaygroundPaths {
   /**
    * Is it served? Default: where `PLAYGROUND` is `true` in the environment and `NODE_ENV` is `development` or `test`, or is not set and
    * standard output is a terminal. `true` serves it whatever the environment says.
@@ -30,15 +37,18 @@ export interface PlaygroundOptions extends Partial<Routes> {
    * only then the URL is printed to standard output once the app listens.
    */
   token?: string
-  /** Path of Retell's route, with its secret where it has one. Default `/llm-websocket`. */
-  retellPath?: string
-  /** Path of Millis' route, likewise. Default `/millis`. */
-  millisPath?: string
   /**
    * Admits other machines, tunnels and proxies, and any `Host`, with the token all the same. Calls that are placed from the page pass the
    * allowlists: everyone who can open it talks to your agent. Default `false`: only requests that may come from this machine.
    */
   allowRemote?: boolean
+}
+
+// One radio button a provider, the first being checked.
+function choices (): string {
+  return callerProviders.map(({ name, label, hasReminders }, index) =>
+    `<label><input type="radio" name="provider" value="${name}"${hasReminders ? ' data-reminders' : ''}${index === 0 ? ' checked' : ''}>` +
+    `<span>${label}</span></label>`).join('\n        ')
 }
 
 const TOKEN_BYTES = 16
@@ -51,7 +61,7 @@ const EVENTS_HEADERS = { 'content-type': 'text/event-stream', 'x-accel-buffering
 
 /**
  * Serves the playground at `/`, and at `/calls` a page of all calls of this process, of which it knows those that begin from
- * now on. Calls are placed within the process, from 127.0.0.1 or, where that is not on the allowlist, from Retell's own
+ * now on. Calls are placed within the process, from 127.0.0.1 or, where that is not on the allowlist, from the provider's own
  * address, so that they need no network. Serves nothing where it is off, see {@link PlaygroundOptions.enabled}: the log says why.
  *
  * Requests fail with VOICE_AGENT_ERR_PLAYGROUND unless they hold the token, or the cookie that it was traded for; and where they come
@@ -74,17 +84,16 @@ export const playground: FastifyPluginAsync<PlaygroundOptions> = async function 
 }
 
 async function pages (scope: FastifyInstance, options: PlaygroundOptions, token: string): Promise<void> {
-  const { retellPath = '/llm-websocket', millisPath = '/millis', allowRemote = false } = options
+  const { allowRemote = false } = options
   const base = baseOf(scope)
   const folder = pageFolder(import.meta.url)
-  const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`)
+  const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`).replace('<!-- providers -->', choices())
   const [callPage, boardPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
 
   const host: PlaygroundHost = {
     // Whoever asks is served by one that is ready.
     target: { server: scope.server, ready: async () => {} },
-    retellPath,
-    millisPath,
+    pathOf: ({ name, path }) => options[`${name}Path`] ?? path,
     admit: async callId => { if (scope.hasDecorator('admitCall')) await scope.admitCall(callId) }
   }
 

@@ -4,26 +4,22 @@
 import { randomUUID } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import { MillisCaller, RetellCaller, type DialError, type DialTarget, type Finding, type Reply, type WireFrame } from '../testing/index.js'
+import type { CallerProvider, PlacedCall } from '../testing/caller-provider.js'
+import type { DialError, DialTarget, Finding, Reply, WireFrame } from '../testing/index.js'
+import { callerProvider, CALLER_PROVIDER_NAMES } from '../testing/providers.js'
 import type { FromPage, ToPage, TurnState } from './wire.js'
 
-/** Where the app takes calls. */
-export interface Routes {
-  /** Of Retell's route, with its secret where it has one. */
-  readonly retellPath: string
-  /** Likewise of Millis'. */
-  readonly millisPath: string
-}
-
 /** The app that is called. */
-export interface PlaygroundHost extends Routes {
+export interface PlaygroundHost {
+  /** Where it takes a provider's calls, with the route's secret where it has one. */
+  pathOf (provider: CallerProvider): string
   readonly target: DialTarget
   /** The app is to expect a call with this id. */
   admit (callId: string): Promise<void>
 }
 
 const Command = Type.Union([
-  Type.Object({ type: Type.Literal('place'), provider: Type.Union([Type.Literal('retell'), Type.Literal('millis')]), wordsPerMinute: Type.Optional(Type.Number({ minimum: 30, maximum: 1000 })) }),
+  Type.Object({ type: Type.Literal('place'), provider: Type.Union(CALLER_PROVIDER_NAMES.map(name => Type.Literal(name))), wordsPerMinute: Type.Optional(Type.Number({ minimum: 30, maximum: 1000 })) }),
   Type.Object({ type: Type.Literal('say'), text: Type.String({ minLength: 1, maxLength: 10_000 }) }),
   Type.Object({ type: Type.Union([Type.Literal('remind'), Type.Literal('drop'), Type.Literal('hang-up')]) })
 ])
@@ -39,7 +35,8 @@ const HEADERS = { 'x-forwarded-for': '127.0.0.1' }
 export class PlaygroundSession {
   readonly #host: PlaygroundHost
   readonly #send: (message: ToPage) => void
-  #call: RetellCaller | MillisCaller | undefined
+  #call: PlacedCall | undefined
+  #label = ''
   #isPlacing = false
   #isOver = false
 
@@ -74,7 +71,7 @@ export class PlaygroundSession {
         call.ask(command.text)
         return
       case 'remind':
-        if (!('remind' in call)) throw new Error('Millis has no reminders')
+        if (call.remind === undefined) throw new Error(`${this.#label} has no reminders`)
         call.remind()
         return
       case 'drop':
@@ -86,17 +83,18 @@ export class PlaygroundSession {
     }
   }
 
-  async #place ({ provider, wordsPerMinute }: Extract<FromPage, { type: 'place' }>): Promise<void> {
+  async #place ({ provider: name, wordsPerMinute }: Extract<FromPage, { type: 'place' }>): Promise<void> {
     if (this.#isPlacing || (this.#call !== undefined && this.#call.end === undefined)) throw new Error('a call is on')
     const options = { headers: HEADERS, timeoutMs: TIMEOUT_MS, ...(wordsPerMinute !== undefined && { wordsPerMinute }) }
     this.#isPlacing = true
-    const { target, retellPath, millisPath } = this.#host
+    const provider = callerProvider(name)!
+    this.#label = provider.label
+    const { target } = this.#host
     const id = `playground_${randomUUID()}`
     try {
       await this.#host.admit(id)
-      const call = this.#call = provider === 'retell'
-        ? await this.#fromAdmitted(address => RetellCaller.place(target, { ...options, ...address, path: retellPath, callId: id, callType: 'web_call' }))
-        : await this.#fromAdmitted(address => MillisCaller.place(target, { ...options, ...address, path: millisPath, sessionId: id }))
+      const path = this.#host.pathOf(provider)
+      const call = this.#call = await this.#fromAdmitted(address => provider.place(target, { ...options, ...address, path, ...provider.webCall(id) }))
       if (this.#isOver) await call.hangUp()
       else this.#follow(call)
     } finally {
@@ -114,8 +112,8 @@ export class PlaygroundSession {
     }
   }
 
-  #follow (call: RetellCaller | MillisCaller): void {
-    this.#send({ type: 'placed', id: 'callId' in call ? call.callId : call.sessionId, atMs: call.elapsedMs })
+  #follow (call: PlacedCall): void {
+    this.#send({ type: 'placed', id: call.id, atMs: call.elapsedMs })
     const frame = (frame: WireFrame): void => this.#send({ type: 'frame', ...frame })
     const finding = ({ code, message, atMs }: Finding): void => this.#send({ type: 'finding', code, message, atMs })
     const reply = (reply: Reply): void => void this.#watch(call, reply, call.replies.indexOf(reply)) // eslint-disable-line no-void
@@ -128,7 +126,7 @@ export class PlaygroundSession {
   }
 
   // Never rejects.
-  async #watch (call: RetellCaller | MillisCaller, reply: Reply, index: number): Promise<void> {
+  async #watch (call: PlacedCall, reply: Reply, index: number): Promise<void> {
     const show = (): void => this.#send({ type: 'turn', turn: toState(reply, index), atMs: call.elapsedMs })
     show()
     let words = 0

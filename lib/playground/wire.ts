@@ -38,7 +38,7 @@ export type ToPage =
 
 /** From the page. The one call of its connection. */
 export type FromPage =
-  | { readonly type: 'place', readonly provider: 'retell' | 'millis', readonly wordsPerMinute?: number }
+  | { readonly type: 'place', readonly provider: string, readonly wordsPerMinute?: number }
   | { readonly type: 'say', readonly text: string }
   /** Silence has lasted until the agent is asked to go on. */
   | { readonly type: 'remind' }

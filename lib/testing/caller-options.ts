@@ -1,10 +1,10 @@
 /**
- * What both providers' callers may be told.
+ * What all providers' callers may be told.
  */
 import { namesOf } from '../contract/option-names.js'
 import type { Clock } from './clock.js'
 
-/** Options of both providers' callers. */
+/** Options of all providers' callers. */
 export interface CallerOptions {
   /** Default the real one. */
   clock?: Clock
@@ -14,9 +14,9 @@ export interface CallerOptions {
   wordsPerMinute?: number
   /** Headers of the handshake. Default none: the providers send none of their own. */
   headers?: Readonly<Record<string, string>>
-  /** Where the call seems to come from, where an app is called. Default Retell's own address; for Millis 127.0.0.1. */
+  /** Where the call seems to come from, where an app is called. Default the provider's own address, or 127.0.0.1 where it publishes none. */
   address?: string
-  /** How often the first connection is tried, 3 s apart. Default 1, as whoever tests wants to know at once; Retell tries 3 times. */
+  /** How often the first connection is tried, 3 s apart. Default 1, so that a test knows at once; some providers try 3 times. */
   attempts?: number
   /** How long it takes until a line that broke is dialled again, in ms. Default 0, so that no test waits; what the providers take is not documented. */
   redialMs?: number

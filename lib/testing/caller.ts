@@ -9,6 +9,7 @@ import { checkNames } from '../contract/option-names.js'
 import type { JsonObject } from '../providers/frame.js'
 import { INTERRUPT_OPTIONS, type CallerOptions, type InterruptOptions } from './caller-options.js'
 import { realClock, type Clock } from './clock.js'
+import type { CalledRoute } from './caller-provider.js'
 import { openSocket, type DialOptions } from './dial.js'
 import type { Finding, FindingCode } from './finding.js'
 import { Reply, wordsOf, type ReplyAction } from './reply.js'
@@ -77,7 +78,7 @@ export const NORMAL = 1000
 
 const MS_PER_MINUTE = 60_000
 
-// As Retell's.
+// Providers wait for no longer.
 const HANDSHAKE_TIMEOUT_MS = 7_000
 const ATTEMPTS_APART_MS = 3_000
 
@@ -86,6 +87,8 @@ const CLOSE_TIMEOUT_MS = 1_000
 
 /** A caller, on the provider's side of one call. */
 export abstract class Caller {
+  /** The provider's id of the call. */
+  abstract readonly id: string
   /** What the server got wrong, in the order in which it did. */
   readonly findings: Finding[] = []
   /** All messages of all connections of this call. */
@@ -120,12 +123,12 @@ export abstract class Caller {
   #ending: CallEnd | undefined
 
   /** @param target see {@link DialTarget} */
-  protected constructor (target: DialTarget, path: string, address: string, options: CallerOptions) {
+  protected constructor (target: DialTarget, path: string, address: string, route: CalledRoute, options: CallerOptions) {
     const { clock = realClock, timeoutMs = 10_000, wordsPerMinute = Infinity, headers = {}, attempts = 1, redialMs = 0 } = options
     this.#target = target
     this.#attempts = attempts
     this.#redialMs = redialMs
-    this.#dialOptions = { path, address: options.address ?? address, headers, timeoutMs: Math.min(timeoutMs, HANDSHAKE_TIMEOUT_MS) }
+    this.#dialOptions = { path, address: options.address ?? address, route, headers, timeoutMs: Math.min(timeoutMs, HANDSHAKE_TIMEOUT_MS) }
     this.clock = clock
     this.#timeoutMs = timeoutMs
     this.#msPerWord = MS_PER_MINUTE / wordsPerMinute

@@ -1,17 +1,19 @@
 /**
  * Why a call could not be placed, and what to do about it: the words of a {@link DialError}.
  */
+import type { CalledRoute } from './caller-provider.js'
 import { DialError } from './target.js'
 
-const IN_PROCESS = 'With this plugin the address of the caller must be on RETELL_ALLOWLIST or MILLIS_ALLOWLIST, ' +
-  'and a VOICE_AGENT_SECRET in its path'
-const LOCAL_TRY = 'To call this plugin from the same machine, start the app with RETELL_ALLOWLIST=127.0.0.1,::1 ' +
-  '(Millis: MILLIS_ALLOWLIST), as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
+const inProcess = ({ allowlistVariable }: CalledRoute): string =>
+  `With this plugin the address of the caller must be on ${allowlistVariable}, and a VOICE_AGENT_SECRET in its path`
+const localTry = ({ allowlistVariable }: CalledRoute): string =>
+  `To call this plugin from the same machine, start the app with ${allowlistVariable}=127.0.0.1,::1, ` +
+  'as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
 
 const REDIRECTS = 'it redirects, and providers do not follow: dial the URL where it leads'
 const PROXY = 'a proxy ahead of it does not reach it: is it running?'
 
-/** By status. */
+/** By status. Others name the provider. */
 const REFUSALS: Readonly<Record<number, string>> = {
   200: 'a page is at this path, and no WebSocket',
   301: REDIRECTS,
@@ -19,10 +21,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   307: REDIRECTS,
   308: REDIRECTS,
   400: 'the URL holds no call id that can be used',
-  401: 'it wants credentials, which neither Retell nor Millis has',
   403: 'the address that the call came from is not on its allowlist, or the URL lacks its secret; its log says which',
-  404: 'nothing is at this path; with this plugin the paths are /llm-websocket (Retell) and /millis, or those of RETELL_PATH and ' +
-    'MILLIS_PATH, behind the prefix that it was registered with',
   426: 'it accepts WebSocket connections there, and got a request without an upgrade: a proxy ahead of it does not forward the ' +
     'headers Upgrade and Connection',
   429: 'something ahead of the route limits requests, and must not count calls',
@@ -58,10 +57,16 @@ const OBSTACLES: Readonly<Record<string, string>> = {
 }
 
 /** The server answered the handshake with this status. @param isUrl and not an app in this process */
-export function refusal (status: number, isUrl: boolean): DialError {
-  const why = REFUSALS[status]
-  const advice = status === 403 ? `. ${isUrl ? LOCAL_TRY : IN_PROCESS}` : ''
+export function refusal (status: number, isUrl: boolean, route: CalledRoute): DialError {
+  const why = reasonOf(status, route)
+  const advice = status === 403 ? `. ${isUrl ? localTry(route) : inProcess(route)}` : ''
   return new DialError(`the server refused the call with ${status}${why === undefined ? '' : `: ${why}${advice}`}`, status)
+}
+
+function reasonOf (status: number, { label, path, pathVariable }: CalledRoute): string | undefined {
+  if (status === 401) return `it wants credentials, which ${label} does not send`
+  if (status !== 404) return REFUSALS[status]
+  return `nothing is at this path; with this plugin the path is ${path}, or that of ${pathVariable}, behind the prefix that it was registered with`
 }
 
 /** No answer came, as the connection failed. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
+import type { CalledRoute } from './caller-provider.js'
 import { connectLoopback } from './loopback.js'
 import { obstacle, refusal } from './dial-failure.js'
 import { DialError, type DialledApp, type DialTarget } from './target.js'
@@ -10,6 +11,8 @@ export interface DialOptions {
   readonly path: string
   /** Where the call seems to come from; of an app only. */
   readonly address: string
+  /** How the provider is let in, for the words of an error. */
+  readonly route: CalledRoute
   readonly headers: Readonly<Record<string, string>>
   /** How long the handshake may take, in ms. */
   readonly timeoutMs: number
@@ -20,7 +23,7 @@ export interface DialOptions {
  * @param listen is given it before anything can have come
  * @throws DialError when the server refuses, or cannot be reached
  */
-export async function openSocket (target: DialTarget, { path, address, headers, timeoutMs }: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
+export async function openSocket (target: DialTarget, { path, address, route, headers, timeoutMs }: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
   const options = { headers, perMessageDeflate: false }
   const socket = typeof target === 'string'
     ? new WebSocket(target.replace(/^http/, 'ws').replace(/\/$/, '') + path, options)
@@ -29,7 +32,7 @@ export async function openSocket (target: DialTarget, { path, address, headers, 
   const refused = new Promise<never>((_resolve, reject) => {
     socket.once('unexpected-response', (request, { statusCode }: IncomingMessage) => {
       request.destroy()
-      reject(refusal(statusCode!, typeof target === 'string'))
+      reject(refusal(statusCode!, typeof target === 'string', route))
     })
     socket.on('error', error => reject(obstacle(error)))
   })

@@ -193,7 +193,7 @@ async function run (args: readonly string[]): Promise<string> {
   return program.output()
 }
 
-const LOCAL_TRY = 'To call this plugin from the same machine, start the app with RETELL_ALLOWLIST=127.0.0.1,::1 (Millis: MILLIS_ALLOWLIST), as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
+const LOCAL_TRY = 'To call this plugin from the same machine, start the app with RETELL_ALLOWLIST=127.0.0.1,::1, as long as no proxy or tunnel leads to it. A VOICE_AGENT_SECRET goes at the end of the URL'
 const REDIRECTS = 'it redirects, and providers do not follow: dial the URL where it leads'
 
 /** By status, what `call` says of a server that answers the handshake with it. */
@@ -202,9 +202,9 @@ const STATUSES: ReadonlyArray<readonly [status: number, what: string, why: strin
   [301, 'http is redirected to https', `: ${REDIRECTS}`],
   [308, 'the path is redirected', `: ${REDIRECTS}`],
   [400, 'the call id is not appended', ': the URL holds no call id that can be used'],
-  [401, 'a gateway wants credentials: -H hands them over', ': it wants credentials, which neither Retell nor Millis has'],
+  [401, 'a gateway wants credentials: -H hands them over', ': it wants credentials, which Retell does not send'],
   [403, 'the app is fresh', `: the address that the call came from is not on its allowlist, or the URL lacks its secret; its log says which. ${LOCAL_TRY}`],
-  [404, 'the path is another one', ': nothing is at this path; with this plugin the paths are /llm-websocket (Retell) and /millis, or those of RETELL_PATH and MILLIS_PATH, behind the prefix that it was registered with'],
+  [404, 'the path is another one', ': nothing is at this path; with this plugin the path is /llm-websocket, or that of RETELL_PATH, behind the prefix that it was registered with'],
   [418, 'something else', ''],
   [426, 'the proxy drops Upgrade', ': it accepts WebSocket connections there, and got a request without an upgrade: a proxy ahead of it does not forward the headers Upgrade and Connection'],
   [429, '@fastify/rate-limit counts calls', ': something ahead of the route limits requests, and must not count calls'],

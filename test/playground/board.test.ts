@@ -111,7 +111,7 @@ t.test('a call is followed from its beginning to its end', async t => {
   line.receive(retell.details({ direction: 'inbound' }))
   await line.completed(0)
   t.strictSame(events.map(({ type }) => type), ['call-start', 'turn-start', 'first-token', 'turn-end'])
-  t.match(events[0], { live: 1, call: { key: 1, id: 'call_1', provider: 'retell', direction: 'inbound', ageMs: Number, turns: 0, last: [] } })
+  t.match(events[0], { live: 1, call: { key: 1, id: 'call_1', provider: 'Retell', direction: 'inbound', ageMs: Number, turns: 0, last: [] } })
   t.match(events[1], { key: 1, id: 'call_1', direction: 'inbound', turn: { id: 0, reason: 'greeting', ageMs: Number, firstTokenMs: undefined } })
   t.match(events[2], { key: 1, firstTokenMs: Number })
   t.match(events[3], { key: 1, turn: { id: 0, reason: 'greeting', outcome: 'completed', firstTokenMs: Number, fillerMs: undefined, firstSentenceMs: Number, durationMs: Number, tools: 0 } })

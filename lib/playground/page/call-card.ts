@@ -41,7 +41,7 @@ export class CallCard {
     this.#turns = turns
     this.#last = [...last]
     const head = make('div', 'head')
-    head.append(make('strong', '', provider === 'retell' ? 'Retell' : 'Millis'), this.#id, this.#direction, this.#lasted)
+    head.append(make('strong', '', provider), this.#id, this.#direction, this.#lasted)
     const what = make('div', 'what')
     what.append(this.#what, this.#outcome)
     const track = make('div', 'track')

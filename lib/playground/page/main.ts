@@ -20,8 +20,8 @@ const status = byId('status')
 
 let socket: WebSocket | undefined
 let isLive = false
-/** Who calls. */
-let calls: 'retell' | 'millis' = 'retell'
+/** Does the provider that calls have the agent go on after a silence? */
+let hasReminders = false
 /** When the call began, by the page's clock. */
 let beganAt = 0
 /** The turns of the call, by their index. */
@@ -39,20 +39,20 @@ function show (state: 'idle' | 'calling' | 'live' | 'speaking' | 'lost', text: s
 function setLive (live: boolean): void {
   isLive = live
   for (const element of [said, sayButton, drop, hangUp]) element.disabled = !live
-  remind.disabled = !live || calls !== 'retell'
+  remind.disabled = !live || !hasReminders
   place.disabled = live
   dialler.querySelector('fieldset')!.disabled = live
   dialler.querySelector('select')!.disabled = live
 }
 
-function provider (): 'retell' | 'millis' {
-  return new FormData(dialler).get('provider') === 'millis' ? 'millis' : 'retell'
+function chosenProvider (): HTMLInputElement {
+  return dialler.querySelector<HTMLInputElement>('input[name=provider]:checked')!
 }
 
 dialler.addEventListener('submit', event => {
   event.preventDefault()
   const pace = Number(dialler.querySelector('select')!.value)
-  const named = provider()
+  const provider = chosenProvider()
   clearConversation()
   clearWaterfall()
   clearFrames()
@@ -63,9 +63,9 @@ dialler.addEventListener('submit', event => {
   show('calling', 'Calling …')
   place.disabled = true
   dialler.querySelector('fieldset')!.disabled = true
-  calls = named
+  hasReminders = provider.dataset['reminders'] !== undefined
   const mine = socket = new WebSocket(new URL('playground/call', document.baseURI.replace(/^http/, 'ws')))
-  mine.addEventListener('open', () => send({ type: 'place', provider: named, ...(pace > 0 && { wordsPerMinute: pace }) }))
+  mine.addEventListener('open', () => send({ type: 'place', provider: provider.value, ...(pace > 0 && { wordsPerMinute: pace }) }))
   mine.addEventListener('message', ({ data }) => { if (mine === socket) receive(JSON.parse(String(data)) as ToPage) })
   mine.addEventListener('close', () => {
     if (mine !== socket) return

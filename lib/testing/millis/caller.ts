@@ -6,13 +6,14 @@ import { checkNames } from '../../contract/option-names.js'
 import { isObject, type JsonObject } from '../../providers/frame.js'
 import { Caller, NORMAL } from '../caller.js'
 import { millisAccepts } from './frames.js'
-import { MILLIS_OPTIONS, type MillisCallerOptions } from './options.js'
+import { MILLIS_OPTIONS, MILLIS_ROUTE, type MillisCallerOptions } from './options.js'
 import { firstHalf, type Reply } from '../reply.js'
 import type { DialTarget } from '../target.js'
 
 /** A call that Millis would place. */
 export class MillisCaller extends Caller {
   readonly sessionId: string
+  get id (): string { return this.sessionId }
   readonly #options: MillisCallerOptions
   #nextId: number
   #isStarted = false
@@ -42,8 +43,8 @@ export class MillisCaller extends Caller {
   }
 
   private constructor (target: DialTarget, options: MillisCallerOptions) {
-    const { path = '/millis', sessionId = randomUUID(), firstStreamId = 4, redials = 0 } = options
-    super(target, typeof target === 'string' ? '' : path, '127.0.0.1', options)
+    const { path = MILLIS_ROUTE.path, sessionId = randomUUID(), firstStreamId = 4, redials = 0 } = options
+    super(target, typeof target === 'string' ? '' : path, '127.0.0.1', MILLIS_ROUTE, options)
     this.sessionId = sessionId
     this.#options = options
     this.#nextId = firstStreamId

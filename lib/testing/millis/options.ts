@@ -3,6 +3,7 @@
  */
 import { namesOf } from '../../contract/option-names.js'
 import { CALLER_OPTIONS, type CallerOptions } from '../caller-options.js'
+import type { CalledRoute } from '../caller-provider.js'
 
 /** Options of `MillisCaller.dial()`. */
 export interface MillisCallerOptions extends CallerOptions {
@@ -22,6 +23,12 @@ export interface MillisCallerOptions extends CallerOptions {
   redials?: number
 }
 
+/** How this plugin lets Millis in. */
+export const MILLIS_ROUTE: CalledRoute = {
+  label: 'Millis', path: '/millis', pathVariable: 'MILLIS_PATH', allowlistVariable: 'MILLIS_ALLOWLIST'
+}
+
+/** The names of Millis' options. */
 export const MILLIS_OPTIONS = namesOf<MillisCallerOptions>({
   ...CALLER_OPTIONS, path: true, sessionId: true, voip: true, metadata: true, firstStreamId: true, introduces: true, redials: true
 })

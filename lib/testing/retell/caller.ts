@@ -8,7 +8,7 @@ import { isObject, type JsonObject } from '../../providers/frame.js'
 import { Caller, NORMAL, type Spoken, type ToolRecord } from '../caller.js'
 import { firstHalf, wordsOf, type Reply, type ReplyAction } from '../reply.js'
 import { retellAccepts } from './frames.js'
-import { RETELL_OPTIONS, type RetellCallerOptions } from './options.js'
+import { RETELL_OPTIONS, RETELL_ROUTE, type RetellCallerOptions } from './options.js'
 import type { DialTarget } from '../target.js'
 
 /** The address that Retell calls from. */
@@ -32,6 +32,7 @@ const MS_PER_WORD = 300
 /** A call that Retell would place. */
 export class RetellCaller extends Caller {
   readonly callId: string
+  get id (): string { return this.callId }
   /** Digits that the agent pressed. */
   digits = ''
   /** What the server sent for the front end of a web call. */
@@ -76,8 +77,8 @@ export class RetellCaller extends Caller {
   }
 
   private constructor (target: DialTarget, options: RetellCallerOptions) {
-    const { callId = `call_${randomBytes(14).toString('hex').slice(1)}`, path = '/llm-websocket' } = options
-    super(target, `${typeof target === 'string' ? '' : path}/${callId}`, RETELL_ADDRESS, options)
+    const { callId = `call_${randomBytes(14).toString('hex').slice(1)}`, path = RETELL_ROUTE.path } = options
+    super(target, `${typeof target === 'string' ? '' : path}/${callId}`, RETELL_ADDRESS, RETELL_ROUTE, options)
     this.callId = callId
     this.#options = options
   }

@@ -3,6 +3,7 @@
  */
 import { namesOf } from '../../contract/option-names.js'
 import { CALLER_OPTIONS, type CallerOptions } from '../caller-options.js'
+import type { CalledRoute } from '../caller-provider.js'
 
 /** Options of `RetellCaller.dial()`. */
 export interface RetellCallerOptions extends CallerOptions {
@@ -24,6 +25,12 @@ export interface RetellCallerOptions extends CallerOptions {
   variables?: Record<string, string>
 }
 
+/** How this plugin lets Retell in. */
+export const RETELL_ROUTE: CalledRoute = {
+  label: 'Retell', path: '/llm-websocket', pathVariable: 'RETELL_PATH', allowlistVariable: 'RETELL_ALLOWLIST'
+}
+
+/** The names of Retell's options. */
 export const RETELL_OPTIONS = namesOf<RetellCallerOptions>({
   ...CALLER_OPTIONS, path: true, callId: true, callType: true, from: true, to: true, direction: true, metadata: true, variables: true
 })

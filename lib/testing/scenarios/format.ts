@@ -5,6 +5,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml'
 import { FINDING_CODES } from '../finding.js'
+import { CALLER_PROVIDER_NAMES, ONE_OF_THEM } from '../providers.js'
 import { suggestion } from '../../contract/suggestion.js'
 import { toPattern } from './pattern.js'
 
@@ -21,7 +22,7 @@ const Heard = {
   /** What the agent says, whatever the case: a part of it, or `/a pattern/i`. */
   said: Type.Optional(Texts),
   'not-said': Type.Optional(Texts),
-  /** By name. Retell is told of tools; Millis is not. */
+  /** By name, where the provider is told of tools. */
   tools: Type.Optional(Tools)
 }
 
@@ -50,7 +51,7 @@ export const CallExpectation = Type.Object({
 
 const Direction = Type.Optional(Type.Union([Type.Literal('inbound'), Type.Literal('outbound')], description('inbound or outbound')))
 
-/** Options of both providers' callers. */
+/** Options of all providers' callers. */
 const Call = Type.Object({
   callId: Type.Optional(Text),
   callType: Type.Optional(Type.Union([Type.Literal('phone_call'), Type.Literal('web_call')], description('phone_call or web_call'))),
@@ -82,7 +83,7 @@ export const steps = {
     after: After,
     expect
   }, closed),
-  /** Says nothing until the agent is asked to go on. Retell alone does. */
+  /** Says nothing until the agent is asked to go on, where the provider has it do so. */
   silence: Type.Object({ silence: yes, expect }, closed),
   /** Lets so many ms pass. */
   wait: Type.Object({ wait: Milliseconds }, closed),
@@ -96,7 +97,7 @@ export type ScenarioStep = { [Kind in keyof typeof steps]: Static<typeof steps[K
 
 const Scenario = Type.Object({
   name: Type.Optional(Text),
-  provider: Type.Optional(Type.Union([Type.Literal('retell'), Type.Literal('millis')], description('retell or millis'))),
+  provider: Type.Optional(Type.Union(CALLER_PROVIDER_NAMES.map(name => Type.Literal(name)), description(ONE_OF_THEM))),
   /** Options of the provider's caller, as `from`, `variables` and `metadata`. */
   call: Type.Optional(Call),
   /** How fast the agent's words are spoken. Default as fast as they come. */

@@ -1,15 +1,14 @@
 /**
  * Plays a scenario: places its call, does what its caller does, and compares what the agent does with what is expected.
  */
+import { ConfigError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
 import type { Spoken } from '../caller.js'
 import type { InterruptOptions } from '../caller-options.js'
 import type { Finding } from '../finding.js'
-import { MillisCaller } from '../millis/caller.js'
-import { MILLIS_OPTIONS } from '../millis/options.js'
+import type { CallerProvider, PlacedCall } from '../caller-provider.js'
+import { callerProvider, callerProviders, ONE_OF_THEM, type CallerProviderName } from '../providers.js'
 import type { Reply } from '../reply.js'
-import { RetellCaller } from '../retell/caller.js'
-import { RETELL_OPTIONS } from '../retell/options.js'
 import type { DialTarget } from '../target.js'
 import { failuresOfCall, failuresOfReply } from './expectation.js'
 import { cutsIn, type Scenario, type ScenarioStep } from './format.js'
@@ -24,7 +23,7 @@ export interface ScenarioFailure {
 /** What became of a scenario. */
 export interface ScenarioResult {
   readonly name: string
-  readonly provider: 'retell' | 'millis'
+  readonly provider: CallerProviderName
   /** None where it passed. */
   readonly failures: readonly ScenarioFailure[]
   /** What the server got wrong in the protocol, with what the scenario allows. */
@@ -41,8 +40,8 @@ export interface ScenarioResult {
 
 /** Options of {@link playScenario}. */
 export interface PlayOptions {
-  /** Where the scenario names none. Default `retell`. */
-  provider?: 'retell' | 'millis'
+  /** Where the scenario names none. Default the first that there is. */
+  provider?: CallerProviderName
   /** Headers of the handshake; those of the scenario win. Default none. */
   headers?: Readonly<Record<string, string>>
 }
@@ -55,23 +54,26 @@ const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true, headers: true })
  */
 export async function playScenario (target: DialTarget, scenario: Scenario, options: PlayOptions = {}): Promise<ScenarioResult> {
   checkNames('playScenario', options, PLAY_OPTIONS)
-  const { provider = 'retell', headers = {} } = options
-  return await new Play(scenario, scenario.provider ?? provider, headers).run(target)
+  const { provider = callerProviders[0].name, headers = {} } = options
+  const name = scenario.provider ?? provider
+  const known = callerProvider(name)
+  if (known === undefined) throw new ConfigError(`playScenario: provider must be ${ONE_OF_THEM}`)
+  return await new Play(scenario, known, headers).run(target)
 }
 
 type Expected = Parameters<typeof failuresOfReply>[0]
 
 class Play {
   readonly #scenario: Scenario
-  readonly #provider: 'retell' | 'millis'
+  readonly #provider: CallerProvider
   readonly #headers: Readonly<Record<string, string>>
   readonly #failures: ScenarioFailure[] = []
-  #call: RetellCaller | MillisCaller | undefined
+  #call: PlacedCall | undefined
   #at = 'the call'
   /** Findings that were judged with the step they came of. */
   readonly #judged = new Set<Finding>()
 
-  constructor (scenario: Scenario, provider: 'retell' | 'millis', headers: Readonly<Record<string, string>>) {
+  constructor (scenario: Scenario, provider: CallerProvider, headers: Readonly<Record<string, string>>) {
     this.#scenario = scenario
     this.#provider = provider
     this.#headers = headers
@@ -93,7 +95,7 @@ class Play {
     }
     return {
       name,
-      provider: this.#provider,
+      provider: this.#provider.name,
       failures: this.#failures,
       findings: call?.findings ?? [],
       transcript: call?.transcript ?? [],
@@ -105,14 +107,16 @@ class Play {
 
   async #play (target: DialTarget): Promise<void> {
     const { call: options = {}, 'words-per-minute': wordsPerMinute, 'timeout-ms': timeoutMs, greeting, steps, expect = {} } = this.#scenario
-    // A scenario that is played on both providers has options for both.
-    const known = this.#provider === 'millis' ? MILLIS_OPTIONS : RETELL_OPTIONS
+    // A scenario that is played on several providers has options for each.
+    const { options: known, place, label, hearsOfTools } = this.#provider
     const own = Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)))
     const headers = { ...this.#headers, ...options.headers }
     const all = { ...own, headers, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
-    const call = this.#call = this.#provider === 'millis' ? await MillisCaller.place(target, all) : await RetellCaller.place(target, all)
+    const call = this.#call = await place(target, all)
     const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
-    if (this.#provider === 'millis' && expected.some(one => one !== false && one?.tools !== undefined)) this.#fail('no tools can be expected: Millis is not told of them')
+    if (!hearsOfTools && expected.some(one => one !== false && one?.tools !== undefined)) {
+      this.#fail(`no tools can be expected: ${label} is not told of them`)
+    }
     this.#at = 'the greeting'
     if (call.reply !== undefined && greeting !== false && !cutsIn(steps[0])) await this.#hear(call, call.reply, greeting, 0)
     for (const [index, step] of steps.entries()) {
@@ -126,17 +130,16 @@ class Play {
     if (expect['ended-by'] === 'agent' || expect['ended-by'] === 'fault' || expect['transferred-to'] !== undefined) await this.#ended(call, timeoutMs)
     if (call.end === undefined) await call.hangUp()
     const said = call.replies.map(reply => reply.text).join('\n')
-    const digits = 'digits' in call ? call.digits : ''
-    for (const message of failuresOfCall(expect, said, call.tools, digits, call.end!)) this.#fail(message)
+    for (const message of failuresOfCall(expect, said, call.tools, call.digits ?? '', call.end!)) this.#fail(message)
   }
 
-  async #ended (call: RetellCaller | MillisCaller, timeoutMs = 10_000): Promise<void> {
+  async #ended (call: PlacedCall, timeoutMs = 10_000): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     await Promise.race([call.ended, new Promise(resolve => { timer = setTimeout(resolve, timeoutMs) })])
     clearTimeout(timer)
   }
 
-  async #do (call: RetellCaller | MillisCaller, step: ScenarioStep, isCut: boolean): Promise<void> {
+  async #do (call: PlacedCall, step: ScenarioStep, isCut: boolean): Promise<void> {
     const tools = call.tools.length
     const hear = async (reply: Reply | undefined, expected?: Expected): Promise<void> => {
       if (reply !== undefined && !isCut) await this.#hear(call, reply, expected, tools)
@@ -149,7 +152,7 @@ class Play {
       return await hear(reply, step.expect)
     }
     if ('silence' in step) {
-      if (!('remind' in call)) return this.#fail('Millis has no reminders')
+      if (call.remind === undefined) return this.#fail(`${this.#provider.label} has no reminders`)
       return await hear(call.remind(), step.expect)
     }
     if ('wait' in step) {
@@ -164,7 +167,7 @@ class Play {
     }
   }
 
-  async #hear (call: RetellCaller | MillisCaller, reply: Reply, expected: Expected = {}, toolsBefore: number): Promise<void> {
+  async #hear (call: PlacedCall, reply: Reply, expected: Expected = {}, toolsBefore: number): Promise<void> {
     const heard = await call.hear(reply)
     if (heard.outcome !== 'completed') this.#fail(`the reply was ${heard.outcome}`)
     for (const message of failuresOfReply(expected, heard, call.tools.slice(toolsBefore))) this.#fail(message)
@@ -192,7 +195,7 @@ function describe (step: ScenarioStep): string {
   return value === true ? kind : `${kind} ${JSON.stringify(value)}`
 }
 
-function slowest (call: RetellCaller | MillisCaller | undefined, figure: 'firstTokenMs' | 'firstSentenceMs'): number | undefined {
+function slowest (call: PlacedCall | undefined, figure: 'firstTokenMs' | 'firstSentenceMs'): number | undefined {
   const figures = call?.replies.flatMap(reply => reply[figure] ?? []) ?? []
   return figures.length === 0 ? undefined : Math.max(...figures)
 }
