@@ -33,7 +33,7 @@ export type { SayParameter, Tool, ToolContext, ToolOptions } from './tools/tool.
 export type { AdmitCallOptions } from './admission/admitted-calls.js'
 export type { CallHooks } from './call/hooks.js'
 export type { Goodbye } from './call/limits.js'
-export type { Redact } from './call/redaction.js'
+export type { Redact } from './speech/redact.js'
 export type { Calls } from './call/registry.js'
 export type { CallKey, ClusterCall, ClusterCalls, ClusterNode } from './cluster/cluster.js'
 export type { ClusterOptions, DeadlineOptions, LimitOptions, TelemetryOptions, VoiceAgentOptions } from './config/options.js'

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Provider } from '../contract/agent.js'
-import type { Redials } from '../call/redials.js'
+import type { Redials } from './redials.js'
 import { CallIdError, ForbiddenError, LimitError } from '../contract/errors.js'
 import type { Ceiling, Refusal } from '../telemetry/refusals.js'
 import { upgradingSocket } from '../http/websocket.js'

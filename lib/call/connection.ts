@@ -6,20 +6,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Codec, ProviderEvent } from '../providers/codec.js'
 import { logFault } from '../telemetry/failure.js'
 import { PULSE_MS } from './pulse.js'
+import type { Socket } from '../http/socket.js'
 import { Speaker } from './speaker.js'
-
-/** What a connection needs of a WebSocket. `send` on a closed one must not throw, and must call back. */
-export interface Socket {
-  /** Bytes that the peer has not taken yet. */
-  readonly bufferedAmount: number
-  /** @param written called once the frame left, or never will */
-  send (frame: string, written?: () => void): void
-  ping (): void
-  /** Reads no more. */
-  pause (): void
-  close (code: number, reason: string): void
-  terminate (): void
-}
 
 /** What concerns a call; keep-alives do not. */
 export type CallEvent = Exclude<ProviderEvent, { type: 'keepalive' }>

@@ -1,24 +1,9 @@
 /**
  * What is kept from hooks that store what people said.
  */
-import type { FastifyBaseLogger } from 'fastify'
 import type { Call, ChatMessage, ChatToolCall, TranscriptUpdate, Turn, Utterance } from '../contract/agent.js'
-import { findLine } from '../speech/line.js'
+import { cleaner, type Redact } from '../speech/redact.js'
 import type { CallHooks } from './hooks.js'
-
-/**
- * Takes out of a text what is not to be stored: names, numbers. Called for each utterance, and in messages for what tools
- * were told and told. Agents still hear all.
- */
-export type Redact = (text: string) => string
-
-// Where the app's function fails, nothing is shown rather than all.
-const REDACTED = '[redacted]'
-
-/** What a function of the app's makes of texts. Never throws. */
-export function cleaner (redact: Redact, log: FastifyBaseLogger): Redact {
-  return text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
-}
 
 /** The hooks, which are told redacted texts: `onTranscript` its update, `onTurnEnd` a turn's transcript and messages, `onCallEnd` the call's. */
 export function redactingHooks (hooks: CallHooks, redact: Redact | undefined): CallHooks {

@@ -2,7 +2,7 @@ import type { Call, Provider } from '../contract/agent.js'
 import type { ClusterCalls } from '../cluster/cluster.js'
 import { LocalCalls, type DatedCall } from '../cluster/local.js'
 import { noRefusals, type Refusals } from '../telemetry/refusals.js'
-import { Redials } from './redials.js'
+import { Redials } from '../admission/redials.js'
 
 /** The live calls of this process, as `fastify.calls`. */
 export interface Calls extends Iterable<Call> {

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
-import type { Socket } from '../call/connection.js'
+import type { Socket } from './socket.js'
 
 /** FIN, and the opcode of a text. */
 const TEXT = 0x81

@@ -11,7 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { DeclinedUpgrades } from './declined-upgrade.js'
 import { ConfigError } from '../contract/errors.js'
-import { endRequestSpan, isTraced } from '../telemetry/request-span.js'
+import { endRequestSpan, isTraced } from './request-span.js'
 
 // Retell repeats the whole transcript with word timings in every update, and reaches 1 MiB on a long call.
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024

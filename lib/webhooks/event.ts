@@ -2,7 +2,7 @@
  * What all webhooks of providers have in common once they are read.
  */
 import { createHash } from 'node:crypto'
-import type { Redact } from '../call/redaction.js'
+import type { Redact } from '../speech/redact.js'
 
 /** A provider's own object as it was sent, unchecked: of what is named here anything may be missing. */
 export type Sent<Members> = Readonly<Partial<Members> & Record<string, unknown>>

@@ -7,8 +7,7 @@ import type { TObject } from '@sinclair/typebox'
 import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { comeAgain } from '../admission/guard.js'
-import type { HookRunner } from '../call/hooks.js'
-import { cleaner, type Redact } from '../call/redaction.js'
+import { cleaner, type Redact } from '../speech/redact.js'
 import { ClosingError, HookReplyError } from '../contract/errors.js'
 import { within } from '../timing/timeout.js'
 import type { Notice, ReceivedEvent } from './event.js'
@@ -44,6 +43,12 @@ export interface Answer {
   readonly json: string
   /** Is it the hook's? If not, the hook failed, or was too slow, and may do better when it is asked again. */
   readonly isGiven: boolean
+}
+
+/** Runs the app's hooks, and has the closing app wait for them. */
+export interface HookRunner {
+  /** Logs what a hook throws or rejects with; a promise that it returns never rejects. */
+  run (log: FastifyBaseLogger, name: string, hook: () => void | Promise<void>): void | Promise<void>
 }
 
 /** What the app is told. */

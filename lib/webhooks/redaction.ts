@@ -3,7 +3,7 @@
  * app attached itself (`metadata`, `custom_attributes` and their like) nobody said: it stays, and so do the
  * numbers of a call, ids, times, and links to recordings and logs, which hold all that was said.
  */
-import type { Redact } from '../call/redaction.js'
+import type { Redact } from '../speech/redact.js'
 import { isObject, parseJson, type JsonObject } from '../providers/frame.js'
 
 type Names = ReadonlySet<string>

@@ -5,10 +5,9 @@ import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
 import { closeUnread, comeAgain, createGuard, type GuardSettings } from '../admission/guard.js'
 import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
-import type { HookRunner } from '../call/hooks.js'
 import { ConfigError, WebhookLimitError } from '../contract/errors.js'
 import { entriesOf } from '../contract/setting.js'
-import { WebhookReceiver, type ProviderWebhooks, type ReceiverHooks } from './receiver.js'
+import { WebhookReceiver, type HookRunner, type ProviderWebhooks, type ReceiverHooks } from './receiver.js'
 import { BODY_LIMIT_BYTES } from './unchecked-body.js'
 
 /** What the webhooks share with the routes of the calls. */

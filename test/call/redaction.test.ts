@@ -1,6 +1,7 @@
 import t from 'tap'
 import { toolCall, toolResult, type ChatMessage, type TranscriptUpdate, type Turn, type TurnReport } from '../../lib/index.js'
-import { redactingHooks, type Redact } from '../../lib/call/redaction.js'
+import { redactingHooks } from '../../lib/call/redaction.js'
+import type { Redact } from '../../lib/speech/redact.js'
 import { build, deferred } from '../helpers/app.js'
 import { dial, dialRetell, millis, retell } from '../helpers/caller.js'
 

@@ -1,7 +1,7 @@
 /**
  * What Millis' webhooks tell, and what they may be answered.
  */
-import type { Redact } from '../../call/redaction.js'
+import type { Redact } from '../../speech/redact.js'
 import { digestOf, type Notice, type Sent } from '../../webhooks/event.js'
 import { entriesOf, redactedEvent } from '../../webhooks/redaction.js'
 import type { JsonObject } from '../frame.js'

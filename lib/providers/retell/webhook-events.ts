@@ -1,7 +1,7 @@
 /**
  * What Retell's webhooks tell, and what they may be answered.
  */
-import type { Redact } from '../../call/redaction.js'
+import type { Redact } from '../../speech/redact.js'
 import { idOf } from '../../contract/id.js'
 import { digestOf, type Notice, type Sent } from '../../webhooks/event.js'
 import { redactedEvent } from '../../webhooks/redaction.js'

@@ -3,7 +3,7 @@
  */
 import type { Span } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
-import { quietly } from './failure.js'
+import { quietly } from '../telemetry/failure.js'
 
 /** What @fastify/otel decorates requests with. */
 interface TracedRequest {

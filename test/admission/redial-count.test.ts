@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Redials } from '../../lib/call/redials.js'
+import { Redials } from '../../lib/admission/redials.js'
 import { useClock } from '../helpers/clock.js'
 
 t.test('redials are counted by provider and call, for a minute each', async t => {
