@@ -1,4 +1,4 @@
-import type { FileResult } from './test.js'
+import type { FileResult } from './file-result.js'
 
 /** Results as the XML that JUnit writes and build servers read. */
 export function toJUnit (results: readonly FileResult[]): string {

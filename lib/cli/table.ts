@@ -1,5 +1,5 @@
 import type { painter } from './terminal.js'
-import type { FileResult } from './test.js'
+import type { FileResult } from './file-result.js'
 
 const HEADS = ['', 'scenario', 'provider', 'first token', 'first sentence', 'call']
 

@@ -2,9 +2,10 @@
  * Plays scenarios against any server that speaks a provider's protocol.
  */
 import { readFile, writeFile } from 'node:fs/promises'
-import { playScenario, readScenario, ScenarioError, type Scenario, type ScenarioResult } from '../testing/index.js'
+import { playScenario, readScenario, ScenarioError, type Scenario } from '../testing/index.js'
 import { DIAL_OPTIONS, readArguments, readHeaders } from './arguments.js'
 import { CALLER_PROVIDER_NAMES } from '../testing/providers.js'
+import type { FileResult } from './file-result.js'
 import { toJUnit } from './junit.js'
 import { readServer, type Server } from './server.js'
 import { toTable } from './table.js'
@@ -28,11 +29,6 @@ export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
 interface Named {
   readonly file: string
   readonly scenario: Scenario
-}
-
-/** A result, and the file of its scenario. */
-export interface FileResult extends ScenarioResult {
-  readonly file: string
 }
 
 /** @returns the exit code: 1 where a scenario failed; 2 where the arguments or a scenario are wrong */

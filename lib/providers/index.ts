@@ -15,7 +15,9 @@ export const providerSettings = { ...retell.settings, ...millis.settings }
 
 /** The options of the providers. `false` switches a provider off: it has no route. */
 export interface ProviderOptions {
+  /** Retell's routes; `false` = none. */
   retell?: false | RetellOptions
+  /** Millis' routes; `false` = none. */
   millis?: false | MillisOptions
 }
 

@@ -56,8 +56,12 @@ export type MillisFrame = FrameOf<typeof MillisOutbound>
  * They stand here alone, and `millis.controlFrames` replaces them. Each returns the JSON object to send.
  */
 export interface MillisControlFrames {
-  /** @param streamId of the turn in which the agent hangs up; undefined before any turn */
+  /**
+   * `(streamId) => frame`: ends the call.
+   * @param streamId of the turn in which the agent hangs up; undefined before any turn
+   */
   endCall (streamId: string | number | undefined): Record<string, unknown>
+  /** `(streamId, destination) => frame`: transfers the call to a phone number. */
   transferCall (streamId: string | number | undefined, destination: string): Record<string, unknown>
 }
 

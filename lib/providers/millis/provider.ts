@@ -16,17 +16,33 @@ declare module '../../contract/agent.js' {
   }
 }
 
-/** Options of the Millis route. */
+/** Options of Millis' routes. */
 export interface MillisOptions {
-  /** `MILLIS_PATH`, default `/millis`. */
+  /**
+   * The path of the route.
+   * @default `/millis`
+   * @env MILLIS_PATH
+   */
   path?: string
-  /** Addresses and CIDR ranges that are admitted, `*` = everyone. `MILLIS_ALLOWLIST`, default nobody, since Millis publishes none. */
+  /**
+   * Addresses and CIDR ranges that are admitted; `*` = everyone. Millis publishes no addresses.
+   * @default nobody
+   * @env MILLIS_ALLOWLIST
+   */
   allowlist?: string | readonly string[]
-  /** Replaces the frames that end or transfer a call, whose names are not proven. */
+  /** Replaces the frames that end or transfer a call. Millis' documentation does not show them. */
   controlFrames?: Partial<MillisControlFrames>
-  /** What Millis' webhooks are sent with as `Authorization: Bearer <secret>`, or several: switches them on. `MILLIS_WEBHOOK_SECRET`, default none. */
+  /**
+   * The secret that Millis' webhooks are sent with, as `Authorization: Bearer <secret>`, or several. Switches the webhooks on.
+   * @default none
+   * @env MILLIS_WEBHOOK_SECRET
+   */
   webhookSecret?: string | readonly string[]
-  /** `MILLIS_WEBHOOK_PATH`, default `/webhooks/millis`. */
+  /**
+   * The path of the webhooks.
+   * @default `/webhooks/millis`
+   * @env MILLIS_WEBHOOK_PATH
+   */
   webhookPath?: string
 }
 

@@ -15,17 +15,37 @@ declare module '../../contract/agent.js' {
   }
 }
 
-/** Options of the Retell route. */
+/** Options of Retell's routes. */
 export interface RetellOptions {
-  /** Base path; the call id is appended. `RETELL_PATH`, default `/llm-websocket`. */
+  /**
+   * The path of the route. The call's id follows it.
+   * @default `/llm-websocket`
+   * @env RETELL_PATH
+   */
   path?: string
-  /** Addresses and CIDR ranges that are admitted, `*` = everyone. `RETELL_ALLOWLIST`, default `100.20.5.228`, Retell's only one. */
+  /**
+   * Addresses and CIDR ranges that are admitted; `*` = everyone. The default is Retell's only address.
+   * @default `100.20.5.228`
+   * @env RETELL_ALLOWLIST
+   */
   allowlist?: string | readonly string[]
-  /** How long the greeting waits for the call's details, in ms. `RETELL_CALL_DETAILS_TIMEOUT_MS`, default 2,000. */
+  /**
+   * How long the greeting waits for the call's details, in ms.
+   * @default 2,000
+   * @env RETELL_CALL_DETAILS_TIMEOUT_MS
+   */
   callDetailsTimeoutMs?: number
-  /** The key with the webhook badge, or several, any of which may have signed: switches Retell's webhooks on. `RETELL_API_KEY`, default none. */
+  /**
+   * The API key with the webhook badge, or several, any of which may have signed. Switches Retell's webhooks on.
+   * @default none
+   * @env RETELL_API_KEY
+   */
   apiKey?: string | readonly string[]
-  /** `RETELL_WEBHOOK_PATH`, default `/webhooks/retell`. */
+  /**
+   * The path of the webhooks.
+   * @default `/webhooks/retell`
+   * @env RETELL_WEBHOOK_PATH
+   */
   webhookPath?: string
 }
 
