@@ -3,8 +3,9 @@
  * records, so what cannot be read is left out.
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { TypeCheck } from '@sinclair/typebox/compiler'
 import { rebuiltTerminal } from '../contract/agent.js'
+import { compile } from '../contract/compile.js'
 import type { Fields } from '../cluster/cluster.js'
 import type { CallFacts, LeavingAction } from '../providers/codec.js'
 import type { Spoken, ToolRecord } from './spoken.js'
@@ -57,12 +58,7 @@ const SpokenSchema = Type.Object({
   place: Type.Optional(Type.Object({ utterances: Count, more: Count }))
 })
 
-const schemas = {
-  figures: TypeCompiler.Compile(FiguresSchema),
-  facts: TypeCompiler.Compile(FactsSchema),
-  state: TypeCompiler.Compile(Members),
-  spoken: TypeCompiler.Compile(SpokenSchema)
-}
+const schemas = compile({ figures: FiguresSchema, facts: FactsSchema, state: Members, spoken: SpokenSchema })
 
 /** What a call was when another node had it. */
 export interface Legacy {
@@ -97,7 +93,7 @@ export function resultsOf (fields: Fields): Array<[id: string, content: string]>
 /** Reads a record. Never throws. */
 export function readLegacy (fields: Fields): Legacy {
   const unread: string[] = []
-  const read = <T extends TSchema>(name: string, schema: ReturnType<typeof TypeCompiler.Compile<T>>): Static<T> | undefined => {
+  const read = <T extends TSchema>(name: string, schema: TypeCheck<T>): Static<T> | undefined => {
     const text = fields[name]
     if (text === undefined) return undefined
     try {

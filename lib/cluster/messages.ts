@@ -2,10 +2,11 @@
  * What nodes tell each other, as text.
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
-import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { Provider } from '../contract/agent.js'
+import { compile } from '../contract/compile.js'
 import { IdSchema } from '../contract/id.js'
-import { compile, isObject, type FrameOf } from '../providers/frame.js'
+import { isObject, type FrameOf } from '../providers/frame.js'
 import type { Command } from './cluster.js'
 
 const callMembers = {
@@ -64,13 +65,13 @@ export function parseMessage (text: string): Message | undefined {
 
 // What the options hold is for the call to judge.
 const Options = Type.Object({})
-const commands: Readonly<Record<string, TypeCheck<TObject>>> = {
+const commands: Readonly<Record<string, TypeCheck<TObject>>> = compile({
   interject: command(Type.Union([Type.Tuple([Type.String()]), Type.Tuple([Type.String(), Options])])),
   end: command(Type.Union([Type.Tuple([]), Type.Tuple([Options])])),
   transfer: command(Type.Union([Type.Tuple([Type.String()]), Type.Tuple([Type.String(), Options])])),
   sendMetadata: command(Type.Tuple([Options])),
   updateAgent: command(Type.Tuple([Options]))
-} satisfies Record<Command['method'], TypeCheck<TObject>>
+} satisfies Record<Command['method'], TObject>)
 
 /** Is it something that another node may ask of a call? */
 export function isCommand (value: unknown): value is Command {
@@ -78,6 +79,6 @@ export function isCommand (value: unknown): value is Command {
   return commands[value['method']]!.Check(value)
 }
 
-function command (args: Parameters<typeof Type.Tuple>[0][number]): TypeCheck<TObject> {
-  return TypeCompiler.Compile(Type.Object({ method: Type.String(), args }))
+function command (args: Parameters<typeof Type.Tuple>[0][number]): TObject {
+  return Type.Object({ method: Type.String(), args })
 }

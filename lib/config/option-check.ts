@@ -2,7 +2,7 @@
  * The shape of the plugin's options: which there are, and of what kind they are.
  */
 import { Kind, Type, type TObject, type TSchema } from '@sinclair/typebox'
-import { TypeCompiler, ValueErrorType, type ValueError } from '@sinclair/typebox/compiler'
+import { Errors, ValueErrorType, type ValueError } from '@sinclair/typebox/errors'
 import { ConfigError } from '../contract/errors.js'
 import type { Setting } from '../contract/setting.js'
 import { suggestion } from '../contract/suggestion.js'
@@ -90,23 +90,21 @@ function namesOf ({ properties, anyOf }: TSchema, prefix = ''): string[] {
 /** All options, such as `retell` and `retell.path`. */
 export const OPTION_NAMES: readonly string[] = namesOf(schema)
 
-const OptionsSchema = TypeCompiler.Compile(schema)
-
 /**
  * Checks the shape of the options; their values are checked with the environment's.
  * @throws VOICE_AGENT_ERR_CONFIG naming the option, never its value
  */
 export function checkOptions (options: VoiceAgentOptions): void {
-  const error = OptionsSchema.Errors(options).First()
+  const error = Errors(schema, options).First()
   if (error === undefined) return
-  const { type, path, schema } = innermost(error)
+  const { type, path, schema: broken } = innermost(error)
   // Entries of a list go by its name.
   const option = path.slice(1).replaceAll('/', '.').replace(/\.\d+$/, '')
   if (type === ValueErrorType.ObjectAdditionalProperties) {
-    throw new ConfigError(`option ${option} is unknown${meantBy(option, schema as TObject)}`)
+    throw new ConfigError(`option ${option} is unknown${meantBy(option, broken as TObject)}`)
   }
   const variable = VARIABLES.find(name => settings[name].schema.title === option)
-  throw new ConfigError(variable === undefined ? `option ${option} must be ${schema.description}` : accepted(variable))
+  throw new ConfigError(variable === undefined ? `option ${option} must be ${broken.description}` : accepted(variable))
 }
 
 // A union's error does not say which member is wrong; that of its last variant, the one with members, does.

@@ -2,7 +2,7 @@
  * Actions: what an agent may yield besides words. Types and pure functions only.
  */
 import { Type, type TObject } from '@sinclair/typebox'
-import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import { compile } from './compile.js'
 import { ActionError } from './errors.js'
 
 /** Options of {@link endCall}. */
@@ -199,23 +199,23 @@ export function toolResult (id: string, content: string, successful?: boolean): 
 // A copy may have been changed, and what is wrong in it would be found where it is sent.
 const Id = Type.String({ minLength: 1 })
 const Tokens = Type.Number({ minimum: 0, maximum: MOST_TOKENS })
-const ACTIONS: { readonly [K in Action['action']]: TypeCheck<TObject> } = {
-  'end-call': TypeCompiler.Compile(Type.Object({ say: Type.String() })),
-  'transfer-call': TypeCompiler.Compile(Type.Object({
+const ACTIONS = compile({
+  'end-call': Type.Object({ say: Type.String() }),
+  'transfer-call': Type.Object({
     destination: Type.String({ pattern: '\\S' }), say: Type.String(), showCaller: Type.Boolean()
-  })),
-  'press-digits': TypeCompiler.Compile(Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$' }) })),
-  pause: TypeCompiler.Compile(Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) })),
-  flush: TypeCompiler.Compile(Type.Object({})),
-  working: TypeCompiler.Compile(Type.Object({})),
-  usage: TypeCompiler.Compile(Type.Object({ model: Type.String(), inputTokens: Tokens, outputTokens: Tokens })),
-  filler: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
-  uninterruptible: TypeCompiler.Compile(Type.Object({ text: Type.String() })),
-  'tool-call': TypeCompiler.Compile(Type.Object({
+  }),
+  'press-digits': Type.Object({ digits: Type.String({ pattern: '^[0-9*#A-D]+$' }) }),
+  pause: Type.Object({ ms: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }) }),
+  flush: Type.Object({}),
+  working: Type.Object({}),
+  usage: Type.Object({ model: Type.String(), inputTokens: Tokens, outputTokens: Tokens }),
+  filler: Type.Object({ text: Type.String() }),
+  uninterruptible: Type.Object({ text: Type.String() }),
+  'tool-call': Type.Object({
     id: Id, name: Id, arguments: Type.String(), runsOnce: Type.Optional(Type.Boolean()), extra: Type.Optional(Type.Object({}))
-  })),
-  'tool-result': TypeCompiler.Compile(Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) }))
-}
+  }),
+  'tool-result': Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) })
+} satisfies Record<Action['action'], TObject>)
 
 /** Is it an action that a builder made, with all that belongs to it? */
 export function isAction (value: unknown): value is Action {

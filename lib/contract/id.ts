@@ -2,7 +2,7 @@
  * Which ids from outside are accepted. An id is written to log lines, spans, Redis keys, URLs and JSON, and must read the same in each.
  */
 import { Type } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { compile } from './compile.js'
 
 /**
  * Printable text of at most 256 UTF-16 units. Control characters, line breaks and invisible formatting could forge lines on a terminal.
@@ -10,11 +10,11 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
  */
 export const IdSchema = Type.RegExp(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u, { maxLength: 256 })
 
-const schema = TypeCompiler.Compile(IdSchema)
+const schemas = compile({ id: IdSchema })
 
 /** Is it an id? */
 export function isId (value: unknown): value is string {
-  return schema.Check(value)
+  return schemas.id.Check(value)
 }
 
 /** The value, where it is an id. */

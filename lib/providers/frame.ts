@@ -1,7 +1,7 @@
 /**
  * From the bytes of a WebSocket message to a JSON object: what the providers' decoders have in common.
  */
-import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
+import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { Static, TObject } from '@sinclair/typebox'
 import { nestsLists } from './lists.js'
 import type { ProviderEvent } from './codec.js'
@@ -67,12 +67,6 @@ export function unknownFrame (discriminator: unknown): ProviderEvent {
 /** Names the first member by which a frame breaks its schema, without the value. */
 export function violation (schema: TypeCheck<TObject>, name: string, frame: unknown): ProviderEvent {
   return malformed(`${name}: ${schema.Errors(frame).First()!.path}`)
-}
-
-/** Compiles every schema of a table once. */
-export function compile<T extends Record<string, TObject>> (schemas: T): { readonly [K in keyof T]: TypeCheck<T[K]> } {
-  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, TypeCompiler.Compile(schema)])) as
-    { [K in keyof T]: TypeCheck<T[K]> }
 }
 
 /** The type that a table of schemas lets through. */

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { compile } from '../contract/compile.js'
 
 const KeptRunSchema = Type.Object({
   /** Tool and arguments; the tool alone where it is doubted. */
@@ -23,7 +23,7 @@ const KeptRunSchema = Type.Object({
 /** How a run stands, or stood when its node was lost. */
 export type KeptRun = Static<typeof KeptRunSchema>
 
-const schema = TypeCompiler.Compile(KeptRunSchema)
+const schemas = compile({ run: KeptRunSchema })
 
 const RUN = 'run:'
 
@@ -40,7 +40,7 @@ export function runsOf (fields: Readonly<Record<string, string>>): KeptRun[] {
 function read (text: string): KeptRun | undefined {
   try {
     const run: unknown = JSON.parse(text)
-    return schema.Check(run) ? run : undefined
+    return schemas.run.Check(run) ? run : undefined
   } catch {
     return undefined
   }

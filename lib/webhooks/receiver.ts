@@ -4,7 +4,7 @@
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { TObject } from '@sinclair/typebox'
-import type { TypeCheck } from '@sinclair/typebox/compiler'
+import { Errors } from '@sinclair/typebox/errors'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { comeAgain } from '../admission/guard.js'
 import { cleaner, type Redact } from '../speech/redact.js'
@@ -34,7 +34,7 @@ export interface Question<Reply extends object> {
   /** How long the provider is kept waiting, in ms. */
   readonly ms: number
   /** Of a reply. Its errors are logged: it must not look into members whose names are the app's own. */
-  readonly schema: TypeCheck<TObject>
+  readonly schema: TObject
   toWire (reply: Reply): object
 }
 
@@ -114,7 +114,7 @@ export class WebhookReceiver {
     let isOver = false
     const running = this.#runner.run(log, hook, async () => {
       const reply = await ask() ?? {} as Reply
-      const error = schema.Errors(reply).First()
+      const error = Errors(schema, reply).First()
       if (error !== undefined) throw new HookReplyError(hook, error.path.slice(1) || 'it', error.message)
       answer = { json: JSON.stringify(toWire(reply)), isGiven: true }
     })

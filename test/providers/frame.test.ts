@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import fc from 'fast-check'
-import { compile, ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation } from '../../lib/providers/frame.js'
+import { compile } from '../../lib/contract/compile.js'
+import { ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation } from '../../lib/providers/frame.js'
 import { millisControlFrames } from '../../lib/providers/millis/frames.js'
 import { MillisCodec } from '../../lib/providers/millis/codec.js'
 import type { Codec, ProviderEvent } from '../../lib/providers/codec.js'
@@ -73,11 +74,6 @@ t.test('a violation names the first wrong member by its path, without its value'
   const { call } = compile({ call: Type.Object({ id: Type.Integer(), inner: Type.Object({ name: Type.String() }) }) })
   t.strictSame(violation(call, 'call', { id: '+14155550101', inner: {} }), { type: 'ignored', why: 'call: /id', malformed: true })
   t.strictSame(violation(call, 'call', { id: 1, inner: { name: 7 } }), { type: 'ignored', why: 'call: /inner/name', malformed: true })
-})
-
-t.test('every schema of a table is compiled under its own name', async t => {
-  const { one, two } = compile({ one: Type.Object({ a: Type.String() }), two: Type.Object({ b: Type.Null() }) })
-  t.strictSame([one.Check({ a: '' }), one.Check({ b: null }), two.Check({ a: '' }), two.Check({ b: null })], [true, false, false, true])
 })
 
 t.test('members that are strings are kept, others are left out', async t => {

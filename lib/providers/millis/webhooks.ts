@@ -3,7 +3,6 @@
  * headers that an operator has them sent with are all there is to tell Millis by.
  */
 import { Type } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { createBearerGuard } from '../../admission/bearer.js'
 import { WebhookError } from '../../contract/errors.js'
@@ -16,7 +15,7 @@ const PREFETCH: Question<PrefetchReply> = {
   hook: 'onPrefetch',
   // Millis does not say how long it waits. The caller hears nothing until then, and puts up with no more.
   ms: 2_000,
-  schema: TypeCompiler.Compile(Type.Partial(Type.Object({ metadata: Type.Object({}), extra_prompt: Type.String() }))),
+  schema: Type.Partial(Type.Object({ metadata: Type.Object({}), extra_prompt: Type.String() })),
   toWire: reply => reply
 }
 

@@ -4,7 +4,8 @@
  * transcript, and `null` is as good as absent. Strict out: Retell drops a wrong frame without a word.
  */
 import { Type, type Static } from '@sinclair/typebox'
-import { compile, type FrameOf } from '../frame.js'
+import { compile } from '../../contract/compile.js'
+import type { FrameOf } from '../frame.js'
 
 // Entries are not looked into: an update repeats the whole call with a timing for every word.
 const Entries = Type.Array(Type.Unknown())

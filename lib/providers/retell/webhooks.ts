@@ -2,7 +2,6 @@
  * Retell's webhooks: signed, be it what happened to a call or the question who takes one.
  */
 import { Type } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { UnauthorizedError, WebhookError } from '../../contract/errors.js'
 import { idOf } from '../../contract/id.js'
@@ -26,13 +25,13 @@ const INBOUND: Question<InboundCallReply> = {
   hook: 'onInboundCall',
   // The phone rings meanwhile. After 10 s Retell would ask again; the rest is for the way there and back.
   ms: 8_000,
-  schema: TypeCompiler.Compile(Type.Partial(Type.Object({
+  schema: Type.Partial(Type.Object({
     override_agent_id: Type.String(),
     override_agent_version: Type.Union([Type.Integer(), Type.String()], { description: 'a number or a string' }),
     dynamic_variables: Type.Object({}),
     metadata: Type.Object({}),
     agent_override: Type.Object({})
-  }))),
+  })),
   toWire: ({ dynamic_variables: variables, ...reply }) => ({
     call_inbound: { ...reply, ...(variables !== undefined && { dynamic_variables: textsOf(variables) }) }
   })
