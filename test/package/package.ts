@@ -2,7 +2,8 @@
  * The package as it is published, unpacked where nothing else of this repository is in the way.
  */
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { snippetsOf } from '../helpers/snippets.js'
@@ -25,11 +26,27 @@ export const REQUIRE_BANNER = snippetsOf('docs/installing.md')[0]!.code
 /** @returns the path of one of the apps, compiled to an ES module that still imports its packages */
 export const appOf = (name: string): string => `.build/test/package/apps/${name}.js`
 
-/** Packs what is built. @returns the path of the tarball */
-export async function pack (folder: string): Promise<string> {
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder])
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
-  return join(folder, filename)
+/** What `npm pack` made. */
+export interface Tarball {
+  readonly path: string
+  /** Paths of the files in it. */
+  readonly files: readonly string[]
+  readonly unpackedBytes: number
+}
+
+/** Packs what is published. What `npm run build` has compiled is bundled in a copy, and stays as it is. */
+export async function pack (folder: string): Promise<Tarball> {
+  const staged = await mkdtemp(join(tmpdir(), 'staged-'))
+  try {
+    for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs']) await cp(name, join(staged, name), { recursive: true })
+    await cp('dist', join(staged, 'dist'), { recursive: true, filter: file => !file.endsWith('.js') || file.includes('/page/') })
+    await run(process.execPath, ['bundle.js', join(staged, 'dist')])
+    const { stdout } = await run('npm', ['pack', staged, '--json', '--ignore-scripts', '--pack-destination', folder])
+    const [{ filename, files, unpackedSize }] = JSON.parse(stdout) as [{ filename: string, files: Array<{ path: string }>, unpackedSize: number }]
+    return { path: join(folder, filename), files: files.map(({ path }) => path), unpackedBytes: unpackedSize }
+  } finally {
+    await rm(staged, { recursive: true })
+  }
 }
 
 /**
@@ -41,7 +58,7 @@ export async function installFlat (folder: string, copied: readonly string[] = [
   const modules = join(folder, 'node_modules')
   const own = join(modules, 'fastify-voice-agent')
   await mkdir(own, { recursive: true })
-  await run('tar', ['-xzf', await pack(folder), '-C', own, '--strip-components', '1'])
+  await run('tar', ['-xzf', (await pack(folder)).path, '-C', own, '--strip-components', '1'])
   for (const name of await installedNames()) {
     await mkdir(join(modules, name, '..'), { recursive: true })
     if (copied.includes(name)) await cp(join('node_modules', name), join(modules, name), { recursive: true })

@@ -54,7 +54,7 @@ export async function openWorkshop (): Promise<Workshop> {
   // One of its own for each run: package managers take a tarball with the path of an earlier one for the same.
   const folder = await mkdtemp(join(root, 'run-'))
   return {
-    tarball: await pack(folder),
+    tarball: (await pack(folder)).path,
     tool: path => join(tools, 'node_modules', path),
     async folder (name) {
       const made = join(folder, name)
