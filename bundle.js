@@ -2,11 +2,17 @@
  * `npm run bundle -- FOLDER`: writes the JavaScript that is published into a folder, `dist` by default. Every entry of package.json is one
  * file, and what several entries share is in `chunks`: Node.js loads a dozen files much faster than 150, and each module still exists once.
  * Tests run on the files of `npm run build`, one for each source file, and `test/package` runs on these.
+ *
+ * TypeBox is part of them, as its 200 files take longer to load than all others together. It marks its schemas by symbols of the global
+ * registry, so schemas of the app's own copy are understood. What each copy has of its own are the formats: index.ts exports ours.
  */
-import { readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const [outdir = 'dist'] = process.argv.slice(2)
+const INCLUDED = '@sinclair/typebox'
+
 const { bin, exports, dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
 const compiled = [...Object.values(exports).flatMap(({ default: file }) => file ?? []), bin]
 
@@ -18,8 +24,9 @@ await build({
   splitting: true,
   // The playground finds its pages from here as it does from its own folder.
   chunkNames: 'chunks/[name]-[hash]',
-  external: Object.keys({ ...dependencies, ...peerDependencies }),
+  external: Object.keys({ ...dependencies, ...peerDependencies }).filter(name => name !== INCLUDED),
   format: 'esm',
   platform: 'node',
   target: 'node20'
 })
+copyFileSync(join('node_modules', INCLUDED, 'license'), join(outdir, 'chunks/typebox-license'))

@@ -9,8 +9,11 @@ export { scriptedAgent } from './agents/scripted.js'
 export { speakable, SpeechFilter } from './speech/speakable.js'
 export { tool } from './tools/tool.js'
 export * from './contract/errors.js'
-/** TypeBox's builder of schemas, of the version that the plugin checks by. */
-export { Type } from '@sinclair/typebox'
+/**
+ * TypeBox's builder of schemas, and the formats that tools' parameters may have, of the copy of TypeBox that the plugin checks by:
+ * `FormatRegistry.Set('date', isDate)` before `tool()` is called. Formats of another copy are unknown to it.
+ */
+export { FormatRegistry, Type } from '@sinclair/typebox'
 /** What `Type` returns, so that an app which exports a tool or a schema can name its type without TypeBox in its own dependencies. */
 export type {
   Static, TAny, TArray, TBoolean, TEnum, TInteger, TIntersect, TLiteral, TNever, TNot, TNull, TNumber, TObject, TOptional, TProperties,

@@ -217,7 +217,7 @@ function compile<T extends TObject> (name: string, parameters: T, strict: boolea
   for (const schema of schemasIn(parameters)) {
     const { enum: values, format } = schema
     if (values !== undefined) refuse('has an enum, which is not checked: use Type.Union() of Type.Literal()')
-    if (format !== undefined && !FormatRegistry.Has(format)) refuse(`has the format ${format}, which is not known: use a pattern`)
+    if (format !== undefined && !FormatRegistry.Has(format)) refuse(`has the format ${format}, which is not known: use a pattern, or FormatRegistry.Set() of fastify-voice-agent`)
     if (NO_JSON.has(schema[Kind]) || TransformKind in schema) refuse(`has a ${TransformKind in schema ? 'Transform' : schema[Kind]}, which no model can write: take a string and convert it in execute`)
     if (strict && schema[Kind] === 'Object' && Object.keys(schema['properties']).length > (schema['required']?.length ?? 0)) {
       refuse('has optional members, which a model that is held to them strictly must not have: use Type.Union([…, Type.Null()])')
