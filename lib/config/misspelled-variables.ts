@@ -6,7 +6,7 @@ import type { Server } from 'node:http'
 import type { FastifyBaseLogger } from 'fastify'
 import { providers } from '../providers/index.js'
 import { VARIABLES } from './settings.js'
-import { suggestion } from '../contract/suggestion.js'
+import { MOST_MISTAKES, suggestion } from '../contract/suggestion.js'
 
 /** Of shorter names, such as REDIS_URL and REDIS_URI, two that are alike are more often two names than a mistake. */
 const SHORTEST = 10
@@ -27,7 +27,8 @@ export function misspelledVariables (env: Readonly<Record<string, string | undef
   return Object.keys(env).flatMap(name => {
     if (VARIABLES.includes(name as typeof VARIABLES[number]) || OTHERS.has(name) || NUMBERED.test(name)) return []
     const meant = unset.find(variable => variable === `${name.toUpperCase()}_MS`)
-    const near = unset.filter(variable => areAlike(name.toUpperCase(), variable))
+    // Most names differ in length alone by more than a mistake; an environment may have hundreds.
+    const near = unset.filter(variable => Math.abs(variable.length - name.length) <= MOST_MISTAKES && areAlike(name.toUpperCase(), variable))
     const hint = meant === undefined ? suggestion(name, near) : ` (did you mean "${meant}"?)`
     return hint === '' ? [] : [`${name}${hint}`]
   })

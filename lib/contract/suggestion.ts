@@ -3,7 +3,7 @@
  */
 
 /** Two mistakes of one letter each: one left out, one too many, a wrong one, or two neighbours that changed places. */
-const MOST_MISTAKES = 2
+export const MOST_MISTAKES = 2
 
 /**
  * The known name that is closest to an unknown one, to be put behind it in an error, such as ` (did you mean "fallback"?)`; `''` where
