@@ -29,7 +29,7 @@ export const USAGE = `npm run bench -- [options]
   --runs N        runs of each scenario on each server; medians are shown (3)
   --seconds S     length of each measured stretch (6), of the soak and of chaos at least 20
   --only NAMES    scenarios, comma-separated: ${[...names].join(', ')}
-                  (all but scale, soak, hostile, instrumented, chaos, tool-pieces and what begins with telemetry or clustered)
+                  (all but scale, soak, hostile, instrumented, chaos, tool-pieces, start and what begins with telemetry or clustered)
   --calls N       calls of the idle scenario (5000), of the soak (500) and of chaos (200) at any one time
   --seed N        of what chaos draws by lot; one of its own unless given
   --logs DIR      write the logs of chaos' nodes into this folder
