@@ -4,9 +4,15 @@
 import env from '@fastify/env'
 import type { FastifyInstance } from 'fastify'
 import { ConfigError } from '../contract/errors.js'
+import { schemaOf } from '../contract/setting.js'
 import type { CallCeiling, Ceiling } from '../telemetry/refusals.js'
 import type { VoiceAgentOptions } from './options.js'
-import { accepted, envSchema, settings, VARIABLES, type Env, type Variable } from './settings.js'
+import { accepted, settings, VARIABLES, type Env, type Variable } from './settings.js'
+
+/** The values of settings that are not given. */
+const DEFAULTS = Object.fromEntries(
+  VARIABLES.map(variable => [variable, settings[variable].schema.default] as const).filter(([, value]) => value !== undefined)
+) as Env
 
 /**
  * Reads the environment under the options.
@@ -14,12 +20,16 @@ import { accepted, envSchema, settings, VARIABLES, type Env, type Variable } fro
  * @throws VOICE_AGENT_ERR_CONFIG naming variable, option and what is accepted
  */
 export async function readSettings (scope: FastifyInstance, options: VoiceAgentOptions): Promise<Env> {
+  const data = toEnv(options)
+  // Ajv compiles the schema, and would take a tenth of the start for the whole table: it gets the few settings that are given.
+  const given = VARIABLES.filter(variable => variable in data || variable in process.env)
+  const schema = schemaOf(Object.fromEntries(given.map(variable => [variable, settings[variable]])))
   try {
-    await scope.register(env, { confKey: 'voiceAgentEnv', schema: envSchema, data: toEnv(options) })
+    await scope.register(env, { confKey: 'voiceAgentEnv', schema, data })
   } catch (error) {
     throw toConfigError(error as Error)
   }
-  const config = scope.getDecorator<Env>('voiceAgentEnv')
+  const config = { ...DEFAULTS, ...scope.getDecorator<Partial<Env>>('voiceAgentEnv') }
   refuseInfinity(config)
   return config
 }

@@ -3,13 +3,14 @@ import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import env from '@fastify/env'
 import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import FakeTimers from '@sinonjs/fake-timers'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import voiceAgentPlugin, { envSchema, type Agent, type VoiceAgentOptions } from '../../lib/index.js'
 import type { LiveCall } from '../../lib/call/call.js'
 import { PULSE_MS } from '../../lib/call/pulse.js'
-import { ceilingsOf, toConfigError } from '../../lib/config/read.js'
+import { ceilingsOf, readSettings, toConfigError } from '../../lib/config/read.js'
 import type { Env } from '../../lib/config/settings.js'
 import { build, createApp, deferred } from '../helpers/app.js'
 import { dial, dialRetell, millis, retell, type Caller } from '../helpers/caller.js'
@@ -760,6 +761,18 @@ t.test('envSchema can be part of the app\'s own schema', async t => {
   await app.register(voiceAgentPlugin)
   await app.ready()
   t.match(app.getDecorator('config'), { GREETING: 'Hi', MILLIS_PATH: '/desk', RETELL_ALLOWLIST: '100.20.5.228' })
+})
+
+t.test('a setting that is not given has its default, which its own schema accepts', async t => {
+  setEnv(t, { MAX_CALLS: '7' })
+  const { app } = createApp(t)
+  await app.register(async scope => {
+    const config = await readSettings(scope, { retell: { path: '/voice' } })
+    const defaults = Object.entries(envSchema.properties).flatMap(([name, { default: value }]) => value === undefined ? [] : [[name, value]])
+    t.strictSame(config, { ...Object.fromEntries(defaults), MAX_CALLS: 7, RETELL_PATH: '/voice' })
+    t.ok(Value.Check(envSchema, { ...Object.fromEntries(defaults) }))
+  })
+  await app.ready()
 })
 
 t.test('an error of another kind is passed on as it is', async t => {
