@@ -72,5 +72,9 @@ async function installFigures (ownBytes: number): Promise<Figure[]> {
 }
 
 function beside (label: string, unit: string, alone: number, plugin: number): Figure[] {
-  return [note(`${label}: Fastify alone`, unit, alone), lower(`${label}: with the plugin`, unit, plugin), lower(`${label}: ratio`, 'times', plugin / alone)]
+  return [
+    note(`${label}: Fastify alone`, unit, alone),
+    lower(`${label}: with the plugin`, unit, plugin),
+    lower(`${label}: ratio`, 'times', plugin / alone)
+  ]
 }
