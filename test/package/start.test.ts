@@ -2,7 +2,8 @@ import t from 'tap'
 import { start } from '../../bench/scenarios/start.js'
 
 t.test('an app with the plugin listens, and what is installed for it stays within the budget of docs/performance.md', async t => {
-  const figures = await start.perform({ size: { quick: true, servers: 1, seconds: 1, calls: undefined, seed: 0, logs: undefined }, progress: () => {} })
+  const size = { quick: true, servers: 1, seconds: 1, calls: undefined, seed: 0, logs: undefined }
+  const figures = await start.perform({ size, progress: () => {} })
   const value = (label: string): number => figures.find(figure => figure.label === label)?.value ?? NaN
   for (const what of ['CPU until it listens', 'time until it listens', 'resident memory', 'packages', 'installed']) {
     t.ok(value(`${what}: ratio`) > 1, `${what}: ${value(`${what}: with the plugin`)} to ${value(`${what}: Fastify alone`)}`)
