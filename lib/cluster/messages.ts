@@ -6,7 +6,8 @@ import type { TypeCheck } from '@sinclair/typebox/compiler'
 import type { Provider } from '../contract/agent.js'
 import { compile } from '../contract/compile.js'
 import { IdSchema } from '../contract/id.js'
-import { isObject, type FrameOf } from '../providers/frame.js'
+import type { FrameOf } from '../contract/compile.js'
+import { isObject } from '../contract/json.js'
 import type { Command } from './cluster.js'
 
 const callMembers = {

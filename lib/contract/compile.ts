@@ -2,7 +2,7 @@
  * Compiles tables of schemas, each schema when it is first used. Compiling all of them while the modules load would delay the start of
  * every app for schemas that most apps never use.
  */
-import type { TSchema } from '@sinclair/typebox'
+import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 
 /** A compiled check for each schema of a table, under the schema's own name. The first access to a name compiles its schema. */
@@ -21,3 +21,6 @@ export function compile<T extends Record<string, TSchema>> (schemas: T): { reado
   }
   return checks as { [K in keyof T]: TypeCheck<T[K]> }
 }
+
+/** The type that a table of schemas lets through. */
+export type FrameOf<T extends Record<string, TObject>> = { [K in keyof T]: Static<T[K]> }[keyof T]

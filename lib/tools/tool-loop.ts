@@ -8,7 +8,7 @@ import { findLine } from '../speech/line.js'
 import { failed, type ToolOutcome } from './ledger.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import { speakable, SpeechFilter } from '../speech/speakable.js'
-import { estimateTokens } from '../agents/openai/token-estimate.js'
+import { estimateTokens } from './token-estimate.js'
 import type { Tool, ToolArguments } from './tool.js'
 
 /** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */

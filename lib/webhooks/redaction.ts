@@ -4,7 +4,7 @@
  * numbers of a call, ids, times, and links to recordings and logs, which hold all that was said.
  */
 import type { Redact } from '../speech/redact.js'
-import { isObject, parseJson, type JsonObject } from '../providers/frame.js'
+import { isObject, parseJson, type JsonObject } from '../contract/json.js'
 
 type Names = ReadonlySet<string>
 

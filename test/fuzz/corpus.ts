@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { flush, type Provider } from '../../lib/contract/agent.js'
-import { isObject } from '../../lib/providers/frame.js'
+import { isObject } from '../../lib/contract/json.js'
 import type { Scenario } from '../contract/scenario.js'
 import type { WireFrame } from './frames.js'
 

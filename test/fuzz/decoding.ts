@@ -4,7 +4,7 @@
 import type { Provider, TurnReason } from '../../lib/contract/agent.js'
 import { toMessages } from '../../lib/call/messages.js'
 import type { Spoken } from '../../lib/call/spoken.js'
-import { isObject, type JsonObject } from '../../lib/providers/frame.js'
+import { isObject, type JsonObject } from '../../lib/contract/json.js'
 import { retellOutbound } from '../../lib/providers/retell/frames.js'
 import { withoutWordTimings } from '../../lib/providers/retell/word-timings.js'
 import type { Entry, ProviderEvent, Transcript, TurnId } from '../../lib/providers/codec.js'

@@ -14,7 +14,7 @@ import { checkOptions, checkTools, type OpenAIAgentOptions } from './options.js'
 import { GREETING } from '../scripted.js'
 import { ToolCalls, type ToolCallDelta } from '../../tools/tool-calls.js'
 import { speakInSteps, type ModelAnswer, type ModelToolCall, type ToolChoice } from '../../tools/tool-loop.js'
-import { estimateTokens } from './token-estimate.js'
+import { estimateTokens } from '../../tools/token-estimate.js'
 
 export type { OpenAIAgentOptions } from './options.js'
 

@@ -3,7 +3,8 @@
  */
 import type { TerminalAction } from '../../contract/agent.js'
 import { ActionError } from '../../contract/errors.js'
-import { directionOf, isObject, malformed, nonEmpty, parseFrame, unknownFrame, violation, type JsonObject } from '../frame.js'
+import { isObject, nonEmpty, type JsonObject } from '../../contract/json.js'
+import { directionOf, malformed, parseFrame, unknownFrame, violation } from '../frame.js'
 import type { ActionFrames, CallFacts, Feature, LeavingAction, Codec, ProviderEvent, SpeechOptions, TurnId } from '../codec.js'
 import { millisInbound, sessionIdOf, type MillisControlFrames, type MillisFrame } from './frames.js'
 import { millisTranscript } from './transcript.js'

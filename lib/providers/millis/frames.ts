@@ -6,7 +6,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { idOf } from '../../contract/id.js'
 import { compile } from '../../contract/compile.js'
-import type { FrameOf } from '../frame.js'
+import type { FrameOf } from '../../contract/compile.js'
 
 const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
 

@@ -2,7 +2,7 @@
  * Millis' chat history in words of no provider. Roles are undocumented, so what public servers saw is mapped.
  */
 import type { Utterance } from '../../contract/agent.js'
-import { isObject, type JsonObject } from '../frame.js'
+import { isObject, type JsonObject } from '../../contract/json.js'
 import type { Transcript } from '../codec.js'
 
 const ROLES: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@
 import type { Redact } from '../../speech/redact.js'
 import { digestOf, type Notice, type Sent } from '../../webhooks/event.js'
 import { entriesOf, redactedEvent } from '../../webhooks/redaction.js'
-import type { JsonObject } from '../frame.js'
+import type { JsonObject } from '../../contract/json.js'
 import { sessionIdOf } from './frames.js'
 
 /** One entry of the conversation at Millis. */

@@ -8,7 +8,8 @@ import { createBearerGuard } from '../../admission/bearer.js'
 import { WebhookError } from '../../contract/errors.js'
 import { idOf } from '../../contract/id.js'
 import { answerWith, type ProviderWebhooks, type Question, type WebhookReceiver } from '../../webhooks/receiver.js'
-import { nonEmpty, parseFrame } from '../frame.js'
+import { nonEmpty } from '../../contract/json.js'
+import { parseFrame } from '../frame.js'
 import { millisNotice, type MillisWebhookHooks, type PrefetchReply, type PrefetchSession } from './webhook-events.js'
 
 const PREFETCH: Question<PrefetchReply> = {

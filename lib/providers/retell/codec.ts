@@ -3,7 +3,8 @@
  */
 import { ActionError, UnsupportedError } from '../../contract/errors.js'
 import type { AgentConfig, TerminalAction, ToolAction, TranscriptUpdate, TurnReason } from '../../contract/agent.js'
-import { directionOf, ignored, isObject, malformed, nonEmpty, parseFrame, stringMembers, unknownFrame, violation, type JsonObject } from '../frame.js'
+import { isObject, nonEmpty, stringMembers, type JsonObject } from '../../contract/json.js'
+import { directionOf, ignored, malformed, parseFrame, unknownFrame, violation } from '../frame.js'
 import {
   FEATURES, type ActionFrames, type CallFacts, type Codec, type Feature, type LeavingAction, type ProviderEvent, type SpeechOptions
 } from '../codec.js'

@@ -5,7 +5,7 @@
  */
 import { Type, type Static } from '@sinclair/typebox'
 import { compile } from '../../contract/compile.js'
-import type { FrameOf } from '../frame.js'
+import type { FrameOf } from '../../contract/compile.js'
 
 // Entries are not looked into: an update repeats the whole call with a timing for every word.
 const Entries = Type.Array(Type.Unknown())

@@ -3,7 +3,7 @@
  */
 import type { Utterance } from '../../contract/agent.js'
 import { idOf } from '../../contract/id.js'
-import { isObject, nonEmpty, type JsonObject } from '../frame.js'
+import { isObject, nonEmpty, type JsonObject } from '../../contract/json.js'
 import type { Entry, Transcript } from '../codec.js'
 
 // Retell records what it did itself as tools of its own; a model that was given no such tools rejects them.

@@ -5,7 +5,7 @@ import type { Redact } from '../../speech/redact.js'
 import { idOf } from '../../contract/id.js'
 import { digestOf, type Notice, type Sent } from '../../webhooks/event.js'
 import { redactedEvent } from '../../webhooks/redaction.js'
-import { isObject, type JsonObject } from '../frame.js'
+import { isObject, type JsonObject } from '../../contract/json.js'
 
 /** Retell's call, as its REST API tells of it. */
 export type RetellWebhookCall = Sent<{

@@ -2,7 +2,7 @@
  * Retell repeats the whole call in every frame, with a timing for each of its words: four bytes in five, which nobody
  * here reads, and the most expensive ones to parse.
  */
-import { endOfList } from '../lists.js'
+import { endOfList } from '../../contract/json-lists.js'
 
 const KEY = '"words":'
 

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { checkNames } from '../../contract/option-names.js'
-import { isObject, type JsonObject } from '../../providers/frame.js'
+import { isObject, type JsonObject } from '../../contract/json.js'
 import { Caller, NORMAL } from '../caller.js'
 import { millisAccepts } from './frames.js'
 import { MILLIS_OPTIONS, MILLIS_ROUTE, type MillisCallerOptions } from './options.js'

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { checkNames } from '../../contract/option-names.js'
-import { isObject, type JsonObject } from '../../providers/frame.js'
+import { isObject, type JsonObject } from '../../contract/json.js'
 import { Caller, NORMAL, type Spoken, type ToolRecord } from '../caller.js'
 import { firstHalf, wordsOf, type Reply, type ReplyAction } from '../reply.js'
 import { retellAccepts } from './frames.js'
