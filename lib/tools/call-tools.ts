@@ -1,11 +1,12 @@
 /**
  * Tools for the call itself, ready-made: what most agents need.
  */
-import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { Type, type TObject } from '@sinclair/typebox'
 import { endCall, pressDigits, transferCall } from '../contract/agent.js'
 import { ConfigError } from '../contract/errors.js'
 import { checkNames, namesOf } from '../contract/option-names.js'
 import { speakable } from '../speech/speakable.js'
+import type { ArgumentsOf } from './parameters.js'
 import { tool, type Tool } from './tool.js'
 
 /** Options of every ready-made tool. */
@@ -38,7 +39,7 @@ const TRANSFER_OPTIONS = namesOf<TransferCallToolOptions>({ name: true, descript
 const message = (description: string) => Type.String({ description: `${description} Write it here and not in your answer, in the language of the call.` })
 
 // An end, a transfer or digits that the caller talked over did not happen, and must be possible once more.
-function callTool<T extends TObject> (name: string, description: string, parameters: T, options: CallToolOptions, execute: (args: Static<T>) => unknown): Tool {
+function callTool<T extends TObject> (name: string, description: string, parameters: T, options: CallToolOptions, execute: (args: ArgumentsOf<T>) => unknown): Tool {
   return tool({
     name: options.name ?? name,
     description: options.description ?? description,

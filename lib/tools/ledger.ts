@@ -2,26 +2,16 @@
  * Never twice: what the tools of a call have done.
  */
 import { createHash } from 'node:crypto'
-import type { Static, TObject } from '@sinclair/typebox'
-import { isTerminal, rebuiltTerminal, type Call, type TerminalAction, type Turn } from '../contract/agent.js'
+import { rebuiltTerminal, type Call, type Turn } from '../contract/agent.js'
 import { DeadlineError, ToolError } from '../contract/errors.js'
 import { handoverOf, type Handover } from '../contract/handoff.js'
-import { logDetail, logFailure } from '../telemetry/failure.js'
+import { logDetail } from '../telemetry/failure.js'
 import { within } from '../telemetry/operation.js'
 import { startToolRun } from '../telemetry/tool-run.js'
 import { runField, runsOf, type KeptRun } from './persisted-run.js'
 import type { Tool, ToolContext } from './tool.js'
-
-/** What came of a tool call. */
-export interface ToolOutcome {
-  /** For the model; never blank. */
-  readonly content: string
-  readonly successful: boolean
-  /** The tool refused, by a ToolError: nothing was done. */
-  readonly refused?: boolean
-  /** What the tool returned, where that ends the turn: to be yielded. */
-  readonly action?: TerminalAction
-}
+import { DONE, failed, lost, noted, unfinished, type ToolOutcome } from './tool-outcome.js'
+import { outcomeOf, thrownOutcome } from './tool-result.js'
 
 /** One run of a tool. */
 interface Run {
@@ -80,11 +70,12 @@ export class Ledger {
    * before this returns, unless it is not known yet what another node did.
    * @param id of the call that asks
    * @param isAwaited is anybody still there to be told, when it has come to its end?
+   * @param compared the JSON by which two calls are the same call
    */
-  async settle (tool: Tool, args: Static<TObject>, turn: Turn, id: string, isAwaited = () => true): Promise<ToolOutcome> {
+  async settle (tool: Tool, args: unknown, turn: Turn, id: string, isAwaited = () => true, compared = args): Promise<ToolOutcome> {
     let written: string
     try {
-      written = canonical(args)
+      written = canonical(compared)
     } catch {
       return failed('the arguments cannot be written as JSON')
     }
@@ -170,7 +161,7 @@ export class Ledger {
     return turns === turn.call.completedTurns && askedBy !== turn.signal && (tool.sideEffects || effects === this.#effects)
   }
 
-  #begin (tool: Tool, args: Static<TObject>, turn: Turn, id: string, key: string, written: string): Run {
+  #begin (tool: Tool, args: unknown, turn: Turn, id: string, key: string, written: string): Run {
     for (const [key, run] of this.#runs) {
       if (run.outcome !== undefined && run.askedBy !== turn.signal && !this.#stands(run, turn)) this.#runs.delete(key)
     }
@@ -228,7 +219,7 @@ export class Ledger {
   }
 }
 
-async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
+async function execute (tool: Tool, args: unknown, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
   let isListening = false
   const context: ToolContext = {
     ...facts,
@@ -245,22 +236,17 @@ async function execute (tool: Tool, args: Static<TObject>, facts: Omit<ToolConte
   return tool.sideEffects ? executing : await Promise.race([executing, stopped(tool, signal)])
 }
 
-async function run (tool: Tool, args: Static<TObject>, context: ToolContext, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
+async function run (tool: Tool, args: unknown, context: ToolContext, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
   let returned: unknown
   try {
     returned = await tool.execute(args, context)
   } catch (error) {
     onFailure(error)
-    if (error instanceof ToolError) return { ...failed(error.message), refused: true }
-    if (signal.aborted) {
-      logDetail(context.log, error, 'a tool threw when it was told to stop')
-      return unfinished(tool, signal.reason)
-    }
-    logFailure(context.log, error, 'a tool failed')
-    return failed('the tool failed')
+    if (!signal.aborted || error instanceof ToolError) return thrownOutcome(error, context.log, 'a tool failed')
+    logDetail(context.log, error, 'a tool threw when it was told to stop')
+    return unfinished(tool, signal.reason)
   }
-  // From here on it has done its work, whatever it returned.
-  return outcomeOf(returned, context)
+  return outcomeOf(returned, context.log)
 }
 
 function stopped (tool: Tool, signal: AbortSignal): Promise<ToolOutcome> {
@@ -271,45 +257,8 @@ function stopped (tool: Tool, signal: AbortSignal): Promise<ToolOutcome> {
   })
 }
 
-/** What the model is told of an action that its tool returned, and reads in later turns. */
-const REQUESTED = 'Requested. It takes place once you were heard to the end; if the caller speaks first it does not.'
-
-/** What the model is told of a tool that was stopped, or exceeded its deadline. */
-export function unfinished ({ sideEffects }: Tool, reason: unknown): ToolOutcome {
-  const what = reason instanceof DeadlineError ? `no result within ${reason.ms} ms` : 'cancelled'
-  return failed(sideEffects ? `${what}: whether it took effect is not known` : what)
-}
-
-/** What the model is told of a tool that ran on a node that is gone. */
-function lost (): ToolOutcome {
-  return failed('the server that ran it is gone: whether it took effect is not known')
-}
-
-/** What the model is told of a call that came to nothing. */
-export function failed (error: string): ToolOutcome {
-  return { content: JSON.stringify({ error }), successful: false }
-}
-
-/** A result that was there before, for a model that may think it asked for it once more. */
-function noted (outcome: ToolOutcome, note: string): ToolOutcome {
-  return outcome.successful ? { ...outcome, content: `${outcome.content}\n(${note})` } : outcome
-}
-
-function outcomeOf (returned: unknown, context: ToolContext): ToolOutcome {
-  try {
-    if (isTerminal(returned)) return { content: REQUESTED, successful: true, action: returned }
-    const content = typeof returned === 'string' ? returned : JSON.stringify(returned) ?? ''
-    return { content: content.trim() === '' ? DONE : content, successful: true }
-  } catch (error) {
-    logFailure(context.log, error, 'what a tool returned cannot be written as JSON')
-    return { content: DONE, successful: true }
-  }
-}
-
-const DONE = 'Done.'
-
 /** The same text for the same arguments, in whatever order they were written. */
-function canonical (args: Static<TObject>): string {
+function canonical (args: unknown): string {
   return JSON.stringify(args, (_key, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))

@@ -2,12 +2,13 @@
  * One tool call of one turn: checked, put on the record, run at most once, and waited for no longer than is allowed.
  */
 import { randomBytes } from 'node:crypto'
-import type { Static, TObject } from '@sinclair/typebox'
 import { toolCall, toolResult, type ToolCallAction, type Turn } from '../contract/agent.js'
 import { ConfigError, DeadlineError } from '../contract/errors.js'
 import { isId } from '../contract/id.js'
-import { failed, ledgerOf, unfinished, type ToolOutcome } from './ledger.js'
-import type { Tool, ToolArguments } from './tool.js'
+import { logFailure } from '../telemetry/failure.js'
+import { ledgerOf } from './ledger.js'
+import { failed, unfinished, type ToolOutcome } from './tool-outcome.js'
+import type { PendingArguments, Tool, ToolArguments, WrongArguments } from './tool.js'
 
 /**
  * Runs a tool for a turn, as `openAIAgent` does, for agents that ask a model in another way: the arguments are checked,
@@ -31,16 +32,24 @@ export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newTo
 }
 
 /** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
-export async function answerCall (turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments<Static<TObject>>): Promise<ToolOutcome> {
+export async function answerCall (turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments | PendingArguments): Promise<ToolOutcome> {
   const { call, signal } = turn
   const recorded = (outcome: ToolOutcome): ToolOutcome => {
     call.record(toolResult(id, outcome.content, outcome.successful))
     return outcome
   }
-  if (tool === undefined || 'error' in read) return recorded(failed('error' in read ? read.error : 'there is no such tool'))
+  if (tool === undefined) return recorded(failed('error' in read ? read.error : 'there is no such tool'))
+  if ('error' in read) return recorded(wrong(turn, tool, read))
 
   let isAwaited = true
-  const settled = ledgerOf(call).settle(tool, read.args, turn, id, () => isAwaited).then(recorded)
+  const settle = (checked: Exclude<ToolArguments, WrongArguments>): Promise<ToolOutcome> =>
+    ledgerOf(call).settle(tool, checked.args, turn, id, () => isAwaited, checked.compared)
+  const settleLate = (checked: ToolArguments): ToolOutcome | Promise<ToolOutcome> => {
+    if ('error' in checked) return wrong(turn, tool, checked)
+    // Nothing begins after the turn has stopped waiting.
+    return isAwaited ? settle(checked) : failed('cancelled')
+  }
+  const settled = ('pending' in read ? read.pending.then(settleLate) : settle(read)).then(recorded)
   return await new Promise((resolve, reject) => {
     const finish = (end: () => void): void => {
       isAwaited = false
@@ -55,6 +64,11 @@ export async function answerCall (turn: Turn, id: string, tool: Tool | undefined
     settled.then(outcome => finish(() => resolve(outcome)), (error: unknown) => finish(() => reject(error)))
     if (signal.aborted) aborted()
   })
+}
+
+function wrong ({ log }: Turn, { name }: Tool, { error, cause }: WrongArguments): ToolOutcome {
+  if (cause !== undefined) logFailure(log.child({ tool: name }), cause, 'the schema of a tool threw')
+  return failed(error)
 }
 
 /** The entry of a call that is in the ledger. */

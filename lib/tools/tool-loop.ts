@@ -1,15 +1,14 @@
 /**
  * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
  */
-import type { Static, TObject } from '@sinclair/typebox'
 import { filler, toolResult, working, type Action, type ChatMessage, type Turn } from '../contract/agent.js'
 import { ModelError } from '../contract/errors.js'
 import { findLine } from '../speech/line.js'
-import { failed, type ToolOutcome } from './ledger.js'
+import { failed, type ToolOutcome } from './tool-outcome.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import { speakable, SpeechFilter } from '../speech/speakable.js'
 import { estimateTokens } from './token-estimate.js'
-import type { Tool, ToolArguments } from './tool.js'
+import type { PendingArguments, Tool, ToolArguments } from './tool.js'
 
 /** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */
 export type ToolChoice = 'auto' | 'required' | 'none' | { readonly name: string }
@@ -80,7 +79,7 @@ interface PendingCall {
   readonly extra: object
   /** Undefined where there is no such tool. */
   readonly tool: Tool | undefined
-  readonly read: ToolArguments<Static<TObject>>
+  readonly read: ToolArguments | PendingArguments
 }
 
 /** The most tools that one answer may call. Each call is recorded and run, so a model that has gone wrong must not make thousands. */
@@ -144,7 +143,7 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     if (toolCalls.length > MOST_CALLS) throw new ModelError(`called more than ${MOST_CALLS} tools at once`)
 
     const calls = toolCalls.map(call => pend(call, tools, ids))
-    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, { args, spoken }) => tool.say({ args, spoken: isFiltered ? speakable(spoken) : spoken }))
+    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, read) => tool.say({ ...read, spoken: isFiltered ? speakable(read.spoken) : read.spoken }))
     if (line !== '') yield filler(line)
     if (!(yield * announce(turn, calls))) return
 
@@ -208,7 +207,7 @@ async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGene
 }
 
 /** The line of the first tool that has one. */
-function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args: Static<TObject>, readonly spoken: string }) => string): string {
+function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args?: unknown, readonly spoken: string }) => string): string {
   for (const { tool, read } of calls) {
     if (tool === undefined || 'error' in read) continue
     const line = findLine(turn.log, `line of tool ${tool.name}`, () => find(tool, read))

@@ -1,16 +1,19 @@
 /**
  * What a tool may be told, and what is wrong with it.
  */
-import { Kind, type TObject } from '@sinclair/typebox'
+import { Kind } from '@sinclair/typebox'
 import { ConfigError } from '../contract/errors.js'
 import { checkNames, namesOf } from '../contract/option-names.js'
 import { isDuration, LONGEST_MS } from '../timing/duration.js'
+import type { ToolParameters } from './parameters.js'
+import { isStandardSchema } from './standard-schema.js'
 import type { SayParameter, ToolOptions } from './tool.js'
 
-const OPTIONS = namesOf<ToolOptions<TObject>>({
+const OPTIONS = namesOf<ToolOptions<ToolParameters>>({
   name: true,
   description: true,
   parameters: true,
+  jsonSchema: true,
   execute: true,
   say: true,
   filler: true,
@@ -29,8 +32,8 @@ const OPTIONS = namesOf<ToolOptions<TObject>>({
  */
 export function checkToolOptions (options: object): void {
   if (!isObject(options)) throw new ConfigError('tool: options must be an object: tool({ name, description, parameters, execute })')
-  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1 } = options as object as ToolOptions<TObject>
-  const { sideEffects, idempotent, onSupersede, reuse, strict } = options
+  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1 } = options as object as ToolOptions<ToolParameters>
+  const { jsonSchema, sideEffects, idempotent, onSupersede, reuse, strict } = options
   const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
   const must = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
@@ -39,11 +42,12 @@ export function checkToolOptions (options: object): void {
   must(isName, 'name must be letters, digits, _ and -, at most 64')
   const isDescribed = typeof description === 'string' && description.trim() !== ''
   must(isDescribed, 'description must be a string with something in it: by it the model decides when to call the tool')
-  const isSchema = isObject(parameters) && parameters[Kind] === 'Object'
-  must(isSchema, `parameters must be a Type.Object({ … }), by import { Type } from 'fastify-voice-agent'${likeness(parameters)}`)
+  must(isParameters(parameters), `parameters must be a Type.Object({ … }), a JSON Schema of type object, or a Standard Schema${likeness(parameters)}`)
+  must(jsonSchema === undefined || isJsonSchema(jsonSchema), 'jsonSchema must be a JSON Schema of type object')
+  must(jsonSchema === undefined || isStandardSchema(parameters), 'jsonSchema belongs to a Standard Schema: leave it out, since parameters are JSON Schema themselves')
   must(typeof execute === 'function', 'execute must be a function that does the work: execute (args, { signal }) { … }')
+  must(!/Generator/.test(Object.prototype.toString.call(execute)), 'execute must not be a generator function, of which nothing would run')
   must(isLine(say) || isParameter(say), "say must be a string, a function of the arguments, or { parameter: 'message' }")
-  must(!isParameter(say) || !Object.hasOwn(parameters.properties, say.parameter), 'say names a parameter that the tool has by itself')
   must(isLine(filler), 'filler must be a string or a function')
   must(isDuration(fillerMs), `fillerMs must be milliseconds, at most ${LONGEST_MS}`)
   must(isDuration(timeoutMs) && timeoutMs >= 1, `timeoutMs must be milliseconds above 0, at most ${LONGEST_MS}`)
@@ -54,15 +58,22 @@ export function checkToolOptions (options: object): void {
   must(isOneOf(strict, true, false), 'strict must be true or false')
 }
 
-/** What looks like another library's schema, or like none. */
+function isParameters (value: unknown): boolean {
+  return isStandardSchema(value) || (isObject(value) && (Kind in value ? value[Kind] === 'Object' : isJsonSchema(value)))
+}
+
+function isJsonSchema (value: unknown): boolean {
+  return isObject(value) && value['type'] === 'object'
+}
+
+/** What looks like a mistake that is made often. */
 function likeness (parameters: unknown): string {
   if (parameters === undefined) return '; Type.Object({}) where it takes none'
   if (!isObject(parameters)) return ''
   if (Kind in parameters) return `, not a Type.${String(parameters[Kind])}()`
-  if ('~kind' in parameters) return ', not one of the package typebox'
-  if ('_zod' in parameters || '_def' in parameters) return ', not a schema of Zod'
-  if (parameters['type'] === 'object') return ', not a JSON schema that was written by hand'
-  return ', not a plain object'
+  if ('_def' in parameters) return '; Zod has it since 3.24'
+  if ('type' in parameters || 'properties' in parameters) return '; type is missing, or another one'
+  return ', not the members alone'
 }
 
 function isLine (line: unknown): boolean {

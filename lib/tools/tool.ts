@@ -1,11 +1,14 @@
 /**
  * Typed tools: what a model may call, and how. Made once, shared by all calls.
  */
-import { FormatRegistry, Kind, TransformKind, type Static, type TObject, type TSchema } from '@sinclair/typebox'
-import { TypeCompiler, type TypeCheck, type ValueError } from '@sinclair/typebox/compiler'
+import type { TObject } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../contract/agent.js'
 import { ConfigError } from '../contract/errors.js'
+import type { Checked } from './argument-check.js'
+import { withoutUnknown } from './json-schema.js'
+import { readyParameters, type ArgumentsOf, type JsonSchema, type ReadyParameters, type ToolParameters } from './parameters.js'
+import type { StandardSchema } from './standard-schema.js'
 import { checkToolOptions, isObject } from './tool-options.js'
 
 /** What {@link ToolOptions.execute} is given besides its arguments. */
@@ -35,24 +38,29 @@ export interface SayParameter {
   description?: string
 }
 
-/** Options of {@link tool}. */
-export interface ToolOptions<T extends TObject> {
+/** Options of {@link tool}. `A` is what `execute` gets, which follows from the parameters, but for those in JSON Schema. */
+export interface ToolOptions<P extends ToolParameters, A = ArgumentsOf<P>> {
   /** Letters, digits, `_` and `-`, at most 64. */
   name: string
   /** What it does, when to use it, and when not to. */
   description: string
-  /** `Type.Object({ … })`. What the model writes that is not in it is dropped, what does not fit goes back to it as an error. */
-  parameters: T
+  /**
+   * `Type.Object({ … })`, the JSON Schema of an object (MCP's `inputSchema` as it is), or a Standard Schema such as Zod's `z.object({ … })`.
+   * What does not fit goes back to the model as an error. What is not in the schema is dropped, or treated as the Standard Schema treats it.
+   */
+  parameters: P
+  /** What the model is shown of a Standard Schema that offers no JSON Schema: one of Zod before 4.2, for instance. */
+  jsonSchema?: Readonly<Record<string, unknown>>
   /**
    * Does the work. What it returns is given to the model: a string as it is, anything else as JSON. An action that ends
    * the turn (`endCall()`, `transferCall()`, `pressDigits()`) is carried out. Throw where it failed, so that it may run
    * again: a ToolError's message is given to the model, of other errors it only learns that the tool failed.
    */
-  execute (args: Static<T>, context: ToolContext): unknown
+  execute (args: A, context: ToolContext): unknown
   /** What the caller hears before it runs, unless the model said something itself: a line, a function of the arguments, or a parameter that the model fills. Never history. Default nothing. */
-  say?: string | ((args: Static<T>) => string) | SayParameter
+  say?: string | ((args: A) => string) | SayParameter
   /** What the caller hears once, when the tool takes longer than `fillerMs`; `''` is nothing. Never history. Default `One moment, please.`. */
-  filler?: string | ((args: Static<T>) => string)
+  filler?: string | ((args: A) => string)
   /** Silence before `filler` is said, in ms. Default 2,000. */
   fillerMs?: number
   /** When the model is told that there is no result, and the signal aborts, in ms. Default 10,000. */
@@ -76,13 +84,30 @@ export interface ToolOptions<T extends TObject> {
   strict?: boolean
 }
 
-/** Arguments that fit, and what the model wants to have said; or what is wrong with them, for the model. */
-export type ToolArguments<A> =
-  | { readonly args: A, readonly spoken: string }
-  | { readonly error: string }
+/** What is wrong with arguments, for the model. */
+export interface WrongArguments {
+  readonly error: string
+  /** What the schema's own validator threw, for the log. */
+  readonly cause?: unknown
+}
+
+/** Arguments that fit, and what the model wants to have said; or what is wrong with them. */
+export type ToolArguments<A = unknown> = WrongArguments | {
+  readonly args: A
+  readonly spoken: string
+  /** The JSON by which two calls are the same call: as the model wrote it, without unknown members and without `null` for optional ones. */
+  readonly compared: unknown
+}
+
+/** Arguments that an asynchronous validator still checks. */
+export interface PendingArguments<A = unknown> {
+  /** Never rejects. */
+  readonly pending: Promise<ToolArguments<A>>
+  readonly spoken: string
+}
 
 /** A tool, ready to be called. Immutable. */
-export interface Tool<T extends TObject = TObject> {
+export interface Tool<A = unknown> {
   readonly name: string
   readonly description: string
   /** JSON schema of what the model is to write. */
@@ -95,13 +120,13 @@ export interface Tool<T extends TObject = TObject> {
   readonly idempotent: boolean
   readonly onSupersede: 'finish' | 'cancel'
   readonly reuse: 'call' | 'turn'
-  execute (args: Static<T>, context: ToolContext): unknown
-  /** Checks what the model wrote: JSON text, or a value that was parsed from it. */
-  read (args: unknown): ToolArguments<Static<T>>
-  /** What is said before it runs, if anything. Throws what the app's function throws. */
-  say (read: { readonly args: Static<T>, readonly spoken: string }): string
-  /** What is said when it is slow, if anything. Throws what the app's function throws. */
-  filler (args: Static<T>): string
+  execute (args: A, context: ToolContext): unknown
+  /** Checks what the model wrote: JSON text, or a value that was parsed from it. Never throws. */
+  read (args: unknown): ToolArguments<A> | PendingArguments<A>
+  /** What is said before it runs, if anything: nothing where it depends on arguments that are still checked. Throws what the app's function throws. */
+  say (read: { readonly args?: A, readonly spoken: string }): string
+  /** What is said when it is slow, if anything: the default where it depends on arguments that are still checked. Throws what the app's function throws. */
+  filler (args: A | undefined): string
 }
 
 /** The line for slow tools that have none. */
@@ -109,23 +134,26 @@ const FILLER = 'One moment, please.'
 
 const SPOKEN_PARAMETER = 'Spoken to the caller while this runs: one short sentence, in the language of the call.'
 
-/** How many mismatches a model is told of at once. */
-const MAX_MISMATCHES = 5
-
 /**
  * Makes a tool, to be given to `openAIAgent({ tools })` or `runTool()`.
- * @throws VOICE_AGENT_ERR_CONFIG when an option is none that is accepted
+ * @throws VOICE_AGENT_ERR_CONFIG when an option is none that is accepted, or the parameters cannot be checked, or not be strict
  */
-export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
+export function tool<P extends TObject | StandardSchema<object, unknown>> (options: ToolOptions<P>): Tool<ArgumentsOf<P>>
+// NoInfer: where a list of tools is expected, that says nothing of the arguments of this one.
+export function tool<A extends object = Record<string, unknown>> (options: ToolOptions<JsonSchema, A>): Tool<NoInfer<A>>
+export function tool<A> (options: ToolOptions<ToolParameters, A>): Tool<A> {
   checkToolOptions(options)
   const { name, description, parameters, say = '', filler = FILLER, sideEffects = true, strict = false } = options
-  const schema = compile(name, parameters, strict)
   const spoken = typeof say === 'object' ? say : undefined
+  const { schema, dropsUnknown, check } = readyParameters(name, parameters, options.jsonSchema, strict)
+  if (spoken !== undefined && Object.hasOwn(schema.properties, spoken.parameter)) {
+    throw new ConfigError(`tool ${name}: say names a parameter that the tool has by itself`)
+  }
 
   const made = Object.freeze({
     name,
     description,
-    parameters: schemaOf(parameters, spoken, strict),
+    parameters: spoken === undefined ? schema : withSpoken(schema, spoken),
     strict,
     fillerMs: options.fillerMs ?? 2_000,
     timeoutMs: options.timeoutMs ?? 10_000,
@@ -139,16 +167,19 @@ export function tool<T extends TObject> (options: ToolOptions<T>): Tool<T> {
       if (args === undefined) return { error: 'the arguments are not a JSON object' }
       const words = spoken === undefined ? '' : args[spoken.parameter]
       if (spoken !== undefined) delete args[spoken.parameter]
+      const said = typeof words === 'string' ? words : ''
       // Made-up parameters must not make two calls of one.
-      const known = withoutUnknown([parameters], args)
-      if (!schema.Check(known)) return { error: `the arguments do not fit: ${mismatches(schema.Errors(known))}` }
-      return { args: known, spoken: typeof words === 'string' ? words : '' }
+      const compared = withoutUnknown([schema], args, true)
+      const read = (checked: Checked): ToolArguments<A> => 'error' in checked ? checked : { args: checked.value as A, spoken: said, compared }
+      const checked = check(dropsUnknown ? withoutUnknown([schema], args) as Record<string, unknown> : args)
+      return checked instanceof Promise ? { pending: checked.then(read), spoken: said } : read(checked)
     },
     say ({ args, spoken: words }) {
-      return spoken !== undefined ? words : lineOf(say as string | ((args: Static<T>) => string), args)
+      if (spoken !== undefined) return words
+      return lineOf(say as string | ((args: A) => string), args, '')
     },
-    filler: args => lineOf(filler, args)
-  } satisfies Tool<T>)
+    filler: args => lineOf(filler, args, FILLER)
+  } satisfies Tool<A>)
   tools.add(made)
   return made
 }
@@ -160,8 +191,9 @@ export function isTool (value: unknown): value is Tool {
   return typeof value === 'object' && value !== null && tools.has(value)
 }
 
-function lineOf<A> (line: string | ((args: A) => string), args: A): string {
-  return typeof line === 'string' ? line : line(args)
+function lineOf<A> (line: string | ((args: A) => string), args: A | undefined, otherwise: string): string {
+  if (typeof line === 'string') return line
+  return args === undefined ? otherwise : line(args)
 }
 
 // What comes out is not shared with whoever wrote it, and is JSON.
@@ -176,84 +208,11 @@ function parse (raw: unknown): Record<string, unknown> | undefined {
   }
 }
 
-/** Kinds of schema in which no unknown member can stand. */
-const PLAIN: ReadonlySet<string> = new Set(['String', 'Number', 'Integer', 'Boolean', 'Null', 'Literal', 'TemplateLiteral', 'Undefined'])
-
-// TypeBox's own Value.Clean() takes a union's first type that fits, and drops what another one has; and it knows members
-// by the names that all objects have.
-function withoutUnknown (anyOf: readonly TSchema[], value: unknown): unknown {
-  const schemas = anyOf.flatMap(alternatives)
-  if (Array.isArray(value)) {
-    const items = schemas.flatMap(schema => schema[Kind] === 'Array' ? schema['items'] as TSchema : [])
-    return items.length === 0 ? value : value.map(item => withoutUnknown(items, item))
+// First, since models write in order, and think on what they have written.
+function withSpoken (schema: ReadyParameters['schema'], { parameter, description = SPOKEN_PARAMETER }: SayParameter): ReadyParameters['schema'] {
+  return {
+    ...schema,
+    properties: { [parameter]: { type: 'string', description }, ...schema.properties },
+    required: [parameter, ...schema.required]
   }
-  const objects = schemas.filter(schema => schema[Kind] === 'Object' && !schema['additionalProperties'])
-  const isOpen = schemas.some(schema => !objects.includes(schema) && !PLAIN.has(schema[Kind]) && schema[Kind] !== 'Array')
-  if (!isObject(value) || isOpen) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([name, member]) => {
-    const inner = objects.flatMap(({ properties }) => Object.hasOwn(properties, name) ? properties[name] as TSchema : [])
-    return inner.length === 0 ? [] : [[name, withoutUnknown(inner, member)]]
-  }))
-}
-
-function alternatives (schema: TSchema): TSchema[] {
-  const several = (schema[Kind] === 'Union' && schema['anyOf']) || (schema[Kind] === 'Intersect' && schema['allOf'])
-  return several ? (several as TSchema[]).flatMap(alternatives) : [schema]
-}
-
-// Paths and what is expected there, and nothing of what was written.
-function mismatches (errors: Iterable<ValueError>): string {
-  const byPath = new Map<string, string>()
-  for (const { path, message } of errors) if (!byPath.has(path) && byPath.set(path, message).size === MAX_MISMATCHES) break
-  return Array.from(byPath, ([path, message]) => `${path || '/'}: ${message}`).join('; ')
-}
-
-/** Kinds of values that no JSON holds. */
-const NO_JSON: ReadonlySet<string> = new Set(['AsyncIterator', 'BigInt', 'Constructor', 'Date', 'Function', 'Iterator', 'Promise', 'RegExp', 'Symbol', 'Uint8Array', 'Undefined', 'Void'])
-
-// What is not checked would reach the tool, and what can never fit would keep it from running, both in mid-call.
-function compile<T extends TObject> (name: string, parameters: T, strict: boolean): TypeCheck<T> {
-  const refuse = (why: string): never => { throw new ConfigError(`tool ${name}: parameters ${why}`) }
-  for (const schema of schemasIn(parameters)) {
-    const { enum: values, format } = schema
-    if (values !== undefined) refuse('has an enum, which is not checked: use Type.Union() of Type.Literal()')
-    if (format !== undefined && !FormatRegistry.Has(format)) refuse(`has the format ${format}, which is not known: use a pattern, or FormatRegistry.Set() of fastify-voice-agent`)
-    if (NO_JSON.has(schema[Kind]) || TransformKind in schema) refuse(`has a ${TransformKind in schema ? 'Transform' : schema[Kind]}, which no model can write: take a string and convert it in execute`)
-    if (strict && schema[Kind] === 'Object' && Object.keys(schema['properties']).length > (schema['required']?.length ?? 0)) {
-      refuse('has optional members, which a model that is held to them strictly must not have: use Type.Union([…, Type.Null()])')
-    }
-  }
-  try {
-    return TypeCompiler.Compile(parameters)
-  } catch (error) {
-    return refuse(`cannot be checked: ${(error as Error).message}`)
-  }
-}
-
-function * schemasIn (value: object): Generator<TSchema> {
-  if (Kind in value) yield value as TSchema
-  for (const inner of Object.values(value)) {
-    if (typeof inner === 'object' && inner !== null) yield * schemasIn(inner)
-  }
-}
-
-// As plain JSON: without the symbols by which TypeBox knows its own, and with literals in the way that all servers know.
-function schemaOf (parameters: TObject, spoken: SayParameter | undefined, strict: boolean): Record<string, unknown> {
-  const { properties, required = [], ...rest } = JSON.parse(JSON.stringify(parameters), (_key, value) => {
-    if (!isObject(value)) return value
-    const { const: literal, anyOf, ...schema } = value
-    if (literal !== undefined && typeof literal !== 'object') return { ...schema, enum: [literal] }
-    if (strict && schema['type'] === 'object' && isObject(schema['properties'])) return { ...schema, additionalProperties: false }
-    if (!Array.isArray(anyOf) || !anyOf.every(isWord)) return value
-    return { ...schema, type: 'string', enum: anyOf.flatMap(one => one.enum) }
-  }) as TObject
-  if (spoken === undefined) return { ...rest, properties, required }
-  const { parameter, description = SPOKEN_PARAMETER } = spoken
-  // First, since models write in order, and think on what they have written.
-  return { ...rest, properties: { [parameter]: { type: 'string', description }, ...properties }, required: [parameter, ...required] }
-}
-
-/** A literal of which there is no more to say. */
-function isWord (schema: Record<string, unknown>): boolean {
-  return schema['type'] === 'string' && Array.isArray(schema['enum']) && Object.keys(schema).length === 2
 }

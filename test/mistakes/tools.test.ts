@@ -4,9 +4,9 @@
 import { endCallTool, tool, transferCallTool, Type } from '../../lib/index.js'
 import { testCalls } from './table.js'
 
-const OPTIONS = 'name, description, parameters, execute, say, filler, fillerMs, timeoutMs, ' +
+const OPTIONS = 'name, description, parameters, jsonSchema, execute, say, filler, fillerMs, timeoutMs, ' +
   'sideEffects, idempotent, onSupersede, reuse, strict'
-const TYPE = "tool look: parameters must be a Type.Object({ … }), by import { Type } from 'fastify-voice-agent'"
+const TYPE = 'tool look: parameters must be a Type.Object({ … }), a JSON Schema of type object, or a Standard Schema'
 
 const looks = (options: object) => () => tool({
   name: 'look', description: 'Looks.', parameters: Type.Object({ day: Type.String() }), execute () {}, ...options
@@ -31,22 +31,25 @@ testCalls([
   },
   { what: 'a tool without parameters', make: looks({ parameters: undefined }), error: `${TYPE}; Type.Object({}) where it takes none` },
   { what: 'a tool whose parameters are a text', make: looks({ parameters: 'day' }), error: TYPE },
-  { what: 'a tool whose parameters are one of Zod 4', make: looks({ parameters: { _zod: {} } }), error: `${TYPE}, not a schema of Zod` },
-  { what: 'a tool whose parameters are one of Zod 3', make: looks({ parameters: { _def: {} } }), error: `${TYPE}, not a schema of Zod` },
   {
-    what: 'a tool whose parameters are JSON schema',
-    make: looks({ parameters: { type: 'object', properties: {} } }),
-    error: `${TYPE}, not a JSON schema that was written by hand`
+    what: 'a tool whose parameters are one of an old Zod 3',
+    make: looks({ parameters: { _def: {} } }),
+    error: `${TYPE}; Zod has it since 3.24`
   },
   {
-    what: 'a tool whose parameters are one of the package typebox',
-    make: looks({ parameters: { '~kind': 'Object', type: 'object' } }),
-    error: `${TYPE}, not one of the package typebox`
+    what: 'a tool whose parameters are a JSON Schema of a list',
+    make: looks({ parameters: { type: 'array' } }),
+    error: `${TYPE}; type is missing, or another one`
+  },
+  {
+    what: 'a tool whose parameters are a JSON Schema without a type',
+    make: looks({ parameters: { properties: {} } }),
+    error: `${TYPE}; type is missing, or another one`
   },
   {
     what: 'a tool whose parameters are members alone',
     make: looks({ parameters: { day: Type.String() } }),
-    error: `${TYPE}, not a plain object`
+    error: `${TYPE}, not the members alone`
   },
   { what: 'a tool whose parameters are another type', make: looks({ parameters: Type.String() }), error: `${TYPE}, not a Type.String()` },
   {

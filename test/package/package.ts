@@ -14,7 +14,7 @@ const run = promisify(execFile)
 export const PRINTS: Readonly<Record<string, string>> = {
   calls: `Hello. You said: Tuesday Goodbye. []
 Hello. You said: Tuesday Goodbye. []
-I look it up. From nine to five. On Tuesday from nine to five. []
+I look it up. From nine to five. On Tuesday from nine to five. A roll is one euro. []
 Ready.
 `,
   spans: 'invoke_agent of fastify-voice-agent, call of fastify-voice-agent\n'

@@ -13,7 +13,7 @@ const destinations = { sales: SALES, 'Dr. Ødegård': { number: DOCTOR, descript
 /** What the tool returns for arguments as a model writes them. */
 function execute (made: Tool, written: object): unknown {
   const read = made.read(JSON.stringify(written))
-  return 'error' in read ? read : made.execute(read.args, {} as ToolContext)
+  return 'args' in read ? made.execute(read.args, {} as ToolContext) : read
 }
 
 /** What a model is shown. */

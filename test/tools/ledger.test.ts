@@ -7,7 +7,8 @@ import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
 import { endCall, filler, pressDigits, transferCall, type Call } from '../../lib/contract/agent.js'
 import { DeadlineError, ToolError, TurnAbortedError } from '../../lib/contract/errors.js'
-import { failed, Ledger, ledgerOf, unfinished, type ToolOutcome } from '../../lib/tools/ledger.js'
+import { Ledger, ledgerOf } from '../../lib/tools/ledger.js'
+import { failed, unfinished, type ToolOutcome } from '../../lib/tools/tool-outcome.js'
 import { tool, type Tool, type ToolContext, type ToolOptions } from '../../lib/tools/tool.js'
 import { deferred, type LogLine } from '../helpers/app.js'
 import { tick } from '../helpers/call.js'
@@ -131,8 +132,6 @@ for (const [what, returned, content] of [
   ['nothing', undefined, 'Done.'],
   ['an empty text', '', 'Done.'],
   ['a blank text', ' \n\t', 'Done.'],
-  ['a function', () => {}, 'Done.'],
-  ['a symbol', Symbol('4111'), 'Done.'],
   ['what is no JSON by its own account', { toJSON: () => undefined }, 'Done.'],
   ['an action that does not end the turn', filler('Hm'), '{"action":"filler","text":"Hm"}'],
   ['an action with something missing', { ...endCall(), say: undefined }, '{"action":"end-call"}'],

@@ -6,7 +6,8 @@ import t from 'tap'
 import { Type, type TObject } from '@sinclair/typebox'
 import type { Call, ToolAction } from '../../lib/contract/agent.js'
 import { transferCallTool, type TransferCallToolOptions } from '../../lib/tools/call-tools.js'
-import { Ledger, type ToolOutcome } from '../../lib/tools/ledger.js'
+import { Ledger } from '../../lib/tools/ledger.js'
+import type { ToolOutcome } from '../../lib/tools/tool-outcome.js'
 import { runTool } from '../../lib/tools/run-tool.js'
 import { ToolCalls, type ToolCallDelta } from '../../lib/tools/tool-calls.js'
 import { tool, type ToolOptions } from '../../lib/tools/tool.js'
@@ -96,12 +97,12 @@ t.test('a look-up that is still under way, and began before something with side 
 t.test('a union does not lose members that another of its types has', async t => {
   const At = Type.Union([Type.Object({ date: Type.String() }), Type.Object({ date: Type.String(), time: Type.String() })])
   const made = make({ parameters: Type.Object({ at: At }) })
-  t.strictSame(made.read('{"at":{"date":"Sunday","time":"noon"}}'), { args: { at: { date: 'Sunday', time: 'noon' } }, spoken: '' })
+  t.match(made.read('{"at":{"date":"Sunday","time":"noon"}}'), { args: { at: { date: 'Sunday', time: 'noon' } }, spoken: '' })
 })
 
 t.test('in a union of closed objects made-up members are dropped, too', async t => {
   const made = make({ parameters: Type.Object({ at: Type.Union([Type.Object({ date: Type.String() }, { additionalProperties: false }), Type.Null()]) }) })
-  t.strictSame(made.read('{"at":{"date":"Sunday","x":1}}'), { args: { at: { date: 'Sunday' } }, spoken: '' })
+  t.strictSame((made.read('{"at":{"date":"Sunday","x":1}}') as { args: unknown }).args, { at: { date: 'Sunday' } })
 })
 
 t.test('made-up parameters are dropped under the names that objects have by themselves, too', async t => {
@@ -109,7 +110,7 @@ t.test('made-up parameters are dropped under the names that objects have by them
   const { counter, made } = counted({})
   for (const written of ['{}', '{"constructor":1}', '{"__proto__":{"isAdmin":true}}', '{"toString":"x"}']) {
     const read = made.read(written)
-    t.strictSame(read, { args: {}, spoken: '' })
+    t.strictSame(read, { args: {}, spoken: '', compared: {} })
     await ledger.settle(made, (read as { args: Record<string, unknown> }).args, newTurn(), 'call_1')
   }
   t.equal(counter.runs, 1)
@@ -178,8 +179,7 @@ t.test('a tool that asks for itself at once does not break', async t => {
   t.match(await inner, { content: 'done' })
 })
 
-t.test('JSON schema without a builder is refused as a config error', async t => {
-  t.throws(() => make({ parameters: { type: 'object', properties: { a: { type: 'string' } } } as unknown as TObject }), { code: 'VOICE_AGENT_ERR_CONFIG' })
+t.test('a JSON Schema that is malformed is refused as a config error', async t => {
   t.throws(() => make({ parameters: { type: 'object', properties: null } as unknown as TObject }), { code: 'VOICE_AGENT_ERR_CONFIG' })
   t.throws(() => make({ say: { parameter: 'm', description: 5 } as unknown as string }), { code: 'VOICE_AGENT_ERR_CONFIG' })
   t.throws(() => tool(undefined as unknown as ToolOptions<TObject>), { code: 'VOICE_AGENT_ERR_CONFIG' })

@@ -115,7 +115,7 @@ t.test('arguments that are no JSON object are recorded as none', async t => {
 t.test('a tool that nobody has is answered for, too', async t => {
   const { record, newTurn } = setup()
   const content = '{"error":"there is no such tool"}'
-  t.strictSame(await answerCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '' }), { content, successful: false })
+  t.strictSame(await answerCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '', compared: {} }), { content, successful: false })
   const named = '{"error":"there is no such tool; there are: book"}'
   t.strictSame(await answerCall(newTurn(), 'id 2', undefined, { error: 'there is no such tool; there are: book' }), { content: named, successful: false })
   t.strictSame(record, [toolResult('id 1', content, false), toolResult('id 2', named, false)])

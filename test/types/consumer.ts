@@ -3,10 +3,11 @@
  */
 import { ReadableStream } from 'node:stream/web'
 import Fastify from 'fastify'
+import * as z from 'zod'
 import voiceAgentPlugin, {
   endCall, endCallTool, envSchema, filler, flush, openAIAgent, pause, pressDigits, pressDigitsTool, runTool, scriptedAgent, tool,
   toolCall, ToolError, toolResult, transferCall, transferCallTool, TurnAbortedError, Type, uninterruptible, voiceAgentPlugin as named,
-  type Agent, type Call, type Calls, type ChatMessage, type Tool, type ToolOutcome, type Turn, type VoiceAgentOptions,
+  type Agent, type ArgumentsOf, type Call, type Calls, type ChatMessage, type StandardSchema, type TObject, type Tool, type ToolOptions, type ToolOutcome, type Turn, type VoiceAgentOptions,
   type WebhookEvent
 } from 'fastify-voice-agent'
 import voiceAgentControl, { bearerCheck, securitySchemes, type ControlOptions } from 'fastify-voice-agent/control'
@@ -106,7 +107,50 @@ const order = tool({
     return { which }
   }
 })
-export const tools: readonly Tool[] = [order, endCallTool(), pressDigitsTool({ name: 'press' }), transferCallTool({ destinations: { desk: '+14155550100', boss: { number: '+14155550101', description: 'when the caller is angry' } } })]
+const delivery = tool({
+  name: 'deliver',
+  description: 'Delivers cakes.',
+  parameters: z.object({ on: z.iso.date().transform(text => new Date(text)), floor: z.number().default(0), note: z.string().optional() }),
+  say: ({ on }) => `On ${on.getDate()}.`,
+  execute ({ on, floor, note }) {
+    app.log.info({ at: on.getTime(), floor: floor.toFixed(), note: note?.length })
+    // @ts-expect-error it was converted
+    on.trim()
+    // @ts-expect-error it may not be there
+    note.trim()
+  }
+})
+const inputSchema = { $schema: 'https://json-schema.org/draft/2020-12/schema', type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }
+const fromMcp = tool({
+  name: 'weather',
+  description: 'Tells the weather.',
+  parameters: inputSchema,
+  execute (args) {
+    const city: unknown = args['city']
+    // @ts-expect-error nothing is known of it
+    args['city'].trim()
+    return city
+  }
+})
+const typed = tool<{ city: string }>({
+  name: 'weather',
+  description: 'Tells the weather.',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false },
+  filler: ({ city }) => `I am looking at ${city.trim()}.`,
+  // @ts-expect-error no such member
+  execute: ({ city, country }) => `${city.trim()} ${country}`
+})
+declare const ofAnyLibrary: StandardSchema<object, { size: number }>
+const standard = tool({ name: 'a', description: 'A.', parameters: ofAnyLibrary, jsonSchema: z.toJSONSchema(z.object({ size: z.number() })), execute: ({ size }) => size.toFixed() })
+/** A wrapper of the app's own. */
+export function audited<T extends TObject> (options: ToolOptions<T>): Tool<ArgumentsOf<T>> {
+  return tool({ ...options, execute: (args, context) => options.execute(args, context) })
+}
+// @ts-expect-error arguments are an object, in Zod as well
+tool({ name: 'text', description: 'Text.', parameters: z.string(), execute: () => {} })
+// @ts-expect-error and in JSON Schema there is a type
+tool({ name: 'text', description: 'Text.', parameters: { properties: {} }, execute: () => {} })
+export const tools: readonly Tool[] = [delivery, fromMcp, typed, standard, order, endCallTool(), pressDigitsTool({ name: 'press' }), transferCallTool({ destinations: { desk: '+14155550100', boss: { number: '+14155550101', description: 'when the caller is angry' } } })]
 // @ts-expect-error a tool does something
 tool({ name: 'nothing', description: 'Nothing.', parameters: Type.Object({}) })
 // @ts-expect-error arguments are an object

@@ -37,16 +37,23 @@ const open = tool({
   execute: ({ day }) => `On ${day} from nine to five.`
 })
 
+const price = tool({
+  name: 'price',
+  description: 'Tells a price.',
+  parameters: { type: 'object', properties: { item: { type: 'string', enum: ['roll', 'loaf'] }, on: { type: 'string', format: 'date' } }, required: ['item'] },
+  execute: ({ item }) => `A ${String(item)} is one euro.`
+})
+
 async function callModel (): Promise<void> {
   const model = await startScriptedModel()
-  model.next(callTools({ name: 'open', arguments: { day: 'Tuesday' } }), ['From nine ', 'to five.'])
+  model.next(callTools({ name: 'open', arguments: { day: 'Tuesday' } }, { name: 'price', arguments: { item: 'roll' } }), ['From nine ', 'to five.'])
   const app = Fastify()
-  await app.register(voiceAgentPlugin, { retell: { allowlist: '*' }, openai: { baseURL: model.url, apiKey: 'none', tools: [open] } })
+  await app.register(voiceAgentPlugin, { retell: { allowlist: '*' }, openai: { baseURL: model.url, apiKey: 'none', tools: [open, price] } })
   const url = (await app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
 
   const call = await RetellCaller.dial(`${url}/llm-websocket`)
   const { text } = await call.say('When are you open on Tuesday?')
-  console.log(text, model.requests[1]?.body.messages.at(-1)?.content, call.findings)
+  console.log(text, ...model.requests[1]?.body.messages.slice(-2).map(({ content }) => content) ?? [], call.findings)
   await call.hangUp()
   await app.close()
   await model.close()

@@ -1,0 +1,62 @@
+/**
+ * Parameters in JSON Schema, such as the `inputSchema` of an MCP server's tool.
+ */
+import type { ErrorObject, Options } from 'ajv'
+import { loadAjv, loadAjv2020, loadFormats } from './ajv.cjs'
+import type { Schema } from './json-schema.js'
+import { misfits, type Check } from './argument-check.js'
+
+// Made when the first tool with a JSON Schema is, and shared by all.
+const validators = new Map<boolean, ReturnType<typeof makeAjv>>()
+
+/**
+ * Checks arguments by a JSON Schema of draft 04 to 07 or 2020-12, which is taken for where `$schema` is missing. As in
+ * JSON Schema itself, nothing is converted, `default` fills in nothing, and formats that are not known are not checked.
+ * @param refuse throws, with the reason
+ */
+export function jsonCheck ({ $schema, ...schema }: Schema, refuse: (why: string) => never): Check {
+  if ('$async' in schema) refuse('has $async, which is not JSON Schema')
+  const isOld = typeof $schema === 'string' && /draft-0\d/.test($schema)
+  const ajv = validators.get(isOld) ?? makeAjv(isOld)
+  validators.set(isOld, ajv)
+  const { $id: id = '' } = schema
+  // Removed below, it would take JSON Schema's own schema with it.
+  if (typeof id !== 'string' || (id !== '' && ajv.getSchema(id) !== undefined)) refuse("has an $id that is not a string, or JSON Schema's own")
+  try {
+    const validate = ajv.compile(schema)
+    return args => validate(args) ? { value: args } : { error: misfits(validate.errors!.map(mismatchOf)) }
+  } catch (error) {
+    return refuse(`cannot be checked: ${(error as Error).message}`)
+  } finally {
+    // Ajv would keep each schema for ever, and tools of MCP may be made anew again and again.
+    ajv.removeSchema(schema)
+  }
+}
+
+function makeAjv (isOld: boolean) {
+  const options: Options = {
+    // Schemas of others have keywords and formats of their own.
+    strict: false,
+    logger: false,
+    allErrors: true,
+    ownProperties: true,
+    code: { regExp: Object.assign(regExp, { code: 'new RegExp' }) }
+  }
+  const ajv = isOld ? new (loadAjv().Ajv)(options) : new (loadAjv2020().Ajv2020)(options)
+  loadFormats().default(ajv)
+  return ajv
+}
+
+// Patterns that escape more than they need to are in use, and are no Unicode patterns.
+function regExp (pattern: string, flags: string): RegExp {
+  try {
+    return new RegExp(pattern, flags)
+  } catch {
+    return new RegExp(pattern)
+  }
+}
+
+function mismatchOf ({ instancePath, message, params }: ErrorObject): [path: string, message: string] {
+  const allowed = params['allowedValues'] ?? params['allowedValue']
+  return [instancePath, allowed === undefined ? message! : `${message}: ${JSON.stringify(allowed)}`]
+}

@@ -1,0 +1,83 @@
+/**
+ * What a JSON Schema says about the members of objects, whichever library wrote it.
+ */
+import { isObject } from './tool-options.js'
+
+/** A JSON Schema, as JSON. */
+export type Schema = Readonly<Record<string, unknown>>
+
+/** Keywords whose value maps names to schemas. */
+const MAPS: ReadonlySet<string> = new Set(['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas'])
+
+/** Keywords whose value is a schema or a list of schemas. */
+const SCHEMAS: ReadonlySet<string> = new Set([
+  'anyOf', 'oneOf', 'allOf', 'prefixItems', 'items', 'additionalItems', 'additionalProperties', 'propertyNames', 'contains',
+  'not', 'if', 'then', 'else', 'unevaluatedItems', 'unevaluatedProperties'
+])
+
+/**
+ * A copy of a schema in which `change` has replaced each schema, the innermost first. Values such as `default` and `enum` stay.
+ * @param change is given a copy and its JSON pointer
+ */
+export function mapSchemas (schema: Schema, change: (schema: Schema, path: string) => Schema, path = ''): Schema {
+  const inner = (value: unknown, at: string): unknown => isObject(value) ? mapSchemas(value, change, at) : value
+  const copy = Object.entries(schema).map(([keyword, value]) => {
+    const at = `${path}/${keyword}`
+    if (MAPS.has(keyword) && isObject(value)) {
+      return [keyword, Object.fromEntries(Object.entries(value).map(([name, one]) => [name, inner(one, `${at}/${name}`)]))]
+    }
+    if (!SCHEMAS.has(keyword)) return [keyword, value]
+    return [keyword, Array.isArray(value) ? value.map((one, index) => inner(one, `${at}/${index}`)) : inner(value, at)]
+  })
+  return change(Object.fromEntries(copy), path)
+}
+
+/** Types of which no value has members. */
+const PLAIN: ReadonlySet<unknown> = new Set(['string', 'number', 'integer', 'boolean', 'null'])
+
+/** Keywords that may declare further members. */
+const OPENING = [
+  '$ref', '$dynamicRef', 'patternProperties', 'if', 'then', 'else', 'not', 'dependentSchemas', 'dependencies', 'unevaluatedProperties'
+]
+
+/**
+ * A copy of a value with only the members that one of these schemas declares. Where any member is allowed, all stay.
+ * TypeBox's `Value.Clean()` cleans by the first type of a union that fits, and drops what another type has.
+ * @param dropsNull leaves out `null` where the member is optional, which models write for members they leave out
+ */
+export function withoutUnknown (anyOf: readonly unknown[], value: unknown, dropsNull = false): unknown {
+  const schemas = anyOf.flatMap(alternatives)
+  const isOpen = schemas.some(schema => !isClosed(schema))
+  if (Array.isArray(value)) {
+    const items = schemas.flatMap(({ items, prefixItems }) => prefixItems === undefined && isObject(items) ? items : [])
+    return items.length === 0 ? value : value.map(item => withoutUnknown(isOpen ? [...items, true] : items, item, dropsNull))
+  }
+  if (!isObject(value)) return value
+  const objects = schemas.filter(({ properties }) => isObject(properties))
+  return Object.fromEntries(Object.entries(value).flatMap(([name, member]) => {
+    const owners = objects.filter(({ properties }) => Object.hasOwn(properties as object, name))
+    if (owners.length === 0) return isOpen ? [[name, member]] : []
+    if (dropsNull && member === null && owners.some(({ required }) => !Array.isArray(required) || !required.includes(name))) return []
+    const inner = owners.map(({ properties }) => (properties as Schema)[name])
+    return [[name, withoutUnknown(isOpen ? [...inner, true] : inner, member, dropsNull)]]
+  }))
+}
+
+/** The schemas of which a value must fit one, or all. */
+function alternatives (schema: unknown): Schema[] {
+  // `true` allows everything.
+  if (!isObject(schema)) return [{}]
+  const { anyOf, oneOf, allOf, ...own } = schema
+  const combined = [anyOf, oneOf, allOf].filter(Array.isArray).flat()
+  if (combined.length === 0) return [own]
+  return [...('properties' in own || OPENING.some(keyword => keyword in own) ? [own] : []), ...combined.flatMap(alternatives)]
+}
+
+/** Can no unknown member stand in a value of this schema? An object that says nothing of further members is taken to be closed. */
+function isClosed (schema: Schema): boolean {
+  const { type, properties, additionalProperties, items, enum: values } = schema
+  if (OPENING.some(keyword => keyword in schema)) return false
+  if (isObject(properties)) return additionalProperties === undefined || additionalProperties === false
+  if (type === undefined && items === undefined) return 'const' in schema ? !isObject(schema['const']) : Array.isArray(values) && !values.some(isObject)
+  return [type ?? 'array'].flat().every(one => PLAIN.has(one) || one === 'array')
+}
