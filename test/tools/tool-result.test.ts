@@ -1,0 +1,113 @@
+/**
+ * What the model is told of what a tool returned.
+ */
+import pino from 'pino'
+import t from 'tap'
+import fc from 'fast-check'
+import type { FastifyBaseLogger } from 'fastify'
+import { ToolError } from '../../lib/contract/errors.js'
+import { outcomeOf } from '../../lib/tools/tool-result.js'
+import type { LogLine } from '../helpers/app.js'
+import { scaledRuns } from '../helpers/runs.js'
+
+const SECRET = 'my card number is 4111'
+const CANNOT_HOLD = 'a tool returned what JSON cannot hold: return text, or plain objects and lists'
+
+/** What comes of a returned value, and what is logged at info and above. */
+function tell (returned: unknown) {
+  const logs: LogLine[] = []
+  const log = pino({ level: 'info', base: null, timestamp: false }, { write: line => { logs.push(JSON.parse(line)) } }) as unknown as FastifyBaseLogger
+  return { outcome: outcomeOf(returned, log), logs }
+}
+
+class Booking { #table = 4; get table () { return this.#table } }
+class Seat { row = 7 }
+const methods = { book () {}, cancel () {} }
+const unknownTag = Object.assign(Object.create({ constructor: undefined }), { [Symbol.toStringTag]: 'Object' })
+
+for (const [what, returned, content, types] of [
+  ['a response of fetch', new Response(SECRET, { status: 404 }), 'The tool ran. It returned a Response with status 404, which cannot be shown.', ['Response']],
+  ['headers', new Headers({ secret: SECRET }), 'The tool ran. It returned a Headers, which cannot be shown.', ['Headers']],
+  ['a generator', (function * () { yield SECRET })(), 'The tool ran. It returned a Generator, which cannot be shown.', ['Generator']],
+  ['an async generator', (async function * () { yield SECRET })(), 'The tool ran. It returned an AsyncGenerator, which cannot be shown.', ['AsyncGenerator']],
+  ['a function', () => SECRET, 'The tool ran. It returned a function, which cannot be shown.', ['function']],
+  ['a symbol', Symbol(SECRET), 'The tool ran. It returned a symbol, which cannot be shown.', ['symbol']],
+  ['a pattern', /4111/, 'The tool ran. It returned a RegExp, which cannot be shown.', ['RegExp']],
+  ['an object of a class without members', new Booking(), 'The tool ran. It returned a Booking, which cannot be shown.', ['Booking']],
+  ['an object without a class', unknownTag, 'The tool ran. It returned an Object, which cannot be shown.', ['Object']],
+  ['a map', new Map<string, unknown>([['table', 4], ['at', new Date(0)]]), '{"table":4,"at":"1970-01-01T00:00:00.000Z"}', ['Map']],
+  ['a map whose keys are no texts', new Map([[1, 'one']]), '[[1,"one"]]', ['Map']],
+  ['a set', new Set([1, 2]), '[1,2]', ['Set']],
+  ['a map and a set in an object', { tables: new Map([['a', new Set([1])]]) }, '{"tables":{"a":[1]}}', ['Map', 'Set']],
+  ['an error in an object', { table: 4, error: new TypeError(SECRET) }, '{"table":4,"error":"an Error"}', ['Error']],
+  ['a promise in a list', [Promise.resolve(SECRET), 1], '["a Promise",1]', ['Promise']],
+  ['a function in a list', [() => {}], '["a function"]', ['function']],
+  ['members without a value', { table: undefined, guests: undefined }, '{"table":null,"guests":null}', ['undefined']],
+  ['methods alone', methods, '{"book":null,"cancel":null}', ['undefined']]
+] as Array<[what: string, returned: unknown, content: string, types: string[]]>) {
+  t.test(`of ${what} the model learns what is true, and the log the type alone`, async t => {
+    const { outcome, logs } = tell(returned)
+    t.strictSame(outcome, { content, successful: true })
+    t.strictSame(logs, [{ level: 40, types, msg: CANNOT_HOLD }])
+  })
+}
+
+for (const [what, returned, content] of [
+  ['an empty object', {}, '{}'],
+  ['an empty object without a class', Object.create(null), '{}'],
+  ['an empty list', [], '[]'],
+  ['an object with some members without a value', { table: 4, note: undefined, book () {} }, '{"table":4}'],
+  ['an object of a class with members', new Seat(), '{"row":7}'],
+  ['an object that writes itself as text', new URL('https://example.com'), '"https://example.com/"'],
+  ['an object that writes itself as nothing', { a: { toJSON: () => undefined } }, '{}'],
+  ['a boxed number', Object(5), '5'],
+  ['bytes', Buffer.from('a'), '{"type":"Buffer","data":[97]}']
+] as Array<[what: string, returned: unknown, content: string]>) {
+  t.test(`${what} is told as JSON writes it, and not logged`, async t => {
+    t.strictSame(tell(returned), { outcome: { content, successful: true }, logs: [] })
+  })
+}
+
+t.test('an error that is returned is one that was thrown', async t => {
+  const { outcome, logs } = tell(new TypeError(SECRET))
+  t.strictSame(outcome, { content: '{"error":"the tool failed"}', successful: false })
+  t.match(logs, [{ level: 50, msg: 'a tool returned an error' }])
+  t.equal(logs.length, 1)
+  t.strictSame(tell(new ToolError('full')), { outcome: { content: '{"error":"full"}', successful: false, refused: true }, logs: [] })
+})
+
+for (const [what, returned, outcome] of [
+  ['texts', { content: [{ type: 'text', text: 'Table 4' }, { type: 'text', text: 'at noon' }] }, { content: 'Table 4\nat noon', successful: true }],
+  ['a resource that is text', { content: [{ type: 'resource', resource: { uri: 'a:b', text: 'Table 4' } }], isError: false }, { content: 'Table 4', successful: true }],
+  ['structure beside a text', { content: [{ type: 'text', text: 'Table 4' }], structuredContent: { table: 4 }, _meta: {} }, { content: 'Table 4', successful: true }],
+  ['structure alone', { content: [], structuredContent: { table: 4 } }, { content: '{"table":4}', successful: true }],
+  ['nothing', { content: [] }, { content: 'Done.', successful: true }],
+  ['an error', { content: [{ type: 'text', text: 'The "diary" is closed.' }], isError: true }, { content: '{"error":"The \\"diary\\" is closed."}', successful: false }],
+  ['an error without a text', { content: [], isError: true }, { content: '{"error":"the tool failed"}', successful: false }],
+  ['what only resembles it', { content: [{ type: 'text', text: 'a' }], title: 'b' }, { content: '{"content":[{"type":"text","text":"a"}],"title":"b"}', successful: true }],
+  ['a list of other things', { content: ['a'] }, { content: '{"content":["a"]}', successful: true }],
+  ['a text that is not a list', { content: 'a' }, { content: '{"content":"a"}', successful: true }]
+] as const) {
+  t.test(`a result of MCP with ${what} is read as MCP means it`, async t => {
+    t.strictSame(tell(returned), { outcome, logs: [] })
+  })
+}
+
+t.test('content of MCP that is no text is named in the log, and to the model where there is no text', async t => {
+  const image = { type: 'image', data: 'AAAA', mimeType: 'image/png' }
+  const msg = 'a tool returned content of MCP that is no text: the model reads the text alone'
+  t.strictSame(tell({ content: [image, { type: 'text', text: 'A map.' }] }),
+    { outcome: { content: 'A map.', successful: true }, logs: [{ level: 40, types: ['image'], msg }] })
+  t.strictSame(tell({ content: [image, image, { type: 'resource', resource: { uri: 'a:b', blob: 'AAAA' } }] }),
+    { outcome: { content: 'The tool ran. It returned image, resource, which cannot be shown.', successful: true }, logs: [{ level: 40, types: ['image', 'resource'], msg }] })
+})
+
+t.test('whatever a tool returns, the model reads something, and JSON is told as JSON is', async () => {
+  fc.assert(fc.property(fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true, withNullPrototype: true }), returned => {
+    return tell(returned).outcome.content.trim() !== ''
+  }), { numRuns: scaledRuns(1_000) })
+  fc.assert(fc.property(fc.jsonValue().filter(value => typeof value !== 'string'), value => {
+    const { outcome, logs } = tell(value)
+    return outcome.content === JSON.stringify(value) && logs.length === 0
+  }), { numRuns: scaledRuns(1_000) })
+})
