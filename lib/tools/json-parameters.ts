@@ -1,13 +1,13 @@
 /**
  * Parameters in JSON Schema, such as the `inputSchema` of an MCP server's tool.
  */
-import type { ErrorObject, Options } from 'ajv'
+import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv'
 import { loadAjv, loadAjv2020, loadFormats } from './ajv.cjs'
 import type { Schema } from './json-schema.js'
 import { misfits, type Check } from './argument-check.js'
 
 // Made when the first tool with a JSON Schema is, and shared by all.
-const validators = new Map<boolean, ReturnType<typeof makeAjv>>()
+const validators = new Map<boolean, Ajv>()
 
 /**
  * Checks arguments by a JSON Schema of draft 04 to 07 or 2020-12, which is taken for where `$schema` is missing. As in
@@ -21,19 +21,27 @@ export function jsonCheck ({ $schema, ...schema }: Schema, refuse: (why: string)
   validators.set(isOld, ajv)
   const { $id: id = '' } = schema
   // Removed below, it would take JSON Schema's own schema with it.
-  if (typeof id !== 'string' || (id !== '' && ajv.getSchema(id) !== undefined)) refuse("has an $id that is not a string, or JSON Schema's own")
-  try {
-    const validate = ajv.compile(schema)
-    return args => validate(args) ? { value: args } : { error: misfits(validate.errors!.map(mismatchOf)) }
-  } catch (error) {
-    return refuse(`cannot be checked: ${(error as Error).message}`)
-  } finally {
-    // Ajv would keep each schema for ever, and tools of MCP may be made anew again and again.
-    ajv.removeSchema(schema)
+  if (typeof id !== 'string' || (id !== '' && ajv.getSchema(id) !== undefined)) {
+    refuse("has an $id that is not a string, or JSON Schema's own")
   }
+  const validate = compiled(ajv, schema, refuse)
+  return args => validate(args) ? { value: args } : { error: misfits(validate.errors!.map(mismatchOf)) }
 }
 
-function makeAjv (isOld: boolean) {
+// Ajv would keep each schema for ever, and tools of MCP may be made anew again and again.
+function compiled (ajv: Ajv, schema: Schema, refuse: (why: string) => never): ValidateFunction {
+  let validate: ValidateFunction | undefined
+  let why = ''
+  try {
+    validate = ajv.compile(schema)
+  } catch (error) {
+    why = (error as Error).message
+  }
+  ajv.removeSchema(schema)
+  return validate ?? refuse(`cannot be checked: ${why}`)
+}
+
+function makeAjv (isOld: boolean): Ajv {
   const options: Options = {
     // Schemas of others have keywords and formats of their own.
     strict: false,

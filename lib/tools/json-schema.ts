@@ -78,6 +78,8 @@ function isClosed (schema: Schema): boolean {
   const { type, properties, additionalProperties, items, enum: values } = schema
   if (OPENING.some(keyword => keyword in schema)) return false
   if (isObject(properties)) return additionalProperties === undefined || additionalProperties === false
-  if (type === undefined && items === undefined) return 'const' in schema ? !isObject(schema['const']) : Array.isArray(values) && !values.some(isObject)
+  if (type === undefined && items === undefined) {
+    return 'const' in schema ? !isObject(schema['const']) : Array.isArray(values) && !values.some(isObject)
+  }
   return [type ?? 'array'].flat().every(one => PLAIN.has(one) || one === 'array')
 }

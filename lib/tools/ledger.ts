@@ -219,7 +219,9 @@ export class Ledger {
   }
 }
 
-async function execute (tool: Tool, args: unknown, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
+async function execute (
+  tool: Tool, args: unknown, facts: Omit<ToolContext, 'signal'>, signal: AbortSignal, onFailure: (error: unknown) => void
+): Promise<ToolOutcome> {
   let isListening = false
   const context: ToolContext = {
     ...facts,
@@ -236,7 +238,9 @@ async function execute (tool: Tool, args: unknown, facts: Omit<ToolContext, 'sig
   return tool.sideEffects ? executing : await Promise.race([executing, stopped(tool, signal)])
 }
 
-async function run (tool: Tool, args: unknown, context: ToolContext, signal: AbortSignal, onFailure: (error: unknown) => void): Promise<ToolOutcome> {
+async function run (
+  tool: Tool, args: unknown, context: ToolContext, signal: AbortSignal, onFailure: (error: unknown) => void
+): Promise<ToolOutcome> {
   let returned: unknown
   try {
     returned = await tool.execute(args, context)

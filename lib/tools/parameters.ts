@@ -38,13 +38,17 @@ export interface ReadyParameters {
  * @param jsonSchema what the model is shown, where `parameters` cannot tell
  * @throws VOICE_AGENT_ERR_CONFIG naming the tool, and the place in the schema
  */
-export function readyParameters (name: string, parameters: ToolParameters, jsonSchema: Schema | undefined, strict: boolean): ReadyParameters {
+export function readyParameters (
+  name: string, parameters: ToolParameters, jsonSchema: Schema | undefined, strict: boolean
+): ReadyParameters {
   const refuse = (why: string): never => { throw new ConfigError(`tool ${name}: parameters ${why}`) }
   const isStandard = isStandardSchema(parameters)
   const written = isStandard ? jsonSchema ?? standardJson(parameters, refuse) : parameters
   const schema = asJson(written, refuse)
   if (isStandard && schema['type'] !== 'object') refuse('must be the schema of an object')
-  const check = isStandard ? standardCheck(parameters) : Kind in parameters ? typeBoxCheck(parameters as TObject, refuse) : jsonCheck(schema, refuse)
+  const check = isStandard
+    ? standardCheck(parameters)
+    : Kind in parameters ? typeBoxCheck(parameters as TObject, refuse) : jsonCheck(schema, refuse)
   return { schema: shown(name, schema, strict, refuse), dropsUnknown: !isStandard, check }
 }
 

@@ -32,7 +32,9 @@ export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newTo
 }
 
 /** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
-export async function answerCall (turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments | PendingArguments): Promise<ToolOutcome> {
+export async function answerCall (
+  turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments | PendingArguments
+): Promise<ToolOutcome> {
   const { call, signal } = turn
   const recorded = (outcome: ToolOutcome): ToolOutcome => {
     call.record(toolResult(id, outcome.content, outcome.successful))

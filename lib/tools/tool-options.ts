@@ -9,7 +9,9 @@ import type { ToolParameters } from './parameters.js'
 import { isStandardSchema } from './standard-schema.js'
 import type { SayParameter, ToolOptions } from './tool.js'
 
-const OPTIONS = namesOf<ToolOptions<ToolParameters>>({
+type Whole = ToolOptions<ToolParameters>
+
+const OPTIONS = namesOf<Whole>({
   name: true,
   description: true,
   parameters: true,
@@ -32,8 +34,8 @@ const OPTIONS = namesOf<ToolOptions<ToolParameters>>({
  */
 export function checkToolOptions (options: object): void {
   if (!isObject(options)) throw new ConfigError('tool: options must be an object: tool({ name, description, parameters, execute })')
-  const { name, description, parameters, execute, say, filler, fillerMs = 0, timeoutMs = 1 } = options as object as ToolOptions<ToolParameters>
-  const { jsonSchema, sideEffects, idempotent, onSupersede, reuse, strict } = options
+  const { name, description, parameters, execute, say, filler } = options as object as Whole
+  const { jsonSchema, fillerMs = 0, timeoutMs = 1, sideEffects, idempotent, onSupersede, reuse, strict } = options as object as Whole
   const isName = typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
   const must = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`tool${isName ? ` ${name}` : ''}: ${what}`)
@@ -42,9 +44,11 @@ export function checkToolOptions (options: object): void {
   must(isName, 'name must be letters, digits, _ and -, at most 64')
   const isDescribed = typeof description === 'string' && description.trim() !== ''
   must(isDescribed, 'description must be a string with something in it: by it the model decides when to call the tool')
-  must(isParameters(parameters), `parameters must be a Type.Object({ … }), a JSON Schema of type object, or a Standard Schema${likeness(parameters)}`)
+  must(isParameters(parameters),
+    `parameters must be a Type.Object({ … }), a JSON Schema of type object, or a Standard Schema${likeness(parameters)}`)
   must(jsonSchema === undefined || isJsonSchema(jsonSchema), 'jsonSchema must be a JSON Schema of type object')
-  must(jsonSchema === undefined || isStandardSchema(parameters), 'jsonSchema belongs to a Standard Schema: leave it out, since parameters are JSON Schema themselves')
+  must(jsonSchema === undefined || isStandardSchema(parameters),
+    'jsonSchema belongs to a Standard Schema: leave it out, since parameters are JSON Schema themselves')
   must(typeof execute === 'function', 'execute must be a function that does the work: execute (args, { signal }) { … }')
   must(!/Generator/.test(Object.prototype.toString.call(execute)), 'execute must not be a generator function, of which nothing would run')
   must(isLine(say) || isParameter(say), "say must be a string, a function of the arguments, or { parameter: 'message' }")

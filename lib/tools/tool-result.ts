@@ -50,14 +50,14 @@ function textOf (returned: unknown, log: FastifyBaseLogger): string {
     const isMember = key !== '' && !Array.isArray(this)
     if (typeof value === 'function' || typeof value === 'symbol') return isMember ? undefined : named(value)
     if (value instanceof Error) return named(value)
-    if (value instanceof Map) return converted(value, [...value.keys()].every(name => typeof name === 'string') ? Object.fromEntries(value) : [...value])
+    if (value instanceof Map) {
+      return converted(value, [...value.keys()].every(name => typeof name === 'string') ? Object.fromEntries(value) : [...value])
+    }
     if (value instanceof Set) return converted(value, [...value])
     if (!isObject(value) || isPlainEmpty(value)) return value
-    if (Object.values(value).every(isDropped)) {
-      if (JSON.stringify(value) !== '{}') return value
-      return Object.keys(value).length === 0 ? named(value) : converted(undefined, Object.fromEntries(Object.keys(value).map(name => [name, null])))
-    }
-    return value
+    if (!Object.values(value).every(isDropped) || JSON.stringify(value) !== '{}') return value
+    const names = Object.keys(value)
+    return names.length === 0 ? named(value) : converted(undefined, Object.fromEntries(names.map(name => [name, null])))
   }) ?? ''
   if (lost.size === 0) return content.trim() === '' ? DONE : content
   log.warn({ types: [...lost] }, 'a tool returned what JSON cannot hold: return text, or plain objects and lists')

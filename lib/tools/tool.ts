@@ -45,8 +45,9 @@ export interface ToolOptions<P extends ToolParameters, A = ArgumentsOf<P>> {
   /** What it does, when to use it, and when not to. */
   description: string
   /**
-   * `Type.Object({ … })`, the JSON Schema of an object (MCP's `inputSchema` as it is), or a Standard Schema such as Zod's `z.object({ … })`.
-   * What does not fit goes back to the model as an error. What is not in the schema is dropped, or treated as the Standard Schema treats it.
+   * `Type.Object({ … })`, the JSON Schema of an object (MCP's `inputSchema` as it is), or a Standard Schema such as Zod's
+   * `z.object({ … })`. What does not fit goes back to the model as an error. What is not in the schema is dropped, or is what the
+   * Standard Schema makes of it.
    */
   parameters: P
   /** What the model is shown of a Standard Schema that offers no JSON Schema: one of Zod before 4.2, for instance. */
@@ -57,9 +58,15 @@ export interface ToolOptions<P extends ToolParameters, A = ArgumentsOf<P>> {
    * again: a ToolError's message is given to the model, of other errors it only learns that the tool failed.
    */
   execute (args: A, context: ToolContext): unknown
-  /** What the caller hears before it runs, unless the model said something itself: a line, a function of the arguments, or a parameter that the model fills. Never history. Default nothing. */
+  /**
+   * What the caller hears before it runs, unless the model said something itself: a line, a function of the arguments, or a parameter that
+   * the model fills. Never history. Default nothing.
+   */
   say?: string | ((args: A) => string) | SayParameter
-  /** What the caller hears once, when the tool takes longer than `fillerMs`; `''` is nothing. Never history. Default `One moment, please.`. */
+  /**
+   * What the caller hears once, when the tool takes longer than `fillerMs`; `''` is nothing. Never history. Default
+   * `One moment, please.`.
+   */
   filler?: string | ((args: A) => string)
   /** Silence before `filler` is said, in ms. Default 2,000. */
   fillerMs?: number
@@ -72,12 +79,15 @@ export interface ToolOptions<P extends ToolParameters, A = ArgumentsOf<P>> {
    * work is to heed `idempotencyKey`. Default false: the model is told that it is not known. Look-ups always may.
    */
   idempotent?: boolean
-  /** When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish` with side effects, else `cancel`. */
+  /**
+   * When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish`
+   * with side effects, else `cancel`.
+   */
   onSupersede?: 'finish' | 'cancel'
   /**
    * How long a result stands for the same arguments, to the letter: for the whole `call`, or until a `turn` was completed
-   * after it, which is to have told of it (a look-up's also only as long as nothing with side effects runs). Default `call` with side effects, else
-   * `turn`. A tool that may well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
+   * after it, which is to have told of it (a look-up's also only as long as nothing with side effects runs). Default `call` with side
+   * effects, else `turn`. A tool that may well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
    */
   reuse?: 'call' | 'turn'
   /** Has the model's server hold the model to the schema, which not all can. Then no member may be optional. Default false. */
@@ -123,9 +133,15 @@ export interface Tool<A = unknown> {
   execute (args: A, context: ToolContext): unknown
   /** Checks what the model wrote: JSON text, or a value that was parsed from it. Never throws. */
   read (args: unknown): ToolArguments<A> | PendingArguments<A>
-  /** What is said before it runs, if anything: nothing where it depends on arguments that are still checked. Throws what the app's function throws. */
+  /**
+   * What is said before it runs, if anything: nothing where it depends on arguments that are still checked. Throws what the app's function
+   * throws.
+   */
   say (read: { readonly args?: A, readonly spoken: string }): string
-  /** What is said when it is slow, if anything: the default where it depends on arguments that are still checked. Throws what the app's function throws. */
+  /**
+   * What is said when it is slow, if anything: the default where it depends on arguments that are still checked. Throws what the app's
+   * function throws.
+   */
   filler (args: A | undefined): string
 }
 
@@ -170,7 +186,8 @@ export function tool<A> (options: ToolOptions<ToolParameters, A>): Tool<A> {
       const said = typeof words === 'string' ? words : ''
       // Made-up parameters must not make two calls of one.
       const compared = withoutUnknown([schema], args, true)
-      const read = (checked: Checked): ToolArguments<A> => 'error' in checked ? checked : { args: checked.value as A, spoken: said, compared }
+      const read = (checked: Checked): ToolArguments<A> =>
+        'error' in checked ? checked : { args: checked.value as A, spoken: said, compared }
       const checked = check(dropsUnknown ? withoutUnknown([schema], args) as Record<string, unknown> : args)
       return checked instanceof Promise ? { pending: checked.then(read), spoken: said } : read(checked)
     },
@@ -209,7 +226,7 @@ function parse (raw: unknown): Record<string, unknown> | undefined {
 }
 
 // First, since models write in order, and think on what they have written.
-function withSpoken (schema: ReadyParameters['schema'], { parameter, description = SPOKEN_PARAMETER }: SayParameter): ReadyParameters['schema'] {
+function withSpoken (schema: ReadyParameters['schema'], { parameter, description = SPOKEN_PARAMETER }: SayParameter): typeof schema {
   return {
     ...schema,
     properties: { [parameter]: { type: 'string', description }, ...schema.properties },

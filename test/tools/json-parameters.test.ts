@@ -50,10 +50,11 @@ t.test('the input schema of an MCP tool is shown to the model as it is', async t
 
 t.test('arguments are checked, and what is wrong names the place and what is expected there', async t => {
   const made = make(inputSchema)
-  t.strictSame(read(made, '{"day":"Mon","on":"2026-01-31","guests":3,"near":{"window":true}}'), { day: 'Mon', on: '2026-01-31', guests: 3, near: { window: true } })
+  const written = { day: 'Mon', on: '2026-01-31', guests: 3, near: { window: true } }
+  t.strictSame(read(made, JSON.stringify(written)), written)
   const wrong = '{"day":"4111","on":"4111","guests":"4111","near":{}}'
   t.equal(read(made, wrong), 'the arguments do not fit: /day: must be equal to one of the allowed values: ["Mon","Tue"]; ' +
-    '/on: must match format "date"; /guests: must be integer; /near: must have required property \'window\'; /near: must be null'.replace('; /near: must be null', ''))
+    '/on: must match format "date"; /guests: must be integer; /near: must have required property \'window\'')
   t.equal(read(made, '{}'), 'the arguments do not fit: /: must have required property \'day\'')
   t.equal(read(made, '[]'), 'the arguments are not a JSON object')
   t.equal(read(takes({ const: 4 }), '{"value":5}'), 'the arguments do not fit: /value: must be equal to constant: 4')
@@ -79,7 +80,8 @@ t.test('what is not in the schema is dropped, at every depth, where the schema d
 })
 
 t.test('null for an optional member is the same call as its absence, and reaches the tool', async t => {
-  const near = { type: ['object', 'null'], properties: { window: { type: ['boolean', 'null'] }, table: { type: ['number', 'null'] } }, required: ['table'] }
+  const properties = { window: { type: ['boolean', 'null'] }, table: { type: ['number', 'null'] } }
+  const near = { type: ['object', 'null'], properties, required: ['table'] }
   const made = make({ type: 'object', properties: { near, name: { type: ['string', 'null'] } }, additionalProperties: true })
   t.strictSame(comparedBy(made, { name: null }), comparedBy(made, {}))
   t.strictSame(read(made, { name: null }), { name: null })
@@ -99,8 +101,8 @@ t.test('schemas of draft 07 and of 2020-12 are read as what they say they are', 
 })
 
 t.test('a schema may refer to itself, and two tools may have the same id', async t => {
-  const tree = { type: 'object', properties: { size: { type: 'number' }, parts: { type: 'array', items: { $ref: '#' } } }, required: ['size'] }
-  t.match(read(make(tree), { size: 1, parts: [{ size: 2 }, { size: 'x' }] }), '/parts/1/size: must be number')
+  const properties = { size: { type: 'number' }, parts: { type: 'array', items: { $ref: '#' } } }
+  t.match(read(make({ type: 'object', properties }), { size: 1, parts: [{ size: 2 }, { size: 'x' }] }), '/parts/1/size: must be number')
   for (const type of ['string', 'number']) {
     const made = make({ $id: 'https://example.com/book', type: 'object', properties: { n: { $ref: '#/$defs/n' } }, $defs: { n: { type } } })
     t.equal(read(made, { n: true }), `the arguments do not fit: /n: must be ${type}`)
@@ -146,29 +148,35 @@ t.test('a parameter that is spoken goes ahead of the others, and does not reach 
   const made = make(inputSchema, { say: { parameter: 'message' } })
   t.match(made.parameters, { required: ['message', 'day'], properties: { message: { type: 'string' } } })
   t.match(made.read({ message: 'One moment.', day: 'Mon' }), { args: { day: 'Mon' }, spoken: 'One moment.' })
-  t.throws(() => make(inputSchema, { say: { parameter: 'day' } }), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'tool book: say names a parameter that the tool has by itself' })
+  const message = 'tool book: say names a parameter that the tool has by itself'
+  t.throws(() => make(inputSchema, { say: { parameter: 'day' } }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 })
 
 t.test('a schema that cannot be checked is refused at once', async t => {
   const circular: Record<string, unknown> = { type: 'object' }
   circular['itself'] = circular
-  const wrong: Array<[parameters: Record<string, unknown>, message: RegExp]> = [
-    [{ type: 'object', properties: { a: { type: 'strin' } } }, /^tool book: parameters cannot be checked: schema is invalid: data\/properties\/a\/type/],
-    [{ type: 'object', properties: null }, /^tool book: parameters cannot be checked: schema is invalid: data\/properties must be object/],
-    [{ type: 'object', required: 'a' }, /^tool book: parameters cannot be checked: schema is invalid: data\/required must be array/],
-    [{ $id: 'https://example.com/a', type: 'object', properties: { a: { $ref: '#/$defs/none' } } }, /^tool book: parameters cannot be checked: can't resolve reference #\/\$defs\/none/],
-    [{ type: 'object', properties: { a: { $ref: 'https://example.com/a' } } }, /^tool book: parameters cannot be checked: can't resolve reference https/],
-    [{ type: 'object', properties: { a: { type: 'string', pattern: '(' } } }, /^tool book: parameters cannot be checked: /],
-    [{ $async: true, type: 'object' }, /^tool book: parameters has \$async, which is not JSON Schema$/],
-    [{ $id: DRAFT_2020, type: 'object' }, /^tool book: parameters has an \$id that is not a string, or JSON Schema's own$/],
-    [{ $id: 5, type: 'object' }, /^tool book: parameters has an \$id that is not a string/],
-    [circular, /^tool book: parameters cannot be written as JSON: /]
+  const $id = 'https://example.com/a'
+  const wrong: Array<[parameters: Record<string, unknown>, why: string]> = [
+    [{ properties: { a: { type: 'strin' } } }, 'cannot be checked: schema is invalid: data/properties/a/type'],
+    [{ properties: null }, 'cannot be checked: schema is invalid: data/properties must be object'],
+    [{ required: 'a' }, 'cannot be checked: schema is invalid: data/required must be array'],
+    [{ $id, properties: { a: { $ref: '#/$defs/none' } } }, "cannot be checked: can't resolve reference #/$defs/none"],
+    [{ properties: { a: { $ref: $id } } }, "cannot be checked: can't resolve reference https"],
+    [{ properties: { a: { type: 'string', pattern: '(' } } }, 'cannot be checked: '],
+    [{ $async: true }, 'has $async, which is not JSON Schema'],
+    [{ $id: DRAFT_2020 }, "has an $id that is not a string, or JSON Schema's own"],
+    [{ $id: 5 }, 'has an $id that is not a string'],
+    [circular, 'cannot be written as JSON: ']
   ]
-  for (const [parameters, message] of wrong) t.throws(() => make(parameters), { code: 'VOICE_AGENT_ERR_CONFIG', message })
+  for (const [parameters, why] of wrong) {
+    const message = new RegExp(`^tool book: parameters ${why.replace(/[$/().]/g, '\\$&')}`)
+    t.throws(() => make({ type: 'object', ...parameters }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
+  }
   // None of them is in the way of the next.
-  make({ $id: 'https://example.com/a', type: 'object', properties: { a: { $ref: 'https://example.com/a' } } })
+  make({ $id, type: 'object', properties: { a: { $ref: $id } } })
   const jsonSchema = { type: 'object' }
-  t.throws(() => make({ type: 'object' }, { jsonSchema }), { code: 'VOICE_AGENT_ERR_CONFIG', message: /^tool book: jsonSchema belongs to a Standard Schema/ })
+  const message = /^tool book: jsonSchema belongs to a Standard Schema/
+  t.throws(() => make({ type: 'object' }, { jsonSchema }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 })
 
 t.test('a tool keeps its own copy of a schema', async t => {

@@ -19,7 +19,8 @@ const { pair } = fc.letrec<{ pair: Pair }>(tie => ({
       { schema: { enum: [1, 2] }, clean: 1, written: 1 },
       { schema: { const: 'x' }, clean: 'x', written: 'x' }
     ),
-    tie('pair').map(({ schema, clean, written }): Pair => ({ schema: { type: 'array', items: schema }, clean: [clean, clean], written: [written, written] })),
+    tie('pair').map(({ schema, clean, written }): Pair =>
+      ({ schema: { type: 'array', items: schema }, clean: [clean, clean], written: [written, written] })),
     tie('pair').chain(({ schema, clean, written }) => fc.constantFrom('anyOf', 'oneOf', 'allOf').map((keyword): Pair =>
       ({ schema: { [keyword]: [schema, { type: 'null' }] }, clean, written }))),
     fc.uniqueArray(fc.tuple(names, tie('pair')), { selector: ([name]) => name, maxLength: 3 }).map((members): Pair => {

@@ -8,6 +8,7 @@ import { tool, type ToolOptions } from '../../lib/tools/tool.js'
 import type { JsonSchema } from '../../lib/tools/parameters.js'
 import { deferred } from '../helpers/app.js'
 import { useClock } from '../helpers/clock.js'
+import type { ModelRequest } from '../../lib/testing/scripted-model.js'
 import { calling, messagesOf, openLine } from '../helpers/model-line.js'
 
 const PROVIDERS = ['retell', 'millis'] as const
@@ -26,15 +27,21 @@ function slow (options: Partial<ToolOptions<z.ZodObject<{ day: z.ZodString }>>> 
   return { door, made: tool({ name: 'book', description: 'Books.', parameters, execute: ({ day }) => `booked ${day}`, ...options }) }
 }
 
+/** What the model was told of its tools. */
+function resultsIn (request: ModelRequest): unknown[] {
+  return messagesOf(request).filter(({ role }) => role === 'tool').map(({ content }) => content)
+}
+
 for (const provider of PROVIDERS) {
   t.test(`tools of every kind of schema are called in one answer on ${provider}`, async t => {
-    const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({ day: Type.String() }), execute: ({ day }) => `open on ${day}` })
+    const parameters = Type.Object({ day: Type.String() })
+    const look = tool({ name: 'look', description: 'Looks.', parameters, execute: ({ day }) => `open on ${day}` })
     const { door, made } = slow({ say: 'Let me see.' })
     door.resolve(true)
     const { server, hear } = await openLine(t, provider, [look, find, made])
     server.next(calling('look({"day":"Mon"})', 'find({"day":"Tue","mood":"good"})', 'book({"day":"Tue"})'), ['Done.'])
     t.equal(await hear(1, 'Tuesday'), 'Let me see. Done.')
-    t.strictSame(messagesOf(server.requests[1]!).filter(({ role }) => role === 'tool').map(({ content }) => content), ['open on Mon', 'free on Tue', 'booked Tue'])
+    t.strictSame(resultsIn(server.requests[1]!), ['open on Mon', 'free on Tue', 'booked Tue'])
   })
 
   t.test(`what does not fit goes back to the model on ${provider}, which calls again`, async t => {
@@ -43,7 +50,7 @@ for (const provider of PROVIDERS) {
     const { server, hear } = await openLine(t, provider, [find, made])
     server.next(calling('find({"day":"Sun"})', 'book({"day":"Tue"})'), calling('find({"day":"Mon"})'), ['Done.'])
     t.equal(await hear(1, 'Sunday'), 'Done.')
-    t.strictSame(messagesOf(server.requests[1]!).filter(({ role }) => role === 'tool').map(({ content }) => content), [
+    t.strictSame(resultsIn(server.requests[1]!), [
       '{"error":"the arguments do not fit: /day: must be equal to one of the allowed values: [\\"Mon\\",\\"Tue\\"]"}',
       '{"error":"the arguments do not fit: /day: that day is taken"}'
     ])

@@ -19,8 +19,10 @@ const SECRET = 'my card number is 4111'
 const JSON_SCHEMA = { type: 'object', properties: { n: { type: 'number' } } }
 const DESCRIBED = { jsonSchema: { input: () => JSON_SCHEMA } }
 
+type Validate<Output> = StandardSchema<object, Output>['~standard']['validate']
+
 /** A schema of a library that is made up here. */
-function schemaOf<Output> (validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>, more: object = DESCRIBED): StandardSchema<object, Output> {
+function schemaOf<Output> (validate: Validate<Output>, more: object = DESCRIBED): StandardSchema<object, Output> {
   return { '~standard': { version: 1, vendor: 'made-up', validate, ...more } }
 }
 
@@ -46,8 +48,9 @@ function setup () {
   const record: ToolAction[] = []
   const logs: LogLine[] = []
   const log = pino({ level: 'info' }, { write: line => { logs.push(JSON.parse(line)) } }) as unknown as FastifyBaseLogger
-  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
-  return { record, logs, newTurn: () => fakeTurn({ call, log }) }
+  const keep = (entry: ToolAction): boolean => record.push(entry) > 0
+  const call: Partial<Call> = { id: 'call_1', provider: 'retell', completedTurns: 0, record: keep, waitUntil: () => {} }
+  return { record, logs, newTurn: () => fakeTurn({ call: call as Call, log }) }
 }
 
 // Zod
@@ -78,18 +81,20 @@ t.test('the tool gets what Zod makes of the arguments, defaults and conversions 
 })
 
 t.test('what does not fit Zod goes back to the model with place and reason', async t => {
-  t.equal(read(make(Booking), '{"guests":0}'), 'the arguments do not fit: /day: Invalid option: expected one of "Mon"|"Tue"; /guests: Too small: expected number to be >=1')
+  t.equal(read(make(Booking), '{"guests":0}'), 'the arguments do not fit: /day: Invalid option: expected one of "Mon"|"Tue"; ' +
+    '/guests: Too small: expected number to be >=1')
   t.match(read(make(z.strictObject({ a: z.number() })), '{"a":1,"b":2}'), 'the arguments do not fit: /: Unrecognized key: "b"')
 })
 
 t.test('two calls are the same by what the model wrote, not by what the schema makes of it', async t => {
-  const compared = (written: string) => (make(z.object({ tags: z.array(z.string()).transform(list => new Set(list)), note: z.string().nullish() })).read(written) as { compared: unknown }).compared
+  const Tags = z.object({ tags: z.array(z.string()).transform(list => new Set(list)), note: z.string().nullish() })
+  const compared = (written: string) => (make(Tags).read(written) as { compared: unknown }).compared
   t.strictSame(compared('{"tags":["a"],"note":null,"mood":"good"}'), { tags: ['a'] })
   t.not(JSON.stringify(compared('{"tags":["a"]}')), JSON.stringify(compared('{"tags":["b"]}')))
 
   const { newTurn } = setup()
   let runs = 0
-  const made = make(z.object({ tags: z.array(z.string()).transform(list => new Set(list)) }), { execute: () => `run ${++runs}` })
+  const made = make(Tags, { execute: () => `run ${++runs}` })
   for (const tags of [['a'], ['b'], ['a']]) await runTool(newTurn(), made, { tags })
   t.equal(runs, 2)
 })
@@ -108,18 +113,21 @@ t.test('a schema of Zod that JSON Schema cannot express is refused, with what to
     message: 'tool book: parameters cannot be told to a model: Date cannot be represented in JSON Schema: ' +
       "give jsonSchema beside them, such as jsonSchema: z.toJSONSchema(parameters, { io: 'input' })"
   })
-  t.throws(() => make(z.string() as never), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'tool book: parameters must be the schema of an object' })
+  const message = 'tool book: parameters must be the schema of an object'
+  t.throws(() => make(z.string() as never), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 })
 
 t.test('a schema that cannot tell its JSON Schema needs one beside it', async t => {
   const parameters = mini.object({ n: mini.number() })
-  t.throws(() => make(parameters), { code: 'VOICE_AGENT_ERR_CONFIG', message: /^tool book: parameters cannot be told to a model, since zod offers no JSON Schema of them: give jsonSchema beside them/ })
+  const message = /^tool book: parameters cannot be told to a model, since zod offers no JSON Schema of them: give jsonSchema beside them/
+  t.throws(() => make(parameters), { code: 'VOICE_AGENT_ERR_CONFIG', message })
   const made = make(parameters, { jsonSchema: z.toJSONSchema(parameters, { io: 'input' }) })
   t.strictSame(made.parameters, { ...JSON_SCHEMA, required: ['n'] })
   t.strictSame(read(made, '{"n":1}'), { n: 1 })
   t.equal(read(made, '{"n":"x"}'), 'the arguments do not fit: /n: Invalid input: expected number, received string')
   for (const jsonSchema of [{ type: 'string' }, 'object', null]) {
-    t.throws(() => make(parameters, { jsonSchema } as never), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'tool book: jsonSchema must be a JSON Schema of type object' })
+    const message = 'tool book: jsonSchema must be a JSON Schema of type object'
+    t.throws(() => make(parameters, { jsonSchema } as never), { code: 'VOICE_AGENT_ERR_CONFIG', message })
   }
 })
 
@@ -134,7 +142,8 @@ t.test('places are named, whichever way a library writes them', async t => {
   t.equal(mismatch([{ message: 'a' }, { message: 'b', path: ['x', 0] }, { message: 'c', path: [{ key: 'y' }, { key: Symbol('z') }] }]),
     'the arguments do not fit: /: a; /x/0: b; /y/Symbol(z): c')
   t.equal(mismatch([{ message: 'a'.repeat(300) }]), `the arguments do not fit: /: ${'a'.repeat(200)}`)
-  t.equal(mismatch(Array.from({ length: 9 }, (_, n) => ({ message: 'a', path: [n] }))), 'the arguments do not fit: /0: a; /1: a; /2: a; /3: a; /4: a')
+  t.equal(mismatch(Array.from({ length: 9 }, (_, n) => ({ message: 'a', path: [n] }))),
+    'the arguments do not fit: /0: a; /1: a; /2: a; /3: a; /4: a')
 })
 
 t.test('a validator that fails is no reason to run the tool, and is logged without content', async t => {
@@ -216,6 +225,7 @@ t.test('lines that need arguments wait for none: the usual filler stands in, and
 t.test('what is spoken is not shown to the validator', async t => {
   const seen: unknown[] = []
   const made = make(schemaOf(value => { seen.push(value); return { value: value as object } }), { say: { parameter: 'message' } })
-  t.match(made.read('{"message":"Let me see.","n":1,"mood":"good"}'), { args: { n: 1, mood: 'good' }, spoken: 'Let me see.', compared: { n: 1 } })
+  t.match(made.read('{"message":"Let me see.","n":1,"mood":"good"}'),
+    { args: { n: 1, mood: 'good' }, spoken: 'Let me see.', compared: { n: 1 } })
   t.strictSame(seen, [{ n: 1, mood: 'good' }])
 })

@@ -16,9 +16,11 @@ const CANNOT_HOLD = 'a tool returned what JSON cannot hold: return text, or plai
 /** What comes of a returned value, and what is logged at info and above. */
 function tell (returned: unknown) {
   const logs: LogLine[] = []
-  const log = pino({ level: 'info', base: null, timestamp: false }, { write: line => { logs.push(JSON.parse(line)) } }) as unknown as FastifyBaseLogger
-  return { outcome: outcomeOf(returned, log), logs }
+  const log = pino({ level: 'info', base: null, timestamp: false }, { write: line => { logs.push(JSON.parse(line)) } })
+  return { outcome: outcomeOf(returned, log as unknown as FastifyBaseLogger), logs }
 }
+
+const unshown = (what: string) => `The tool ran. It returned ${what}, which cannot be shown.`
 
 class Booking { #table = 4; get table () { return this.#table } }
 class Seat { row = 7 }
@@ -26,15 +28,15 @@ const methods = { book () {}, cancel () {} }
 const unknownTag = Object.assign(Object.create({ constructor: undefined }), { [Symbol.toStringTag]: 'Object' })
 
 for (const [what, returned, content, types] of [
-  ['a response of fetch', new Response(SECRET, { status: 404 }), 'The tool ran. It returned a Response with status 404, which cannot be shown.', ['Response']],
-  ['headers', new Headers({ secret: SECRET }), 'The tool ran. It returned a Headers, which cannot be shown.', ['Headers']],
-  ['a generator', (function * () { yield SECRET })(), 'The tool ran. It returned a Generator, which cannot be shown.', ['Generator']],
-  ['an async generator', (async function * () { yield SECRET })(), 'The tool ran. It returned an AsyncGenerator, which cannot be shown.', ['AsyncGenerator']],
-  ['a function', () => SECRET, 'The tool ran. It returned a function, which cannot be shown.', ['function']],
-  ['a symbol', Symbol(SECRET), 'The tool ran. It returned a symbol, which cannot be shown.', ['symbol']],
-  ['a pattern', /4111/, 'The tool ran. It returned a RegExp, which cannot be shown.', ['RegExp']],
-  ['an object of a class without members', new Booking(), 'The tool ran. It returned a Booking, which cannot be shown.', ['Booking']],
-  ['an object without a class', unknownTag, 'The tool ran. It returned an Object, which cannot be shown.', ['Object']],
+  ['a response of fetch', new Response(SECRET, { status: 404 }), unshown('a Response with status 404'), ['Response']],
+  ['headers', new Headers({ secret: SECRET }), unshown('a Headers'), ['Headers']],
+  ['a generator', (function * () { yield SECRET })(), unshown('a Generator'), ['Generator']],
+  ['an async generator', (async function * () { yield SECRET })(), unshown('an AsyncGenerator'), ['AsyncGenerator']],
+  ['a function', () => SECRET, unshown('a function'), ['function']],
+  ['a symbol', Symbol(SECRET), unshown('a symbol'), ['symbol']],
+  ['a pattern', /4111/, unshown('a RegExp'), ['RegExp']],
+  ['an object of a class without members', new Booking(), unshown('a Booking'), ['Booking']],
+  ['an object without a class', unknownTag, unshown('an Object'), ['Object']],
   ['a map', new Map<string, unknown>([['table', 4], ['at', new Date(0)]]), '{"table":4,"at":"1970-01-01T00:00:00.000Z"}', ['Map']],
   ['a map whose keys are no texts', new Map([[1, 'one']]), '[[1,"one"]]', ['Map']],
   ['a set', new Set([1, 2]), '[1,2]', ['Set']],
@@ -76,17 +78,21 @@ t.test('an error that is returned is one that was thrown', async t => {
   t.strictSame(tell(new ToolError('full')), { outcome: { content: '{"error":"full"}', successful: false, refused: true }, logs: [] })
 })
 
+const text = (text: string) => ({ type: 'text', text })
+const done = (content: string) => ({ content, successful: true })
+const failure = (error: string) => ({ content: JSON.stringify({ error }), successful: false })
+
 for (const [what, returned, outcome] of [
-  ['texts', { content: [{ type: 'text', text: 'Table 4' }, { type: 'text', text: 'at noon' }] }, { content: 'Table 4\nat noon', successful: true }],
-  ['a resource that is text', { content: [{ type: 'resource', resource: { uri: 'a:b', text: 'Table 4' } }], isError: false }, { content: 'Table 4', successful: true }],
-  ['structure beside a text', { content: [{ type: 'text', text: 'Table 4' }], structuredContent: { table: 4 }, _meta: {} }, { content: 'Table 4', successful: true }],
-  ['structure alone', { content: [], structuredContent: { table: 4 } }, { content: '{"table":4}', successful: true }],
-  ['nothing', { content: [] }, { content: 'Done.', successful: true }],
-  ['an error', { content: [{ type: 'text', text: 'The "diary" is closed.' }], isError: true }, { content: '{"error":"The \\"diary\\" is closed."}', successful: false }],
-  ['an error without a text', { content: [], isError: true }, { content: '{"error":"the tool failed"}', successful: false }],
-  ['what only resembles it', { content: [{ type: 'text', text: 'a' }], title: 'b' }, { content: '{"content":[{"type":"text","text":"a"}],"title":"b"}', successful: true }],
-  ['a list of other things', { content: ['a'] }, { content: '{"content":["a"]}', successful: true }],
-  ['a text that is not a list', { content: 'a' }, { content: '{"content":"a"}', successful: true }]
+  ['texts', { content: [text('Table 4'), text('at noon')] }, done('Table 4\nat noon')],
+  ['a resource that is text', { content: [{ type: 'resource', resource: text('Table 4') }], isError: false }, done('Table 4')],
+  ['structure beside a text', { content: [text('Table 4')], structuredContent: { table: 4 }, _meta: {} }, done('Table 4')],
+  ['structure alone', { content: [], structuredContent: { table: 4 } }, done('{"table":4}')],
+  ['nothing', { content: [] }, done('Done.')],
+  ['an error', { content: [text('The "diary" is closed.')], isError: true }, failure('The "diary" is closed.')],
+  ['an error without a text', { content: [], isError: true }, failure('the tool failed')],
+  ['what only resembles it', { content: [text('a')], title: 'b' }, done('{"content":[{"type":"text","text":"a"}],"title":"b"}')],
+  ['a list of other things', { content: ['a'] }, done('{"content":["a"]}')],
+  ['a text that is not a list', { content: 'a' }, done('{"content":"a"}')]
 ] as const) {
   t.test(`a result of MCP with ${what} is read as MCP means it`, async t => {
     t.strictSame(tell(returned), { outcome, logs: [] })
@@ -99,13 +105,12 @@ t.test('content of MCP that is no text is named in the log, and to the model whe
   t.strictSame(tell({ content: [image, { type: 'text', text: 'A map.' }] }),
     { outcome: { content: 'A map.', successful: true }, logs: [{ level: 40, types: ['image'], msg }] })
   t.strictSame(tell({ content: [image, image, { type: 'resource', resource: { uri: 'a:b', blob: 'AAAA' } }] }),
-    { outcome: { content: 'The tool ran. It returned image, resource, which cannot be shown.', successful: true }, logs: [{ level: 40, types: ['image', 'resource'], msg }] })
+    { outcome: done(unshown('image, resource')), logs: [{ level: 40, types: ['image', 'resource'], msg }] })
 })
 
 t.test('whatever a tool returns, the model reads something, and JSON is told as JSON is', async () => {
-  fc.assert(fc.property(fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true, withNullPrototype: true }), returned => {
-    return tell(returned).outcome.content.trim() !== ''
-  }), { numRuns: scaledRuns(1_000) })
+  const anything = fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withNullPrototype: true })
+  fc.assert(fc.property(anything, returned => tell(returned).outcome.content.trim() !== ''), { numRuns: scaledRuns(1_000) })
   fc.assert(fc.property(fc.jsonValue().filter(value => typeof value !== 'string'), value => {
     const { outcome, logs } = tell(value)
     return outcome.content === JSON.stringify(value) && logs.length === 0
