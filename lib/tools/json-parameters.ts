@@ -35,7 +35,9 @@ function compiled (ajv: Ajv, schema: Schema, refuse: (why: string) => never): Va
   try {
     validate = ajv.compile(schema)
   } catch (error) {
-    why = (error as Error).message
+    const isValid = ajv.validateSchema(schema)
+    const [{ instancePath = '', message = '' } = {}] = isValid === true ? [] : ajv.errors!
+    why = isValid === true ? (error as Error).message : `${instancePath} ${message}`
   }
   ajv.removeSchema(schema)
   return validate ?? refuse(`cannot be checked: ${why}`)
@@ -46,6 +48,8 @@ function makeAjv (isOld: boolean): Ajv {
     // Schemas of others have keywords and formats of their own.
     strict: false,
     logger: false,
+    // To compile the schema of schemas takes ten times as long as a tool's own: it is asked what is wrong, where something is.
+    validateSchema: false,
     allErrors: true,
     ownProperties: true,
     code: { regExp: Object.assign(regExp, { code: 'new RegExp' }) }

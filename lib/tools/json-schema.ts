@@ -18,9 +18,14 @@ const SCHEMAS: ReadonlySet<string> = new Set([
 /**
  * A copy of a schema in which `change` has replaced each schema, the innermost first. Values such as `default` and `enum` stay.
  * @param change is given a copy and its JSON pointer
+ * @throws a TypeError that names the place where something else than a schema stands
  */
 export function mapSchemas (schema: Schema, change: (schema: Schema, path: string) => Schema, path = ''): Schema {
-  const inner = (value: unknown, at: string): unknown => isObject(value) ? mapSchemas(value, change, at) : value
+  const inner = (value: unknown, at: string): unknown => {
+    if (typeof value === 'boolean') return value
+    if (!isObject(value)) throw new TypeError(`${at} must be a schema`)
+    return mapSchemas(value, change, at)
+  }
   const copy = Object.entries(schema).map(([keyword, value]) => {
     const at = `${path}/${keyword}`
     if (MAPS.has(keyword) && isObject(value)) {

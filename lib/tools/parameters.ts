@@ -64,9 +64,9 @@ function standardJson ({ '~standard': { vendor, jsonSchema } }: StandardSchema, 
 
 function asJson (schema: unknown, refuse: (why: string) => never): Schema {
   try {
-    return JSON.parse(JSON.stringify(schema)) as Schema
+    return mapSchemas(JSON.parse(JSON.stringify(schema)) as Schema, one => one)
   } catch (error) {
-    return refuse(`cannot be written as JSON: ${(error as Error).message}`)
+    return refuse(`are no JSON Schema: ${(error as Error).message}`)
   }
 }
 

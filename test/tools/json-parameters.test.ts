@@ -157,16 +157,18 @@ t.test('a schema that cannot be checked is refused at once', async t => {
   circular['itself'] = circular
   const $id = 'https://example.com/a'
   const wrong: Array<[parameters: Record<string, unknown>, why: string]> = [
-    [{ properties: { a: { type: 'strin' } } }, 'cannot be checked: schema is invalid: data/properties/a/type'],
-    [{ properties: null }, 'cannot be checked: schema is invalid: data/properties must be object'],
-    [{ required: 'a' }, 'cannot be checked: schema is invalid: data/required must be array'],
+    [{ properties: { a: { type: 'strin' } } }, 'cannot be checked: /properties/a/type must be equal to one of the allowed values'],
+    [{ properties: null }, 'cannot be checked: /properties must be object'],
+    [{ required: 'a' }, 'cannot be checked: /required must be array'],
+    [{ properties: { a: 'string' } }, 'are no JSON Schema: /properties/a must be a schema'],
+    [{ properties: { a: { anyOf: [null] } } }, 'are no JSON Schema: /properties/a/anyOf/0 must be a schema'],
     [{ $id, properties: { a: { $ref: '#/$defs/none' } } }, "cannot be checked: can't resolve reference #/$defs/none"],
     [{ properties: { a: { $ref: $id } } }, "cannot be checked: can't resolve reference https"],
     [{ properties: { a: { type: 'string', pattern: '(' } } }, 'cannot be checked: '],
     [{ $async: true }, 'has $async, which is not JSON Schema'],
     [{ $id: DRAFT_2020 }, "has an $id that is not a string, or JSON Schema's own"],
     [{ $id: 5 }, 'has an $id that is not a string'],
-    [circular, 'cannot be written as JSON: ']
+    [circular, 'are no JSON Schema: Converting circular structure']
   ]
   for (const [parameters, why] of wrong) {
     const message = new RegExp(`^tool book: parameters ${why.replace(/[$/().]/g, '\\$&')}`)
