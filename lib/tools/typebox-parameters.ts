@@ -18,7 +18,9 @@ export function typeBoxCheck (parameters: TObject, refuse: (why: string) => neve
   for (const schema of schemasIn(parameters)) {
     const { enum: values, format } = schema
     if (values !== undefined) refuse('has an enum, which is not checked: use Type.Union() of Type.Literal()')
-    if (format !== undefined && !FormatRegistry.Has(format)) refuse(`has the format ${format}, which is not known: use a pattern, or FormatRegistry.Set() of fastify-voice-agent`)
+    if (format !== undefined && !FormatRegistry.Has(format)) {
+      refuse(`has the format ${format}, which is not known: use a pattern, or FormatRegistry.Set() of fastify-voice-agent`)
+    }
     if (NO_JSON.has(schema[Kind]) || TransformKind in schema) {
       const kind = TransformKind in schema ? 'Transform' : schema[Kind]
       refuse(`has a ${kind}, which no model can write: take a string and convert it in execute`)
