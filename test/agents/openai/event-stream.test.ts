@@ -28,7 +28,8 @@ const streams: Array<[behaviour: string, text: string, events: string[]]> = [
   ['an event is its data', 'data: a\n\ndata: b\n\n', ['a', 'b']],
   ['lines may end in CRLF', 'data: a\r\n\r\ndata: b\r\n\r\n', ['a', 'b']],
   ['lines may end in LF and CRLF', 'data: a\r\n\ndata: b\n\r\n', ['a', 'b']],
-  ['a CR inside a line is data', 'data: a\rb\n\n', ['a\rb']],
+  ['a CR inside a line is data where lines end in something else', 'data: a\n\ndata: b\rc\n\n', ['a', 'b\rc']],
+  ['lines may end in CR alone', 'data: a\r\rdata: b\rdata: c\r\r', ['a', 'b\nc']],
   ['one space ahead of the data is none of it, a second one is', 'data:a\n\ndata: b\n\ndata:  c\n\ndata:\td \n\n', ['a', 'b', ' c', '\td ']],
   ['data in several lines has a line feed between them', 'data: a\ndata:b\r\ndata:\ndata: \ndata: c\n\n', ['a\nb\n\n\nc']],
   ['data may be empty', 'data:\n\ndata: \n\ndata:\r\n\r\n', ['', '', '']],
@@ -54,6 +55,42 @@ for (const [behaviour, text, events] of streams) {
       const halves = [bytes.subarray(0, i), bytes.subarray(i)]
       if (JSON.stringify(readAll(...halves)) !== JSON.stringify(events)) t.fail(`in two halves of ${halves.map(half => JSON.stringify(String(half)))}`)
     }
+  })
+}
+
+/** What the end of the response adds. */
+function readToEnd (...pieces: Buffer[]): { events: string[], rest: string[], hasData: boolean } {
+  const stream = new EventStream()
+  const events = pieces.flatMap(piece => stream.read(piece))
+  return { events, rest: stream.end(), hasData: stream.hasData }
+}
+
+const deviations: Array<[behaviour: string, text: string, events: string[], rest: string[]]> = [
+  ['the last event may lack its blank line', 'data: a\n\ndata: b\n', ['a'], ['b']],
+  ['the last event may lack the end of its line', 'data: a\n\ndata: b', ['a'], ['b']],
+  ['the last line may end in CR', 'data: a\r\n\r\ndata: b\r', ['a'], ['b']],
+  ['events of JSON may be one line end apart', 'data: {"a":1}\ndata: {"a":2}\ndata: [DONE]\n', ['{"a":1}', '{"a":2}', '[DONE]'], []],
+  ['JSON in several lines stays one event', 'data: {"a":\ndata: {}\ndata: }\n\n', ['{"a":\n{}\n}'], []],
+  ['an event that is named error is an error', 'event: error\ndata: {"code":503}\n\nevent: error\ndata: Overloaded\n\n', ['{"error":{"code":503}}', '{"error":"Overloaded"}'], []],
+  ['an event that is named error may lack data', 'event: error\n\n', ['{"error":""}'], []],
+  ['other names of events are passed over', 'event: message\nid: 1\nretry: 5\ndata\ndata: a\n\n', ['a'], []],
+  ['an error may be a field', 'data: a\n\nerror: {"code":500}\n\nerror: Overloaded\n', ['a', '{"error":{"code":500}}', '{"error":"Overloaded"}'], []],
+  ['JSON may stand without a field', 'data: a\n\n{"error":{"code":500}}\n', ['a', '{"error":{"code":500}}'], []],
+  ['JSON without a field may have several lines', 'data: a\n\n{\n  "error": {}\n}\n', ['a'], ['{\n  "error": {}\n}']],
+  ['a body may be JSON', '{"choices":[]}', [], ['{"choices":[]}']],
+  ['a body may be JSON in several lines', '\n[\n  1\n]', [], ['[\n  1\n]']],
+  ['what looks like JSON within a page is none', '<html>\n{"a":1}\n{\n</html>', [], []],
+  ['lines that are no field are passed over behind data', 'data: a\n\nping\n{"b":1}\n', ['a', '{"b":1}'], []]
+]
+
+for (const [behaviour, text, events, rest] of deviations) {
+  t.test(`${behaviour}, however the bytes are cut`, async t => {
+    const bytes = Buffer.from(text)
+    const hasData = /^(?:data|error):/m.test(text)
+    t.strictSame(readToEnd(bytes), { events, rest, hasData })
+    t.strictSame(readToEnd(...bytewise(bytes)), { events, rest, hasData })
+    const returns = readToEnd(Buffer.from(text.replaceAll(/\r?\n/g, '\r')))
+    t.strictSame([...returns.events, ...returns.rest].map(data => data.replaceAll('\r', '\n')), [...events, ...rest], 'with CR alone')
   })
 }
 
