@@ -1,6 +1,8 @@
 /** JSON text that comes in pieces, of which there may be thousands. Each piece is scanned once, and the text is parsed at most once. */
 export class GrowingJson {
   #text = ''
+  #latest = ''
+  #isCumulative = true
   #depth = 0
   #isInString = false
   #isEscaped = false
@@ -13,8 +15,17 @@ export class GrowingJson {
     return this.#text
   }
 
+  /** The last piece, where each piece holds the one before it as some servers write them; undefined otherwise. */
+  get cumulated (): string | undefined {
+    return this.#isCumulative ? this.#latest : undefined
+  }
+
   add (piece: string): void {
     this.#text += piece
+    if (piece !== '') {
+      this.#isCumulative &&= piece.startsWith(this.#latest)
+      this.#latest = BLANK.has(piece) ? '' : piece
+    }
     for (let at = 0; at < piece.length && !this.#isClosed; at++) this.#read(piece.charCodeAt(at))
   }
 
@@ -41,6 +52,8 @@ function isJson (text: string): boolean {
   }
 }
 
+/** What servers write ahead of the arguments. */
+const BLANK: ReadonlySet<string> = new Set(['{}', 'null', ' '])
 const QUOTE = 34
 const OPEN_LIST = 91
 const BACKSLASH = 92

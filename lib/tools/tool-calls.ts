@@ -1,5 +1,15 @@
 import { GrowingJson } from './growing-json.js'
+import { meantObjects } from './meant-arguments.js'
 import type { ModelToolCall } from './tool-loop.js'
+
+/**
+ * The name of a tool without what servers and models write around it: marks of a channel (`find<|channel|>commentary`), blanks, a
+ * namespace (`functions.find`) and a number (`find:0`). None of that can be part of a tool's name.
+ */
+export function undecorated (name: string): string {
+  const [plain] = name.trim().split('<|')
+  return /(?:^|[.:/\s])([\w-]+)(?::\d+)?$/.exec(plain!.trim())?.[1] ?? name
+}
 
 /** A piece of a tool call, as chat-completions servers stream it: nothing is promised of what is in it. */
 export type ToolCallDelta = {
@@ -22,27 +32,39 @@ export class ToolCalls {
   readonly #calls: Growing[] = []
   readonly #lanes = new Map<unknown, Lane>()
 
-  add (deltas: readonly ToolCallDelta[]): void {
-    if (!Array.isArray(deltas)) return
+  /** @returns whether a piece of a call is among them. Some servers send an empty list with each word */
+  add (deltas: readonly ToolCallDelta[] | null | undefined): boolean {
+    if (!Array.isArray(deltas)) return false
+    let isCalling = false
     for (const delta of deltas) {
       if (typeof delta !== 'object' || delta === null) continue
       const { index, id, type, function: called, ...extra } = delta
       const name = textOf(called?.name)
-      // Some servers send an object, all of it at once.
-      const args = isObject(called?.arguments) ? JSON.stringify(called.arguments) : textOf(called?.arguments)
+      // Some servers send an object.
+      const isParsed = isObject(called?.arguments)
+      const args = isParsed ? JSON.stringify(called!.arguments) : textOf(called?.arguments)
       if (textOf(id) === '' && name === '' && args === '') continue
       const call = this.#find(index, textOf(id), name, args)
       Object.assign(call.extra, extra)
       this.#identify(call, index, textOf(id))
       call.name ||= name
       call.arguments.add(args)
+      isCalling ||= call.name !== ''
     }
+    return isCalling
   }
 
-  /** @param isCutOff the answer ended before its end, so that no arguments may be missing arguments */
+  /**
+   * The calls that have a name, with arguments that are an object where one can be made out. Two objects in the arguments of one call
+   * are two calls: some servers join calls of one tool.
+   * @param isCutOff the answer ended before its end, so that no arguments may be missing arguments
+   */
   complete (isCutOff: boolean): ModelToolCall[] {
-    const written = ({ text }: GrowingJson): string => isCutOff && text.trim() === '' ? '{' : text
-    return this.#calls.map(({ id, name, arguments: args, extra }) => ({ id, name, arguments: written(args), extra }))
+    return this.#calls.filter(({ name }) => name !== '').flatMap(({ id, name, arguments: args, extra }) => {
+      if (isCutOff && args.text.trim() === '') return { id, name, arguments: '{', extra }
+      const [first = args.text, ...others] = meantObjects(args)
+      return [{ id, name, arguments: first, extra }, ...others.map(other => ({ id: '', name, arguments: other, extra: {} }))]
+    })
   }
 
   // Servers that give every call the same number, or none, tell them apart by their ids, or by nothing at all. Some give
@@ -71,6 +93,8 @@ export class ToolCalls {
 function isAnother (last: Growing, id: string, name: string, args: string): boolean {
   if (last.name === '') return false
   if (last.name !== name) return true
+  // Gemini's arguments come behind an empty object through some gateways.
+  if (id === '' && last.arguments.text.trim() === '{}') return false
   return id !== '' && last.id !== '' ? last.arguments.text === '' || last.arguments.isComplete : args !== '' && last.arguments.isComplete
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { ToolCalls, type ToolCallDelta } from '../../lib/tools/tool-calls.js'
+import { ToolCalls, undecorated, type ToolCallDelta } from '../../lib/tools/tool-calls.js'
 
 const A = { id: 'a', name: 'look_up', arguments: '{"day":"Sunday"}', extra: {} }
 const B = { id: 'b', name: 'book', arguments: '{"day":"Monday"}', extra: {} }
@@ -80,6 +80,71 @@ for (const [behaviour, deltas] of ways) {
 
 t.test('calls without an id have none', async t => {
   t.strictSame(assemble([delta(0, undefined, 'look_up', A.arguments), delta(1, '', 'book', B.arguments)]), [{ ...A, id: '' }, { ...B, id: '' }])
+})
+
+const whole = (text: string): string => JSON.stringify(JSON.parse(text))
+const LONDON = '{"city":"London"}'
+const KIEL = '{"city":"Kiel"}'
+
+for (const [behaviour, pieces, meant] of [
+  ['behind an empty text', ['', KIEL], [KIEL]],
+  ['behind null', ['null', KIEL], [KIEL]],
+  ['behind null, in pieces', ['null', '{"city":', '"Kiel"}'], [KIEL]],
+  ['behind an empty object', ['{}', KIEL], [KIEL]],
+  ['behind an empty object, in pieces', ['{}', '{"city":', '"Kiel"}'], [KIEL]],
+  ['once more at the end', ['{"city":', '"Kiel"}', KIEL], [KIEL]],
+  ['once more at the end, with blanks', ['{"city":', '"Kiel"}', '\n', ' { "city": "Kiel" } '], [KIEL]],
+  ['with all so far in each piece', ['{"ci', '{"city":"K', KIEL], [KIEL]],
+  ['with all so far in each piece, behind an empty object', ['{}', '{"ci', '{"city":"K', KIEL], [KIEL]],
+  ['with all so far in each piece, and objects within', ['{"a":{"b', '{"a":{"b":1}', '{"a":{"b":1}}'], ['{"a":{"b":1}}']],
+  ['with all so far in each piece, and the last twice', ['{"ci', KIEL, KIEL], [KIEL]],
+  ['as objects that grow', ['{"city":"Kiel"}', '{"city":"Kiel","day":"Sunday"}'], ['{"city":"Kiel","day":"Sunday"}']],
+  ['as JSON in JSON', [JSON.stringify(KIEL)], [KIEL]],
+  ['as JSON in JSON, in pieces', [...JSON.stringify(KIEL)], [KIEL]],
+  ['as JSON in JSON in JSON', [JSON.stringify(JSON.stringify(KIEL))], [KIEL]],
+  ['for two calls in one', [KIEL, LONDON], [KIEL, LONDON]],
+  ['for two calls in one text', [KIEL + LONDON], [KIEL, LONDON]],
+  ['for two calls with brackets in their texts', ['{"city":"}{\\""}', LONDON], ['{"city":"}{\\""}', LONDON]]
+] as const) {
+  t.test(`arguments may come ${behaviour}`, async t => {
+    for (const ids of ['first', 'each']) {
+      const calls = assemble(pieces.map((piece, index) => delta(0, index === 0 || ids === 'each' ? 'a' : undefined, index === 0 ? 'find' : undefined, piece)))
+      t.strictSame(calls, meant.map((text, index) => ({ id: index === 0 ? 'a' : '', name: 'find', arguments: whole(text), extra: {} })), `with an id in ${ids}`)
+    }
+  })
+}
+
+for (const text of ['{"city":"Kiel"', '{"a":{"b":1}', '{"a":1} and more', '[1]', '5', '"text"', '"\\"', '}', '{}'.repeat(129), 'null', '{"a":1},{"b":2}', '']) {
+  t.test(`arguments that are no object are left as they are: ${text.slice(0, 20)}`, async t => {
+    t.match(assemble([delta(0, 'a', 'find', text)]), [{ arguments: text }])
+    t.match(assemble([...text].map((piece, index) => delta(0, 'a', index === 0 ? 'find' : '', piece)).concat(delta(0, 'a', 'find', ''))), [{ arguments: text }])
+  })
+}
+
+t.test('arguments that come as an object once more are the same call', async t => {
+  t.strictSame(assemble([delta(0, 'a', 'look_up', {}), delta(0, 'a', 'look_up', { day: 'Sunday' }), delta(0, 'a', undefined, { day: 'Sunday' })]), [A])
+})
+
+t.test('an empty object ahead of the arguments is no call of its own, though name and number come again', async t => {
+  t.strictSame(assemble([delta(0, undefined, 'look_up', '{}'), delta(0, undefined, 'look_up', A.arguments)]), [{ ...A, id: '' }])
+})
+
+t.test('a call that never has a name is none', async t => {
+  t.strictSame(assemble([delta(0, 'a', undefined, '{}'), delta(1, 'b', '', ''), delta(2, 'b', 'book', B.arguments)]), [B])
+})
+
+t.test('a piece of a call with a name is a call, and nothing else is', async t => {
+  const calls = new ToolCalls()
+  for (const none of [[], null, undefined, [{}], [null], [delta(0, 'a', undefined, '{')]]) t.equal(calls.add(none as ToolCallDelta[]), false)
+  t.equal(calls.add([delta(0, 'a', 'look_up', undefined) as ToolCallDelta]), true)
+  t.equal(calls.add([delta(0, undefined, undefined, '}') as ToolCallDelta]), true)
+})
+
+t.test('a name is freed of what servers write around it', async t => {
+  for (const name of ['find', ' find\n', 'functions.find', 'functions.find:0', 'find:12', 'find<|channel|>commentary', 'functions.find<|constrain|>json', 'default_api:find', 'to functions.find']) {
+    t.equal(undecorated(name), 'find', name)
+  }
+  for (const name of ['', '<|call|>', 'finden', 'fi nd!']) t.equal(undecorated(name), name)
 })
 
 t.test('members that nobody here knows are kept for the model that wrote them', async t => {

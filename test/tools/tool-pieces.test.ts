@@ -12,6 +12,7 @@ import type { Call, ToolAction } from '../../lib/contract/agent.js'
 import { EventStream } from '../../lib/agents/openai/event-stream.js'
 import { Exchange } from '../../lib/agents/openai/exchange.js'
 import { GrowingJson } from '../../lib/tools/growing-json.js'
+import { meantObjects } from '../../lib/tools/meant-arguments.js'
 import { openAIAgent } from '../../lib/agents/openai/agent.js'
 import { ToolCalls, type ToolCallDelta } from '../../lib/tools/tool-calls.js'
 import { tool } from '../../lib/tools/tool.js'
@@ -79,21 +80,29 @@ function assembled (deltas: readonly ToolCallDelta[]): object[] {
       return false
     }
   }
-  const all: Array<{ index: unknown, id: string, name: string, arguments: string }> = []
+  const all: Array<{ index: unknown, id: string, name: string, arguments: string, pieces: string[] }> = []
   for (const delta of deltas) {
     const { index, id, function: { name, arguments: args } } = delta as { index: unknown, id: string, function: { name: string, arguments: string } }
     if (id === '' && name === '' && args === '') continue
     let call = id === '' ? undefined : all.find(call => call.id === id && call.index === index)
     const last = all.findLast(call => call.index === index)
-    const isAnother = last !== undefined && name !== '' && last.name !== '' && (last.name !== name ||
-      (id !== '' && last.id !== '' ? last.arguments === '' || isComplete(last.arguments) : args !== '' && isComplete(last.arguments)))
+    const isNext = id !== '' && last !== undefined && last.id !== ''
+      ? last.arguments === '' || isComplete(last.arguments)
+      : args !== '' && isComplete(last?.arguments ?? '') && !(id === '' && last?.arguments.trim() === '{}')
+    const isAnother = last !== undefined && name !== '' && last.name !== '' && (last.name !== name || isNext)
     if (!isAnother) call ??= last
-    if (call === undefined) all.push(call = { index, id, name: '', arguments: '' })
+    if (call === undefined) all.push(call = { index, id, name: '', arguments: '', pieces: [] })
     call.id ||= id
     call.name ||= name
     call.arguments += args
+    call.pieces.push(args)
   }
-  return all.map(({ id, name, arguments: args }) => ({ id, name, arguments: args, extra: {} }))
+  return all.filter(({ name }) => name !== '').flatMap(({ id, name, arguments: args, pieces }) => {
+    const json = new GrowingJson()
+    for (const piece of pieces) json.add(piece)
+    const [first = args, ...others] = meantObjects(json)
+    return [{ id, name, arguments: first, extra: {} }, ...others.map(other => ({ id: '', name, arguments: other, extra: {} }))]
+  })
 }
 
 t.test('calls are put together as if all pieces were looked at each time', async () => {
