@@ -6,6 +6,7 @@ import { ModelError } from '../contract/errors.js'
 import { findLine } from '../speech/line.js'
 import { failed, type ToolOutcome } from './tool-outcome.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
+import { undecorated } from './tool-calls.js'
 import { speakable, SpeechFilter } from '../speech/speakable.js'
 import { estimateTokens } from './token-estimate.js'
 import type { PendingArguments, Tool, ToolArguments } from './tool.js'
@@ -176,14 +177,17 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
   }
 }
 
+/** Kimi's models write `functions.find:0` for an id, and go wrong where it does not come back. */
+const ACCEPTED_ID = /^(?:[\w.:-]{1,40}|functions\.[\w-]{1,64}:\d{1,4})$/
+
 // Some servers number calls from 0 in each answer, or give no ids at all; some take no long ones.
 function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: readonly Tool[], ids: Set<string>): PendingCall {
-  const ownId = /^[\w-]{1,40}$/.test(id) && !ids.has(id) ? id : newToolCallId()
+  const ownId = ACCEPTED_ID.test(id) && !ids.has(id) ? id : newToolCallId()
   ids.add(ownId)
-  const tool = tools.find(tool => tool.name === name)
+  const tool = tools.find(tool => tool.name === name) ?? tools.find(tool => tool.name === undecorated(name))
   const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
   // It stays in the messages of the whole call, and servers refuse them all for one bad character.
-  return { id: ownId, name: name.replace(/[^\w-]/g, '_').slice(0, 64) || 'unknown', arguments: argumentsText(written), extra, tool, read }
+  return { id: ownId, name: tool?.name ?? (name.replace(/[^\w-]/g, '_').slice(0, 64) || 'unknown'), arguments: argumentsText(written), extra, tool, read }
 }
 
 /** Puts the calls on the record, ahead of whatever they do. Returns whether they are still wanted then. */
