@@ -29,7 +29,7 @@ const withoutVariable: Readonly<Record<string, TSchema>> = {
   'openai.maxSteps': Type.Integer({ minimum: 2, description: 'a whole number, at least 2' }),
   'openai.parallelToolCalls': Flag,
   'openai.speakable': Flag,
-  'openai.usage': Flag,
+  'openai.usage': Type.Union([Type.Boolean(), Type.Literal('always')], { description: 'true, false or always' }),
   fallback: Line,
   filler: Line,
   'messages.leadingAssistant': Flag,

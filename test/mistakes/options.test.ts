@@ -82,7 +82,7 @@ const OPTIONS: ReadonlyArray<readonly [option: string, value: unknown, answer: s
   ['openai.maxSteps', 1, 'option openai.maxSteps must be a whole number, at least 2'],
   ['openai.parallelToolCalls', 'no', 'option openai.parallelToolCalls must be true or false'],
   ['openai.speakable', 'no', 'option openai.speakable must be true or false'],
-  ['openai.usage', 'no', 'option openai.usage must be true or false'],
+  ['openai.usage', 'no', 'option openai.usage must be true, false or always'],
   ['openai.azure', 'https://desk.openai.azure.com', 'option openai.azure must be an object'],
   ['openai.azure.endpoint', 5, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint) must be text'],
   ['openai.azure.apiKey', 5, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey) must be text'],

@@ -55,7 +55,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
-  const client = new ModelClient(options, { model, stream: true, ...counting(options), ...sampling(options), ...declarations(options) })
+  const client = new ModelClient(options, { model, stream: true, ...sampling(options), ...declarations(options) }, asksUsage(options))
   const server: ModelServer = { ...client.server, model, temperature: options.temperature, maxTokens: options.maxTokens }
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
@@ -98,8 +98,8 @@ function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentO
 }
 
 // A server that is not OpenAI's may refuse what it does not know.
-function counting ({ usage = true, baseURL = '', azure }: OpenAIAgentOptions) {
-  return usage && (baseURL === '' || azure !== undefined) ? { stream_options: { include_usage: true } } : {}
+function asksUsage ({ usage = true, baseURL = '', azure }: OpenAIAgentOptions): boolean {
+  return usage === 'always' || (usage && (baseURL === '' || azure !== undefined))
 }
 
 function declarations ({ tools = [], parallelToolCalls }: OpenAIAgentOptions) {

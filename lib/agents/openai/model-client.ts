@@ -36,6 +36,7 @@ interface Line extends Pick<ModelRequest, 'path' | 'headers'> {
 export interface ModelAnswer {
   /** To be read to its end, or left. */
   readonly bytes: Answer['body']
+  readonly head: Answer['head']
   /** Makes an error of one that the server streams as a piece of its answer. */
   failure (error: object): APIError
 }
@@ -48,16 +49,20 @@ export class ModelClient {
   readonly #line: Promise<Line>
   /** A request's JSON up to what is its own: the tools are most of many a request, and are written once. */
   readonly #head: string
+  /** Is the server asked for the figures of tokens? Not once it has refused that. */
+  #asksUsage: boolean
   /** Whose interface is spoken, in the conventions' words, and where. */
   readonly server: { readonly provider: string, readonly address: string, readonly port: number }
 
   /**
    * Starts to load the libraries. Questions wait for them.
    * @param params the same in every request
+   * @param asksUsage is the server asked how many tokens each answer took?
    * @throws VOICE_AGENT_ERR_CONFIG when a key is missing or cannot be sent, or a URL is none
    */
-  constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>) {
+  constructor (options: ModelServerOptions, params: Omit<Completion, 'messages'>, asksUsage = false) {
     const settings = settingsOf(options)
+    this.#asksUsage = asksUsage
     this.#head = JSON.stringify(params).slice(0, -1)
     const { origin, hostname, port, protocol } = new URL(settings.url)
     this.server = { provider: settings.provider, address: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
@@ -72,15 +77,25 @@ export class ModelClient {
    * @throws the `openai` package's errors; the reason of an aborted signal as it is
    */
   async ask (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<ModelAnswer> {
+    const { openai } = await this.#line
+    const asksUsage = this.#asksUsage
+    const answer = await this.#post(params, signal, asking)
+    const { head, body: bytes } = answer
+    if (head.status >= 200 && head.status <= 299) return { bytes, head, failure: error => new openai.APIError(undefined, error, undefined, head.headers) }
+    const error = await refusal(openai, answer)
+    if (!asksUsage || !refusesUsage(error)) throw error
+    this.#asksUsage = false
+    return await this.ask(params, signal, asking)
+  }
+
+  async #post (params: Pick<Completion, 'messages' | 'tool_choice'>, signal: AbortSignal, asking: (body: string) => void): Promise<Answer> {
     const { openai, transport, path, headers } = await this.#line
-    const body = `${this.#head},${JSON.stringify(params).slice(1)}`
+    const usage = this.#asksUsage ? ',"stream_options":{"include_usage":true}' : ''
+    const body = `${this.#head}${usage},${JSON.stringify(params).slice(1)}`
     asking(body)
-    const answer = await transport.post({ path, headers, body, signal }).catch(error => {
+    return await transport.post({ path, headers, body, signal }).catch(error => {
       throw signal.aborted ? error : connectionError(openai, error, this.server)
     })
-    const { head, body: bytes } = answer
-    if (head.status < 200 || head.status > 299) throw await refusal(openai, answer)
-    return { bytes, failure: error => new openai.APIError(undefined, error, undefined, head.headers) }
   }
 
   /** Opens a connection ahead of the next question. */
@@ -131,6 +146,11 @@ async function refusal ({ APIError }: ModelLibraries['openai'], { head: { status
     json = JSON.parse(text) as object
   } catch {}
   return APIError.generate(status, json, json ? undefined : text, headers)
+}
+
+// Servers say so in words of their own, which name the member.
+function refusesUsage ({ status, message }: APIError): boolean {
+  return (status === 400 || status === 422) && /stream_options|include_usage/.test(message)
 }
 
 /** What options say of the server. */

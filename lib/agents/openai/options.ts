@@ -15,8 +15,11 @@ export interface OpenAIAgentOptions extends ModelServerOptions {
   instructions?: string
   /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
   greeting?: string
-  /** Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; of others it is reported where they tell by themselves. Default true. */
-  usage?: boolean
+  /**
+   * Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; other servers only
+   * with `always`, which stops after the first refusal. Figures that a server tells unasked are reported in any case. Default true.
+   */
+  usage?: boolean | 'always'
   /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
   temperature?: number
   /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
