@@ -5,6 +5,7 @@ import type { Action, ChatMessage, TerminalAction, ToolAction, Turn, TurnReason,
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import { DeadlineError, TurnAbortedError, type AbortReason, type Deadline } from '../contract/errors.js'
 import { lacks, type Entry, type Feature, type Transcript } from '../providers/codec.js'
+import { answerFactsOf, collectAnswerFacts } from '../telemetry/answer-facts.js'
 import { firstTokenChannel, type FirstTokenMessage } from '../telemetry/channels.js'
 import { logDetail, logFailure } from '../telemetry/failure.js'
 import { loggedId, type TurnOutcome, type TurnReport } from '../telemetry/report.js'
@@ -103,6 +104,7 @@ export class LiveTurn implements Turn {
   start (): void {
     if (this.#over) return
     this.#calledAt = performance.now()
+    collectAnswerFacts(this)
     this.#connection.takePeak()
     this.#telemetry = this.#call.telemetry?.startTurn(this, this.#askedAt)
     this.#within(() => this.#ask())
@@ -331,6 +333,7 @@ export class LiveTurn implements Turn {
       model: this.#usage?.model,
       inputTokens: this.#usage?.inputTokens,
       outputTokens: this.#usage?.outputTokens,
+      ...answerFactsOf(this),
       sendBufferPeakBytes: this.#connection.takePeak(),
       ...(error !== undefined && { error })
     }

@@ -87,7 +87,7 @@ function summaryOf (error: unknown, showsMessage: boolean): unknown {
     if (!(error instanceof Error)) return summary(typeof error, { message: showsMessage ? shortened(String(error)) : NO_MESSAGE })
     const causes = [...causesOf(error)]
     const { status } = error as { status?: unknown }
-    const code = causes.map(({ code }) => code).find(isCode)
+    const code = causes.map(({ code }) => typeof code === 'number' ? String(code) : code).find(isCode)
     return summary(error.constructor.name, {
       // Messages of our own errors never hold content; those of their causes may.
       message: isOwn(error) || withSafeMessages.has(error) ? error.message : showsMessage ? messageOf(causes) : NO_MESSAGE,

@@ -56,6 +56,14 @@ export interface TurnReport {
   readonly model: string | undefined
   readonly inputTokens: number | undefined
   readonly outputTokens: number | undefined
+  /** Which agent of a `failover()` was asked last: its place in the list, from 0. */
+  readonly agent?: number
+  /** Host and port of the model's server that the built-in agent asked last. */
+  readonly server?: string
+  /** The HTTP status of that server's last response. */
+  readonly httpStatus?: number
+  /** How that response ended, in the server's word: `stop`, `length`, `tool_calls`…; `other` where the word is not a known one. */
+  readonly finishReason?: string
   /** The most that the provider had not taken yet, in bytes. */
   readonly sendBufferPeakBytes: number
   /** What the agent threw, when the outcome is `error`; a DeadlineError, when it is `deadline`. */

@@ -30,6 +30,8 @@ export interface ModelAnswer {
   readonly chunks: AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>
   /** The words in a chunk; `''` where there are none. */
   read (chunk: unknown): string
+  /** The words that only the end of the stream completes. To be called when all chunks are read. */
+  end (): string
   /** Was there a piece of a tool call in it? */
   readonly isCalling: boolean
   /** Was there something behind the words that is no answer? Then `complete` throws it, once they are said. */
@@ -124,11 +126,11 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
           else if (answer.isCalling) yield working()
           if (answer.hasFailed) break
         }
+        const rest = filter.push(answer.end()) + filter.end()
+        if (!turn.signal.aborted && add(rest)) yield rest
       } finally {
         turn.call.countTokens(estimateTokens(text))
       }
-      const rest = filter.end()
-      if (!turn.signal.aborted && add(rest)) yield rest
       if (turn.signal.aborted) return
       if (answer.usage !== undefined) yield answer.usage
       toolCalls = answer.complete(hasSpoken)

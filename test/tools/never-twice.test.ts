@@ -134,6 +134,7 @@ class World {
     return {
       chunks: this.#chunks(turn, words, this.#answers),
       read: String,
+      end: () => '',
       isCalling: false,
       hasFailed: false,
       usage: undefined,

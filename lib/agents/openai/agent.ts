@@ -76,7 +76,7 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
           messages: messages as OpenAI.ChatCompletionMessageParam[],
           ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
         }, turn.signal, body => turn.call.countTokens(estimateTokens(body)))
-        return new Completion(turn, model, tools.length > 0, within(request, ask), request)
+        return new Completion(turn, server, tools.length > 0, within(request, ask), request)
       }
     })
   }

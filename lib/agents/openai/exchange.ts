@@ -3,6 +3,9 @@ import type { Dispatcher } from 'undici'
 /** Bytes that wait to be read before the server is asked to pause. A reply is a few KiB. */
 const HIGH_WATER_BYTES = 256 * 1024
 
+/** How long a response may take to its end once nobody reads it any more. Within that time its connection can be used again. */
+const END_MS = 500
+
 /** As undici gives them, with names in lower case. */
 type RawHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -14,6 +17,12 @@ export class ResponseHead {
   constructor (status: number, headers: RawHeaders) {
     this.status = status
     this.#headers = headers
+  }
+
+  /** What the server says of the body: `text/event-stream`. `unknown` where that is nothing, or no media type. */
+  get mediaType (): string {
+    const [type] = String(this.#headers['content-type']).split(';')
+    return /^[\w.+-]{1,40}\/[\w.+-]{1,40}$/.test(type!.trim()) ? type!.trim() : 'unknown'
   }
 
   /** Made when asked for: of an answer that is a good one nobody reads them. */
@@ -42,6 +51,8 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   readonly #onEnd: () => void
   /** How it ended: `error` is undefined where it ended well. */
   #end: { readonly error: unknown } | undefined
+  /** Set once nobody reads it any more: cancels it. */
+  #leaving: NodeJS.Timeout | undefined
 
   /** @param onEnd called when a response has come to its end, and its connection may be used again */
   constructor (onEnd = () => {}) {
@@ -77,6 +88,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
 
   onResponseData (controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#reader !== undefined) return this.#give({ done: false, value: chunk })
+    if (this.#leaving !== undefined) return
     this.#chunks.push(chunk)
     this.#waiting += chunk.length
     if (this.#waiting > HIGH_WATER_BYTES) controller.pause()
@@ -121,6 +133,16 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
     return Promise.resolve({ done: true, value: undefined })
   }
 
+  /**
+   * Reads no more, as the answer is complete. Drops what still comes, so that the connection can be used again, and cancels
+   * the request where the end of the response takes too long.
+   */
+  leave (): void {
+    if (this.#end !== undefined) return
+    this.#leaving = setTimeout(() => this.abort(undefined), END_MS).unref()
+    if (this.#controller?.paused === true) this.#controller.resume()
+  }
+
   #drop (): void {
     if (++this.#read * 2 < this.#chunks.length) return
     this.#chunks.splice(0, this.#read)
@@ -136,6 +158,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterat
   #finish (error: unknown): void {
     if (this.#end !== undefined) return
     this.#end = { error }
+    clearTimeout(this.#leaving)
     if (error === undefined) return this.#give({ done: true, value: undefined })
     this.#failed(error)
     this.#reader?.reject(error)

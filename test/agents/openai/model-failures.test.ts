@@ -94,8 +94,8 @@ const outcomes: Record<Exclude<keyof typeof failures, 'noHeaders' | 'stalledAfte
   outOfTokens: { says: ['One '] },
   endlessAtOnce: { throws: NOTHING },
   endless: { says: ['One '], warns: true },
-  html: { throws: NOTHING },
-  json: { throws: NOTHING }
+  html: { throws: [ModelError, { message: 'The model answered HTTP 200 with text/html and no stream of events' }] },
+  json: { says: ['One'] }
 }
 
 for (const [name, { says = [], throws, warns = false, requests = 1 }] of Object.entries(outcomes)) {
