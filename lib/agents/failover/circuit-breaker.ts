@@ -11,14 +11,15 @@ const LONGEST_RETRY_AFTER_MS = 300_000
 /** One agent of several and what is known of its health, over all calls. */
 export class Patient {
   readonly agent: Agent
-  readonly #index: number
+  /** Its place in the list of agents, from 0. */
+  readonly index: number
   readonly #cooldownMs: number
   /** By `performance.now()`; 0 is healthy. */
   #sickUntil = 0
 
   constructor (agent: Agent, index: number, cooldownMs: number) {
     this.agent = agent
-    this.#index = index
+    this.index = index
     this.#cooldownMs = cooldownMs
   }
 
@@ -53,7 +54,7 @@ export class Patient {
   }
 
   #bind (log: FastifyBaseLogger, more?: object): FastifyBaseLogger {
-    return log.child({ agentIndex: this.#index, agentName: this.agent.name, ...more })
+    return log.child({ agentIndex: this.index, agentName: this.agent.name, ...more })
   }
 }
 

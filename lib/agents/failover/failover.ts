@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Agent, Call, Speech, Turn } from '../../contract/agent.js'
 import { CallEndedError, ConfigError, TurnAbortedError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
+import { noteAnswerFacts } from '../../telemetry/answer-facts.js'
 import { Attempt, isAnswer } from './attempt.js'
 import { isDuration, LONGEST_MS } from '../../timing/duration.js'
 import { Patient } from './circuit-breaker.js'
@@ -77,6 +78,7 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
       const isLast = index === candidates.length - 1
       const isLastHope = isLast || index === healthy.length - 1
       const recover = patient.examine()
+      noteAnswerFacts(turn, { agent: patient.index, server: undefined, httpStatus: undefined, finishReason: undefined })
       const attempt = new Attempt(this, patient.agent, turn, isLastHope ? undefined : firstTokenMs)
       const askedAt = performance.now()
       let answered = false
