@@ -32,11 +32,13 @@ export class ToolCalls {
   readonly #calls: Growing[] = []
   readonly #lanes = new Map<unknown, Lane>()
 
-  /** @returns whether a piece of a call is among them. Some servers send an empty list with each word */
-  add (deltas: readonly ToolCallDelta[] | null | undefined): boolean {
-    if (!Array.isArray(deltas)) return false
+  /**
+   * Adds pieces of calls. Some servers send an empty list with each word, and some a single piece without a list.
+   * @returns whether a piece of a call that has a name is among them
+   */
+  add (deltas: readonly ToolCallDelta[] | ToolCallDelta | undefined): boolean {
     let isCalling = false
-    for (const delta of deltas) {
+    for (const delta of Array.isArray(deltas) ? deltas as readonly ToolCallDelta[] : [deltas as ToolCallDelta]) {
       if (typeof delta !== 'object' || delta === null) continue
       const { index, id, type, function: called, ...extra } = delta
       const name = textOf(called?.name)

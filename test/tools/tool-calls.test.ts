@@ -129,6 +129,12 @@ t.test('an empty object ahead of the arguments is no call of its own, though nam
   t.strictSame(assemble([delta(0, undefined, 'look_up', '{}'), delta(0, undefined, 'look_up', A.arguments)]), [{ ...A, id: '' }])
 })
 
+t.test('a piece may come without a list', async t => {
+  const calls = new ToolCalls()
+  for (const one of ways[0]![1]) calls.add(one as ToolCallDelta)
+  t.strictSame(calls.complete(false), [A, B])
+})
+
 t.test('a call that never has a name is none', async t => {
   t.strictSame(assemble([delta(0, 'a', undefined, '{}'), delta(1, 'b', '', ''), delta(2, 'b', 'book', B.arguments)]), [B])
 })

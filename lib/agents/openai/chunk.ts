@@ -7,7 +7,7 @@ import type { ToolCallDelta } from '../../tools/tool-calls.js'
 export interface Delta {
   content?: unknown
   refusal?: unknown
-  tool_calls?: readonly ToolCallDelta[] | null
+  tool_calls?: readonly ToolCallDelta[] | ToolCallDelta
 }
 
 /** A chunk, as far as it is read. */

@@ -82,7 +82,7 @@ export class Completion implements ModelAnswer, Progress {
     try {
       for (const data of events) {
         const known = this.#pattern.read(data)
-        words += known ?? this.#readEvent(data)
+        words += known ?? this.#readEvent(data, this.#hasWords || words !== '')
         if (known !== undefined && this.isFinished) this.#goOn()
         if (this.isOver) break
       }
@@ -110,7 +110,7 @@ export class Completion implements ModelAnswer, Progress {
     this.isFinished = false
   }
 
-  #readEvent (data: string): string {
+  #readEvent (data: string, hasWords: boolean): string {
     if (DONE.test(data)) {
       this.isOver = true
       return ''
@@ -124,16 +124,16 @@ export class Completion implements ModelAnswer, Progress {
     const chunk = (Array.isArray(parsed) ? parsed[0] : parsed) as Chunk
     const error = errorIn(chunk)
     if (error !== undefined) throw this.#reported(error)
-    return this.#readChunk(chunk, data)
+    return this.#readChunk(chunk, data, hasWords)
   }
 
-  #readChunk (chunk: Chunk, data: string): string {
+  #readChunk (chunk: Chunk, data: string, hasWords: boolean): string {
     // Usage and Azure's filter reports come as chunks without a choice, or with a choice without a delta.
     this.#count(chunk)
     if (typeof chunk?.model === 'string') this.#servedBy = chunk.model
     const choice = chunk?.choices?.[0]
     // A whole message behind words repeats them.
-    const delta = choice?.delta ?? (this.#hasWords ? undefined : deltaOf(chunk))
+    const delta = choice?.delta ?? (hasWords ? undefined : deltaOf(chunk))
     const isCalling = this.#mayCall && this.#toolCalls.add(delta?.tool_calls)
     this.isCalling ||= isCalling
     const words = wordsIn(delta)
@@ -142,7 +142,7 @@ export class Completion implements ModelAnswer, Progress {
     if (finish !== undefined) {
       this.#finish = finish
       this.isFinished = !this.#goesOn
-    } else if (words === choice?.delta?.content && !hasItems(delta?.tool_calls)) {
+    } else if (words === choice?.delta?.content && !hasMembers(delta?.tool_calls)) {
       this.#pattern.learn(data, words)
     }
     return words
@@ -207,8 +207,8 @@ export class Completion implements ModelAnswer, Progress {
   }
 }
 
-function hasItems (list: unknown): boolean {
-  return Array.isArray(list) && list.length > 0
+function hasMembers (value: unknown): boolean {
+  return Object.keys(Object(value)).length > 0
 }
 
 /** The code of a reported error, or else its type, where that is one word. */
