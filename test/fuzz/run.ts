@@ -1,5 +1,5 @@
 /**
- * `npm run fuzz`: many more frames and calls than the tests have time for. Exits with 1 when something was found, which it
+ * `npm run fuzz`: many more frames, calls and answers of models than the tests have time for. Exits with 1 when something was found, which it
  * prints together with how to see it again, and with 2 when it was called wrongly.
  */
 import assert from 'node:assert/strict'
@@ -10,6 +10,7 @@ import FakeTimers from '@sinonjs/fake-timers'
 import fc from 'fast-check'
 import type { Provider } from '../../lib/contract/agent.js'
 import { play } from '../contract/world.js'
+import { replayAnswers } from './answers.js'
 import { anyCall } from './calls.js'
 import { decodingFaults } from './decoding.js'
 import { anyFrame } from './frames.js'
@@ -19,6 +20,7 @@ const USAGE = `npm run fuzz -- [options]
 
   --frames N   frames to decode, at least (300000)
   --calls N    whole calls to play (6000)
+  --answers N  answers of models to replay, all there are being some 4,000 (all)
   --seed N     of the first batch; the others count up (1)
 `
 
@@ -45,16 +47,17 @@ function number (option: string, text: string): number {
   return value
 }
 
-function readOptions (): { frames: number, calls: number, seed: number } {
+function readOptions (): { frames: number, calls: number, answers: number, seed: number } {
   try {
-    const { values: { frames, calls, seed } } = parseArgs({
+    const { values: { frames, calls, answers, seed } } = parseArgs({
       options: {
         frames: { type: 'string', default: '300000' },
         calls: { type: 'string', default: '6000' },
+        answers: { type: 'string', default: '1000000' },
         seed: { type: 'string', default: '1' }
       }
     })
-    return { frames: number('frames', frames), calls: number('calls', calls), seed: number('seed', seed) }
+    return { frames: number('frames', frames), calls: number('calls', calls), answers: number('answers', answers), seed: number('seed', seed) }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
     process.exit(2)
@@ -114,7 +117,7 @@ async function fuzz (what: string, many: number, firstSeed: number, batch: (prov
   }
 }
 
-const { frames, calls, seed } = readOptions()
+const { frames, calls, answers, seed } = readOptions()
 const unhandled: unknown[] = []
 process.on('unhandledRejection', reason => { unhandled.push(reason) })
 
@@ -127,5 +130,6 @@ for (const { what, growth, isLinear } of frames > 0 ? growths() : []) {
 const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
 isClean = await fuzz('calls', calls, seed, (provider, seed, atMost) => call(provider, seed, atMost, clock)) && isClean
 clock.uninstall()
+isClean = await replayAnswers(answers) && isClean
 for (const reason of unhandled) process.stdout.write(`FOUND, nobody handled: ${String(reason)}\n`)
 process.exitCode = isClean && unhandled.length === 0 ? 0 : 1
