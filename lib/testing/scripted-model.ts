@@ -305,6 +305,6 @@ export const failures = {
   endlessAtOnce: { steps: [], finishReason: null, done: false },
   endless: { steps: ['One '], finishReason: null, done: false },
   html: { status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>\n\n<title>Sign in</title>\n' },
-  /** The server ignores `stream: true`. */
+  /** The server ignores `stream: true`: its answer is spoken all the same. */
   json: { status: 200, body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] } }
 } satisfies Record<string, Script>
