@@ -189,7 +189,8 @@ function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: re
   const tool = tools.find(tool => tool.name === name) ?? tools.find(tool => tool.name === undecorated(name))
   const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
   // It stays in the messages of the whole call, and servers refuse them all for one bad character.
-  return { id: ownId, name: tool?.name ?? (name.replace(/[^\w-]/g, '_').slice(0, 64) || 'unknown'), arguments: argumentsText(written), extra, tool, read }
+  const acceptedName = tool?.name ?? name.replace(/[^\w-]/g, '_').slice(0, 64)
+  return { id: ownId, name: acceptedName, arguments: argumentsText(written), extra, tool, read }
 }
 
 /** Puts the calls on the record, ahead of whatever they do. Returns whether they are still wanted then. */

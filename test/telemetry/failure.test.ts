@@ -79,6 +79,12 @@ t.test('what went wrong in this package is told without a message wherever it ru
   t.match(logs, [{ level: 50, err: { type: 'SyntaxError', message: NO_MESSAGE } }, { level: 20, err: { message: CONTENT } }])
 })
 
+t.test('a code that is a number is told, as servers of models give them', async t => {
+  const { app, logs } = createApp(t)
+  logFailure(app.log, Object.assign(new Error(CONTENT), { code: 429 }), 'agent failed')
+  t.match(logs[0], { err: { code: '429', message: NO_MESSAGE } })
+})
+
 t.test('what caused an error is told with it, and its code', async t => {
   runIn(t, 'development')
   const { app, logs } = createApp(t)

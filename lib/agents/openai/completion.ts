@@ -45,7 +45,13 @@ export class Completion implements ModelAnswer, Progress {
   #tokens: { inputTokens?: number, outputTokens?: number } | undefined
   #failure: unknown
 
-  constructor (turn: Turn, { model, address, port }: ModelServer, mayCall: boolean, answer: Promise<Answer>, request: ModelRequestTelemetry | undefined) {
+  constructor (
+    turn: Turn,
+    { model, address, port }: ModelServer,
+    mayCall: boolean,
+    answer: Promise<Answer>,
+    request: ModelRequestTelemetry | undefined
+  ) {
     this.#turn = turn
     this.#model = model
     this.#mayCall = mayCall
@@ -165,10 +171,14 @@ export class Completion implements ModelAnswer, Progress {
     if (this.hasFailed) throw this.explain(this.#failure)
     const { name, ending } = this.#finish ?? {}
     if (ending === 'filtered') throw filtered()
-    if (ending === 'failed') throw Object.assign(new ModelError(`broke off its answer, with the finish_reason ${name}`), { cause: this.#failure })
+    if (ending === 'failed') {
+      throw Object.assign(new ModelError(`broke off its answer, with the finish_reason ${name}`), { cause: this.#failure })
+    }
     const toolCalls = this.#toolCalls.complete(ending === 'cut-off' || (ending === undefined && !this.isOver))
     // A reasoning model may spend all its tokens before the first word.
-    if (!hasSpoken && toolCalls.length === 0) throw new ModelError(ending === 'cut-off' ? 'answered nothing within its token limit' : this.#nothing())
+    if (!hasSpoken && toolCalls.length === 0) {
+      throw new ModelError(ending === 'cut-off' ? 'answered nothing within its token limit' : this.#nothing())
+    }
     if (ending === undefined) this.#turn.log.warn('the model\'s answer ended without a finish_reason')
     return toolCalls
   }
@@ -202,7 +212,11 @@ export class Completion implements ModelAnswer, Progress {
       model: this.#servedBy,
       finish,
       ...this.#tokens,
-      message: () => ({ role: 'assistant', content: text, tool_calls: toolCalls.map(({ id, name, arguments: args }) => ({ id, function: { name, arguments: args } })) })
+      message: () => ({
+        role: 'assistant',
+        content: text,
+        tool_calls: toolCalls.map(({ id, name, arguments: args }) => ({ id, function: { name, arguments: args } }))
+      })
     }, thrown)
   }
 }

@@ -86,9 +86,9 @@ export class EventStream {
   }
 
   #readLine (text: string, from: number, end: number, events: string[]): void {
-    if (from >= end) this.#dispatch(events)
-    else if (text.startsWith('data:', from)) this.#readData(text.slice(text.charCodeAt(from + 5) === SPACE ? from + 6 : from + 5, end), events)
-    else this.#readOther(text.slice(from, end), events)
+    if (from >= end) return this.#dispatch(events)
+    if (!text.startsWith('data:', from)) return this.#readOther(text.slice(from, end), events)
+    this.#readData(text.slice(text.charCodeAt(from + 5) === SPACE ? from + 6 : from + 5, end), events)
   }
 
   #readData (data: string, events: string[]): void {

@@ -1,13 +1,16 @@
 /** How an answer ended: as the model wanted, at a limit, by a filter, or because something failed. */
 export type Ending = 'complete' | 'cut-off' | 'filtered' | 'failed'
 
-const ENDINGS: ReadonlyMap<string, Ending> = new Map<string, Ending>([
-  ...['stop', 'tool_calls', 'tool_call', 'tool_use', 'function_call', 'end_turn', 'stop_sequence', 'eos', 'eos_token', 'complete', 'completed']
-    .map(reason => [reason, 'complete'] as const),
-  ...['length', 'max_tokens', 'model_length', 'model_context_window_exceeded'].map(reason => [reason, 'cut-off'] as const),
-  ...['content_filter', 'safety', 'sensitive', 'recitation', 'prohibited_content', 'blocklist'].map(reason => [reason, 'filtered'] as const),
-  ...['error', 'abort', 'aborted', 'cancelled', 'network_error', 'insufficient_system_resource', 'timeout'].map(reason => [reason, 'failed'] as const)
-])
+const REASONS: Readonly<Record<Ending, readonly string[]>> = {
+  complete: [
+    'stop', 'tool_calls', 'tool_call', 'tool_use', 'function_call', 'end_turn', 'stop_sequence', 'eos', 'eos_token', 'complete', 'completed'
+  ],
+  'cut-off': ['length', 'max_tokens', 'model_length', 'model_context_window_exceeded'],
+  filtered: ['content_filter', 'safety', 'sensitive', 'recitation', 'prohibited_content', 'blocklist'],
+  failed: ['error', 'abort', 'aborted', 'cancelled', 'network_error', 'insufficient_system_resource', 'timeout']
+}
+
+const ENDINGS = new Map(Object.entries(REASONS).flatMap(([ending, reasons]) => reasons.map(reason => [reason, ending as Ending] as const)))
 
 /** The `finish_reason` of an answer. */
 export class FinishReason {
