@@ -14,12 +14,13 @@ export interface BuiltInAgentEnv {
   readonly AZURE_OPENAI_ENDPOINT: string
   readonly AZURE_OPENAI_API_KEY: string
   readonly OPENAI_API_VERSION?: string
+  readonly OPENAI_PROXY?: 'none' | 'environment'
   readonly AGENT_INSTRUCTIONS?: string
   readonly AGENT_GREETING?: string
 }
 
 /** Options for which there is no variable. */
-const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'usage'] as const satisfies Array<keyof OpenAIAgentOptions>
+const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'usage', 'headers', 'body', 'maxTokensAs', 'maxResultCharacters', 'maxHistoryCharacters'] as const satisfies Array<keyof OpenAIAgentOptions>
 
 /**
  * The OpenAI agent, where a key or a server is known, else the scripted one. The caller of this function closes it. Resolves once all
@@ -37,6 +38,7 @@ export async function builtInAgent (
     ...Object.fromEntries(OPTIONS.filter(name => options[name] !== undefined).map(name => [name, options[name]])),
     apiKey: OPENAI_API_KEY,
     baseURL: OPENAI_BASE_URL,
+    ...(env.OPENAI_PROXY && { proxy: env.OPENAI_PROXY }),
     ...(env.OPENAI_MODEL && { model: env.OPENAI_MODEL }),
     ...(env.AGENT_INSTRUCTIONS !== undefined && { instructions: env.AGENT_INSTRUCTIONS }),
     ...(AZURE_OPENAI_ENDPOINT !== '' && {

@@ -27,6 +27,14 @@ const withoutVariable: Readonly<Record<string, TSchema>> = {
   'openai.tools': Type.Array(Type.Any(), { description: 'a list of tools' }),
   'openai.toolChoice': Type.Any(),
   'openai.maxSteps': Type.Integer({ minimum: 2, description: 'a whole number, at least 2' }),
+  'openai.maxTokensAs': Type.Union(
+    [Type.Literal('max_tokens'), Type.Literal('max_completion_tokens')],
+    { description: 'max_tokens or max_completion_tokens' }
+  ),
+  'openai.maxResultCharacters': Type.Integer({ minimum: 1, description: 'a whole number, at least 1' }),
+  'openai.maxHistoryCharacters': Type.Integer({ minimum: 1, description: 'a whole number, at least 1' }),
+  'openai.headers': Type.Union([Type.Function([], Type.Any()), Type.Object({})], { description: 'an object or a function' }),
+  'openai.body': Type.Object({}, { description: 'an object' }),
   'openai.parallelToolCalls': Flag,
   'openai.speakable': Flag,
   'openai.usage': Type.Union([Type.Boolean(), Type.Literal('always')], { description: 'true, false or always' }),

@@ -69,6 +69,9 @@ const coreSettings = {
   OPENAI_API_KEY: text('openai.apiKey'),
   OPENAI_BASE_URL: text('openai.baseURL'),
   OPENAI_MODEL: optionalText('openai.model'),
+  OPENAI_PROXY: setting(Type.Union([Type.Literal('none'), Type.Literal('environment')], {
+    title: 'openai.proxy', description: 'none or environment', default: 'none'
+  }), Type.Union([Type.Literal('none'), Type.Literal('environment')])),
   AZURE_OPENAI_ENDPOINT: text('openai.azure.endpoint'),
   AZURE_OPENAI_API_KEY: text('openai.azure.apiKey'),
   OPENAI_API_VERSION: optionalText('openai.azure.apiVersion'),

@@ -45,6 +45,11 @@ export interface ModelAnswer {
    * @throws when that is no answer
    */
   complete (hasSpoken: boolean): readonly ModelToolCall[]
+  /**
+   * Its tool calls are about to be put on the record.
+   * @param ids under which they are, in order
+   */
+  called (ids: readonly string[]): void
   /** What to throw where reading it has thrown. */
   explain (error: unknown): unknown
   /**
@@ -146,7 +151,11 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
     if (toolCalls.length > MOST_CALLS) throw new ModelError(`called more than ${MOST_CALLS} tools at once`)
 
     const calls = toolCalls.map(call => pend(call, tools, ids))
-    const line = hasSpoken ? '' : firstLine(calls, turn, (tool, read) => tool.say({ ...read, spoken: isFiltered ? speakable(read.spoken) : read.spoken }))
+    answer.called(calls.map(({ id }) => id))
+    const line = hasSpoken
+      ? ''
+      : firstLine(calls, turn, (tool, read) =>
+        tool.say({ ...read, spoken: isFiltered ? speakable(read.spoken) : read.spoken }))
     if (line !== '') yield filler(line)
     if (!(yield * announce(turn, calls))) return
 

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
@@ -45,6 +48,21 @@ const server = await startScriptedModel()
 const other = await startScriptedModel()
 t.teardown(() => Promise.all([server.close(), other.close()]))
 
+/** A proxy that lets nobody through, named by the environment. */
+const proxy = { hosts: new Set<string>(), server: createServer() }
+proxy.server.on('connect', ({ url }, socket) => {
+  proxy.hosts.add(url!)
+  socket.on('error', () => {}).end('HTTP/1.1 403 Forbidden\r\n\r\n')
+})
+proxy.server.listen(0, '127.0.0.1')
+await once(proxy.server, 'listening')
+process.env['HTTP_PROXY'] = process.env['http_proxy'] = `http://127.0.0.1:${(proxy.server.address() as AddressInfo).port}`
+t.teardown(() => {
+  delete process.env['HTTP_PROXY']
+  delete process.env['http_proxy']
+  proxy.server.close()
+})
+
 const redis = noRedis === false ? await startRedis(t) : undefined
 const SHARED = { RETELL_ALLOWLIST: '*', REDIS_URL: redis?.url ?? 'redis://127.0.0.1:1' }
 
@@ -73,6 +91,14 @@ function asked (read: (request: ModelRequest, port: string) => unknown) {
     const request = server.requests[requests[0]!] ?? other.requests[requests[1]!]
     return request && read(request, String(request.headers.host))
   }
+}
+
+// The servers that the proxy of the environment was asked for so far.
+async function tunnelled (t: Test, app: FastifyInstance): Promise<string[]> {
+  const caller = await dialRetell(t, app)
+  caller.send(retell.request(1, 'Hi'))
+  await caller.response(1)
+  return [...proxy.hosts]
 }
 
 async function greeted (t: Test, app: FastifyInstance): Promise<string> {
@@ -491,6 +517,14 @@ const SETTINGS: Setting[] = [
     option: { openai: { model: 'from-option' } },
     expected: ['gpt-4.1-mini', 'from-env', 'from-option'],
     observe: asked(({ body }) => body.model)
+  },
+  {
+    variable: 'OPENAI_PROXY',
+    with: { ...OPEN, OPENAI_BASE_URL: 'http://models.invalid/v1' },
+    inEnv: 'environment',
+    option: { openai: { baseURL: 'http://other.invalid/v1', proxy: 'none' } },
+    expected: [[], ['models.invalid:80'], ['models.invalid:80']],
+    observe: tunnelled
   },
   {
     variable: 'AZURE_OPENAI_ENDPOINT',

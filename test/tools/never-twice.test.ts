@@ -139,6 +139,7 @@ class World {
       hasFailed: false,
       usage: undefined,
       complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
+      called: () => {},
       explain: error => error,
       close: () => {}
     }

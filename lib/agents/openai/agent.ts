@@ -8,6 +8,8 @@ import { within } from '../../telemetry/operation.js'
 import { Completion } from './completion.js'
 import { ModelClient, type ModelAnswer as Answer } from './model-client.js'
 import { checkOptions, checkTools, type OpenAIAgentOptions } from './options.js'
+import { Prompts } from './prompts.js'
+import type { ReasoningMembers } from './reasoning.js'
 import { GREETING } from '../scripted.js'
 import { speakInSteps, type ToolChoice } from '../../tools/tool-loop.js'
 import { estimateTokens } from '../../tools/token-estimate.js'
@@ -29,13 +31,17 @@ const TOOL_INSTRUCTIONS = ' Say that something is done only once a tool has said
 /** Five rounds of tools, and an answer: a caller is waiting. */
 const MAX_STEPS = 6
 
+/** Some 12,000 tokens: a tenth of what most models take, and more than an answer on the phone is made of. */
+const MAX_RESULT_CHARACTERS = 50_000
+
 /** An agent that can also be called from one of the user's own: `yield * model(turn)`. Whoever made it closes it. */
 export interface OpenAIAgent {
   /**
    * Streams the model's answer as it comes, a refusal like any other; what it throws before the first piece has said and
    * done nothing yet. Tools that the model calls are run on the way: their calls are yielded before, an action that one of
    * them returned is yielded last. `turn.signal` cancels the request, as does leaving the generator; an aborted turn ends
-   * quietly. Nothing is retried, except a request that was lost with an idle connection. How long a caller may wait is
+   * quietly. Nothing is retried, except a request that was lost with an idle connection, and one that is refused for its length or behind
+   * a tool's result, which is sent once more with less of the conversation. How long a caller may wait is
    * up to whoever aborts the turn: left alone, 300 s of silence from the model throw.
    * @throws VOICE_AGENT_ERR_MODEL when the answer has nothing to say, or a content filter stopped it, even after some text;
    * all other failures as the `openai` package's errors; their messages may quote the server's answer
@@ -52,11 +58,12 @@ export interface OpenAIAgent {
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   checkOptions(options)
   const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS, speakable = true } = options
+  const { maxResultCharacters = MAX_RESULT_CHARACTERS, maxHistoryCharacters = Infinity } = options
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
-  const system = instructions === '' ? [] : [{ role: 'system' as const, content: instructions }]
   checkTools(tools, toolChoice, maxSteps)
   const client = new ModelClient(options, { model, stream: true, ...sampling(options), ...declarations(options) }, asksUsage(options))
   const server: ModelServer = { ...client.server, model, temperature: options.temperature, maxTokens: options.maxTokens }
+  const prompts = new Prompts({ instructions, model: `${server.address}:${server.port} ${model}`, maxResultCharacters, maxHistoryCharacters })
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {
@@ -70,13 +77,15 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       maxSteps: tools.length === 0 ? 1 : maxSteps,
       speakable,
       ask (stepMessages, choice) {
-        const messages = [...system, ...stepMessages]
-        const request = startModelRequest(turn.call, server, messages)
-        const ask = (): Promise<Answer> => client.ask({
+        const { call } = turn
+        const prompt = prompts.write(call, stepMessages)
+        const request = startModelRequest(call, server, prompt)
+        const ask = (): Promise<Answer> => prompts.send(call, stepMessages, prompt, messages => client.ask({
           messages: messages as OpenAI.ChatCompletionMessageParam[],
           ...(tools.length > 0 && choice !== 'auto' && { tool_choice: choiceOf(choice) })
-        }, turn.signal, body => turn.call.countTokens(estimateTokens(body)))
-        return new Completion(turn, server, tools.length > 0, within(request, ask), request)
+        }, turn, body => call.countTokens(estimateTokens(body))))
+        const keep = (ids: readonly string[], members: ReasoningMembers): void => prompts.keep(call, ids, members)
+        return new Completion(turn, server, tools.length > 0, within(request, ask), request, keep)
       }
     })
   }
@@ -88,13 +97,8 @@ async function * greet (greeting: string): AsyncGenerator<string, void, undefine
   if (greeting !== '') yield greeting
 }
 
-function sampling ({ temperature, maxTokens, baseURL = '', azure }: OpenAIAgentOptions) {
-  // OpenAI's newer models refuse max_tokens; many servers that imitate it know nothing else.
-  const limit = baseURL === '' || azure !== undefined ? 'max_completion_tokens' : 'max_tokens'
-  return {
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(maxTokens === undefined ? {} : { [limit]: maxTokens })
-  }
+function sampling ({ temperature }: OpenAIAgentOptions) {
+  return temperature === undefined ? {} : { temperature }
 }
 
 // A server that is not OpenAI's may refuse what it does not know.

@@ -6,6 +6,7 @@ import { ModelError } from '../../contract/errors.js'
 import { isId } from '../../contract/id.js'
 import { noteAnswerFacts } from '../../telemetry/answer-facts.js'
 import type { ModelRequestTelemetry, ModelServer } from '../../telemetry/model-request.js'
+import { isObject } from '../../contract/json.js'
 import { ToolCalls } from '../../tools/tool-calls.js'
 import type { ModelAnswer, ModelToolCall } from '../../tools/tool-loop.js'
 import { AnswerReader, type Progress } from './answer-reader.js'
@@ -14,6 +15,7 @@ import { ChunkPattern } from './chunk-pattern.js'
 import { EventStream } from './event-stream.js'
 import { finishReasonOf, type FinishReason } from './finish-reason.js'
 import type { ModelAnswer as Answer } from './model-client.js'
+import { Reasoning, type ReasoningMembers } from './reasoning.js'
 
 /** The code of an error of Azure's and OpenAI's filter. */
 const CONTENT_FILTER = 'content_filter'
@@ -34,6 +36,10 @@ export class Completion implements ModelAnswer, Progress {
   readonly #events = new EventStream()
   readonly #pattern = new ChunkPattern(chunk => wordsOf(chunk as Chunk))
   readonly #toolCalls = new ToolCalls()
+  readonly #reasoning = new Reasoning()
+  readonly #keep: (ids: readonly string[], members: ReasoningMembers) => void
+  /** Has a tool call members that only the model knows? */
+  #hasExtra = false
   #answer!: Answer
   #finish: FinishReason | undefined
   /** Does this server give a reason to finish, and then goes on? Then its reasons say nothing of the end. */
@@ -45,13 +51,16 @@ export class Completion implements ModelAnswer, Progress {
   #tokens: { inputTokens?: number, outputTokens?: number } | undefined
   #failure: unknown
 
+  /** @param keep keeps what the model wants back with these tool calls */
   constructor (
     turn: Turn,
     { model, address, port }: ModelServer,
     mayCall: boolean,
     answer: Promise<Answer>,
-    request: ModelRequestTelemetry | undefined
+    request: ModelRequestTelemetry | undefined,
+    keep: (ids: readonly string[], members: ReasoningMembers) => void
   ) {
+    this.#keep = keep
     this.#turn = turn
     this.#model = model
     this.#mayCall = mayCall
@@ -142,13 +151,14 @@ export class Completion implements ModelAnswer, Progress {
     const delta = choice?.delta ?? (hasWords ? undefined : deltaOf(chunk))
     const isCalling = this.#mayCall && this.#toolCalls.add(delta?.tool_calls)
     this.isCalling ||= isCalling
+    const hasReasoning = this.#mayCall && isObject(delta) && this.#reasoning.add(delta)
     const words = wordsIn(delta)
     if (this.isFinished && (isCalling || words !== '')) this.#goOn()
     const finish = finishReasonOf(choice?.finish_reason)
     if (finish !== undefined) {
       this.#finish = finish
       this.isFinished = !this.#goesOn
-    } else if (words === choice?.delta?.content && !hasMembers(delta?.tool_calls)) {
+    } else if (words === choice?.delta?.content && !hasReasoning && !hasMembers(delta?.tool_calls)) {
       this.#pattern.learn(data, words)
     }
     return words
@@ -175,6 +185,7 @@ export class Completion implements ModelAnswer, Progress {
       throw Object.assign(new ModelError(`broke off its answer, with the finish_reason ${name}`), { cause: this.#failure })
     }
     const toolCalls = this.#toolCalls.complete(ending === 'cut-off' || (ending === undefined && !this.isOver))
+    this.#hasExtra = toolCalls.some(({ extra }) => Object.keys(extra).length > 0)
     // A reasoning model may spend all its tokens before the first word.
     if (!hasSpoken && toolCalls.length === 0) {
       throw new ModelError(ending === 'cut-off' ? 'answered nothing within its token limit' : this.#nothing())
@@ -198,6 +209,11 @@ export class Completion implements ModelAnswer, Progress {
     if (this.#events.hasData || isFiltered(cause)) return cause
     const code = codeOf(error)
     return Object.assign(new ModelError(this.#noStream() + (code === undefined ? '' : `, but the error code ${code}`)), { cause })
+  }
+
+  called (ids: readonly string[]): void {
+    const { members } = this.#reasoning
+    if (members !== undefined || this.#hasExtra) this.#keep(ids, members ?? {})
   }
 
   explain (error: unknown): unknown {

@@ -6,7 +6,8 @@
 /** What both packages export. */
 export interface ModelLibraries {
   readonly openai: typeof import('openai')
-  readonly undici: (typeof import('undici'))['default']
+  /** The types of undici's default export leave one of its members out. */
+  readonly undici: (typeof import('undici'))['default'] & Pick<typeof import('undici'), 'EnvHttpProxyAgent'>
 }
 
 /** Loads both. Later calls resolve with the same modules. */
@@ -17,5 +18,5 @@ export async function loadModelLibraries (): Promise<ModelLibraries> {
   // By its file: Bun has a module of its own for the name alone, whose connections cannot be cut. A bundler that cuts an app in pieces
   // gives a CommonJS module no names but `default`.
   const [openai, { default: undici }] = await Promise.all([import('openai'), import('undici/index.js')])
-  return { openai, undici }
+  return { openai, undici: undici as ModelLibraries['undici'] }
 }

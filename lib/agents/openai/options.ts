@@ -3,7 +3,7 @@
  */
 import { ConfigError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
-import type { AzureOptions, ModelServerOptions } from './model-server-options.js'
+import type { AzureOptions, ModelServerOptions, TokenLimitName } from './model-server-options.js'
 import type { ToolChoice } from '../../tools/tool-loop.js'
 import { isTool, type Tool } from '../../tools/tool.js'
 
@@ -24,12 +24,24 @@ export interface OpenAIAgentOptions extends ModelServerOptions {
   temperature?: number
   /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
   maxTokens?: number
+  /**
+   * The member of a request that holds `maxTokens`. Default `max_completion_tokens` for OpenAI and Azure, `max_tokens` for other servers;
+   * a server that refuses the one is asked with the other from then on.
+   */
+  maxTokensAs?: TokenLimitName
   /** What the model may call, made by {@link tool}. Default none. */
   tools?: readonly Tool[]
   /** Whether it may (`auto`), must (`required`, or one by its name) or must not (`none`) begin a turn with a tool. After the first tools it is free. Default `auto`. */
   toolChoice?: ToolChoice
   /** How often the model may be asked in one turn; the last time it may call no tools. Default 6. */
   maxSteps?: number
+  /** The most characters of a tool's result that the model is sent; it is told where more were left out. Default 50,000. */
+  maxResultCharacters?: number
+  /**
+   * The most characters of the conversation that the model is sent, the system prompt apart: the oldest turns are left out. A turn is sent
+   * whole or not at all, its tool calls with their results, and the last turn is always sent. Default no limit.
+   */
+  maxHistoryCharacters?: number
   /** May it call several tools at once? Default the model's own. */
   parallelToolCalls?: boolean
   /** Are markdown, emoji and addresses of the web left out of what the model says, as by {@link speakable}? Default true. */
@@ -40,15 +52,21 @@ const OPTIONS = namesOf<OpenAIAgentOptions>({
   apiKey: true,
   baseURL: true,
   azure: true,
+  headers: true,
+  body: true,
+  proxy: true,
   model: true,
   instructions: true,
   greeting: true,
   usage: true,
   temperature: true,
   maxTokens: true,
+  maxTokensAs: true,
   tools: true,
   toolChoice: true,
   maxSteps: true,
+  maxResultCharacters: true,
+  maxHistoryCharacters: true,
   parallelToolCalls: true,
   speakable: true
 })
@@ -62,6 +80,11 @@ export function checkOptions (options: OpenAIAgentOptions): void {
       'It is the agent that takes the turns: yield * agent(turn)')
   }
   checkNames('openAIAgent', options, OPTIONS)
+  if (!['max_tokens', 'max_completion_tokens', undefined].includes(options.maxTokensAs)) throw new ConfigError('option openai.maxTokensAs must be max_tokens or max_completion_tokens')
+  for (const name of ['maxResultCharacters', 'maxHistoryCharacters'] as const) {
+    const most = options[name]
+    if (most !== undefined && (!Number.isInteger(most) || most < 1)) throw new ConfigError(`option openai.${name} must be a whole number, at least 1`)
+  }
   if (options.azure !== undefined) checkNames('openAIAgent', options.azure, AZURE_OPTIONS, 'azure.')
 }
 

@@ -5,6 +5,7 @@ import type { Client } from 'undici'
 import { letOthersFirst } from '../../timing/loop-end.js'
 import { Exchange, type ResponseHead } from './exchange.js'
 import type { ModelLibraries } from './model-libraries.js'
+import { openTunnels } from './proxy.js'
 import { SpareConnection } from './spare-connection.js'
 
 /** Callers pause for longer than the 4 s undici keeps a connection, and a new one costs two to three round trips before the first token. */
@@ -32,6 +33,8 @@ export interface Answer {
 
 /** Whoever opened it closes it. */
 export interface Transport {
+  /** Is the server reached over a proxy? */
+  readonly isProxied: boolean
   /**
    * Without the web streams of a `fetch`, which cost more than all the rest of a token. Follows no redirect, since a key
    * would go with it. A request that is lost with a connection that had been kept is sent once more, at once. Rejects with
@@ -44,9 +47,14 @@ export interface Transport {
   close (): Promise<void>
 }
 
-/** Opens no connection yet. */
-export function openTransport ({ Client, buildConnector }: ModelLibraries['undici'], origin: string): Transport {
-  const spare = new SpareConnection(buildConnector({}), new URL(origin))
+/**
+ * Opens no connection yet.
+ * @param usesProxy is the server reached over the environment's proxy, where there is one for it?
+ */
+export function openTransport (undici: ModelLibraries['undici'], origin: string, usesProxy = false): Transport {
+  const { Client, buildConnector } = undici
+  const tunnels = usesProxy ? openTunnels(undici, origin) : undefined
+  const spare = new SpareConnection(tunnels?.connect ?? buildConnector({}), new URL(origin))
   // Where the server announces how long it waits (`Keep-Alive: timeout=5`), undici hangs up 2 s before that instead, so
   // that fewer requests meet the server's hang-up.
   const options = { keepAliveTimeout: IDLE_CONNECTION_MS, connect: spare.connect }
@@ -69,6 +77,7 @@ export function openTransport ({ Client, buildConnector }: ModelLibraries['undic
   }
 
   return {
+    isProxied: tunnels !== undefined,
     async post (request) {
       const { signal } = request
       signal?.throwIfAborted()
@@ -94,6 +103,7 @@ export function openTransport ({ Client, buildConnector }: ModelLibraries['undic
     async close () {
       spare.close()
       await connections.close()
+      await tunnels?.close()
     }
   }
 }

@@ -29,7 +29,7 @@ async function hear (pieces: readonly Buffer[]): Promise<Heard> {
   exchange.onRequestStart(controller)
   const server = { provider: 'openai', model: 'm', address: 'localhost', port: 80 }
   const answer = { bytes: exchange, head: new ResponseHead(200, {}), failure: () => new ModelError('reported an error') as never }
-  const completion = new Completion(fakeTurn(), server, true, Promise.resolve(answer), undefined)
+  const completion = new Completion(fakeTurn(), server, true, Promise.resolve(answer), undefined, () => {})
   for (const piece of pieces) exchange.onResponseData(controller, piece)
   exchange.onResponseEnd()
   let words = ''
