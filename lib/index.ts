@@ -6,7 +6,7 @@ export { failover } from './agents/failover/failover.js'
 export { openAIAgent } from './agents/openai/agent.js'
 export { runTool } from './tools/run-tool.js'
 export { scriptedAgent } from './agents/scripted.js'
-export { speakable, SpeechFilter } from './speech/speakable.js'
+export { speakable, SpeechFilter, type SpeechFilterOptions } from './speech/speakable.js'
 export { tool } from './tools/tool.js'
 export * from './contract/errors.js'
 /**

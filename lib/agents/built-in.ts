@@ -20,7 +20,10 @@ export interface BuiltInAgentEnv {
 }
 
 /** Options for which there is no variable. */
-const OPTIONS = ['temperature', 'maxTokens', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'usage', 'headers', 'body', 'maxTokensAs', 'maxResultCharacters', 'maxHistoryCharacters'] as const satisfies Array<keyof OpenAIAgentOptions>
+const OPTIONS = [
+  'temperature', 'maxTokens', 'maxTokensAs', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'startsInReasoning',
+  'runsTextCalls', 'usage', 'headers', 'body', 'maxResultCharacters', 'maxHistoryCharacters'
+] as const satisfies Array<keyof OpenAIAgentOptions>
 
 /**
  * The OpenAI agent, where a key or a server is known, else the scripted one. The caller of this function closes it. Resolves once all

@@ -1,6 +1,8 @@
 /**
- * An agent that ends a turn without a word, which is nearly always a mistake: the caller hears nothing, and the log says why.
+ * What a caller does not hear: an agent that ends a turn without a word, which is nearly always a mistake, and text of a model that is no
+ * speech. The log says why.
  */
+import type { UnspokenKind } from '../contract/actions.js'
 import type { Action, Call, Turn } from '../contract/agent.js'
 
 /** What came of the agent's reply. */
@@ -15,7 +17,7 @@ export interface EmptyReply {
 
 /** Is it something that the caller notices? That a tool was called, or that work goes on, is none; a pause is meant to be silent. */
 export function isNoticed ({ action }: Action): boolean {
-  return action !== 'working' && action !== 'usage' && action !== 'tool-call' && action !== 'tool-result'
+  return action !== 'working' && action !== 'usage' && action !== 'unspoken' && action !== 'tool-call' && action !== 'tool-result'
 }
 
 const warned = new WeakSet<Call>()
@@ -25,6 +27,15 @@ export function warnOfSilence (turn: Turn, reply: EmptyReply): void {
   if (warned.has(turn.call)) return
   warned.add(turn.call)
   turn.log.warn(`the agent said nothing, and the caller hears silence: ${reasonFor(reply)}`)
+}
+
+const warnedOfUnspoken = new WeakSet<Call>()
+
+/** Warns that the model wrote what is not speech; once a call, without its content. */
+export function warnOfUnspoken (turn: Turn, characters: number, kinds: readonly UnspokenKind[]): void {
+  if (warnedOfUnspoken.has(turn.call)) return
+  warnedOfUnspoken.add(turn.call)
+  turn.log.warn({ characters, kinds }, 'the model wrote text that is no speech; it was not spoken')
 }
 
 function reasonFor ({ returned, isStream, hasTools }: EmptyReply): string {

@@ -18,7 +18,7 @@ import { Deadlines } from './deadlines.js'
 import { placeBehind, toMessages } from './messages.js'
 import { Floor } from './speaker.js'
 import type { TurnOwner } from './turn-owner.js'
-import { isNoticed, warnOfSilence, type EmptyReply } from './turn-silence.js'
+import { isNoticed, warnOfSilence, warnOfUnspoken, type EmptyReply } from './turn-silence.js'
 import { TurnTools } from './turn-tools.js'
 
 // An agent whose tokens are all ready never lets the event loop turn; after so many of them it must.
@@ -41,6 +41,7 @@ export class LiveTurn implements Turn {
   #firstTokenAt: number | undefined
   #tokens = 0
   #usage: { model: string, inputTokens: number, outputTokens: number } | undefined
+  #unspokenCharacters = 0
   #transcript: readonly Utterance[] | undefined
   #heardEntries: readonly Entry[] | undefined
   #messages: ChatMessage[] | undefined
@@ -216,6 +217,7 @@ export class LiveTurn implements Turn {
   #act (value: unknown): void {
     if (!isAction(value)) throw unspeakable(value, 'yielded')
     if (value.action === 'usage') return this.#used(value)
+    if (value.action === 'unspoken') return this.#leftOut(value)
     this.#isSilent &&= !isNoticed(value)
     const { speaker, codec } = this.#connection
     if (value.action === 'uninterruptible') this.#answered()
@@ -256,6 +258,11 @@ export class LiveTurn implements Turn {
   #used ({ model, inputTokens, outputTokens }: Extract<Action, { action: 'usage' }>): void {
     const { inputTokens: read, outputTokens: written } = this.#usage ?? { inputTokens: 0, outputTokens: 0 }
     this.#usage = { model, inputTokens: read + inputTokens, outputTokens: written + outputTokens }
+  }
+
+  #leftOut ({ characters, kinds }: Extract<Action, { action: 'unspoken' }>): void {
+    this.#unspokenCharacters += characters
+    warnOfUnspoken(this, characters, kinds)
   }
 
   #fail (error: unknown): void {
@@ -329,6 +336,7 @@ export class LiveTurn implements Turn {
       tokens: this.#tokens,
       frames,
       characters,
+      unspokenCharacters: this.#unspokenCharacters,
       tools: this.#tools.reports,
       model: this.#usage?.model,
       inputTokens: this.#usage?.inputTokens,

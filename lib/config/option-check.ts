@@ -37,6 +37,8 @@ const withoutVariable: Readonly<Record<string, TSchema>> = {
   'openai.body': Type.Object({}, { description: 'an object' }),
   'openai.parallelToolCalls': Flag,
   'openai.speakable': Flag,
+  'openai.startsInReasoning': Flag,
+  'openai.runsTextCalls': Flag,
   'openai.usage': Type.Union([Type.Boolean(), Type.Literal('always')], { description: 'true, false or always' }),
   fallback: Line,
   filler: Line,

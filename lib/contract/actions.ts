@@ -47,9 +47,16 @@ export type Action = Built & (
   | { readonly action: 'uninterruptible', readonly text: string }
   | { readonly action: 'working' }
   | { readonly action: 'usage', readonly model: string, readonly inputTokens: number, readonly outputTokens: number }
+  | { readonly action: 'unspoken', readonly characters: number, readonly kinds: readonly UnspokenKind[] }
   | ToolCallAction
   | ToolResultAction
 )
+
+/** What text of a model that is not speech may be. */
+export const UNSPOKEN_KINDS = ['reasoning', 'tool call', 'control token', 'source mark', 'LaTeX', 'HTML'] as const
+
+/** One of {@link UNSPOKEN_KINDS}. */
+export type UnspokenKind = typeof UNSPOKEN_KINDS[number]
 
 /** A tool is called. Made by {@link toolCall}. */
 export interface ToolCallAction extends Built {
@@ -158,6 +165,14 @@ export function usage (model: string, tokens: { inputTokens?: number, outputToke
   }
 }
 
+/**
+ * Tells what of the model's text was no speech and was cut, for the turn's report. Made by `speakable()` and the built-in agent.
+ * @param cut how many characters, and of what kinds: no content
+ */
+export function unspoken ({ characters, kinds }: { readonly characters: number, readonly kinds: readonly UnspokenKind[] }): Extract<Action, { action: 'unspoken' }> {
+  return { ...BUILT, action: 'unspoken', characters, kinds }
+}
+
 /** Is it a number of tokens that one answer may take? */
 export function isTokenCount (count: unknown): count is number {
   return typeof count === 'number' && count >= 0 && count <= MOST_TOKENS
@@ -209,6 +224,10 @@ const ACTIONS = compile({
   flush: Type.Object({}),
   working: Type.Object({}),
   usage: Type.Object({ model: Type.String(), inputTokens: Tokens, outputTokens: Tokens }),
+  unspoken: Type.Object({
+    characters: Type.Number({ minimum: 0 }),
+    kinds: Type.Array(Type.Union(UNSPOKEN_KINDS.map(kind => Type.Literal(kind))))
+  }),
   filler: Type.Object({ text: Type.String() }),
   uninterruptible: Type.Object({ text: Type.String() }),
   'tool-call': Type.Object({

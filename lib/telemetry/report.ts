@@ -50,6 +50,8 @@ export interface TurnReport {
   readonly frames: number
   /** Characters that were sent. */
   readonly characters: number
+  /** Characters of the model's that were no speech, and were neither spoken nor kept: reasoning, calls of tools as text and the like. */
+  readonly unspokenCharacters: number
   /** In the order in which they were called. */
   readonly tools: readonly ToolReport[]
   /** What the agent yielded of its model by `usage()`: the last one, and all tokens together. */

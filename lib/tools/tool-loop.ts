@@ -1,13 +1,14 @@
 /**
  * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
  */
-import { filler, toolResult, working, type Action, type ChatMessage, type Turn } from '../contract/agent.js'
+import { filler, toolResult, unspoken, working, type Action, type ChatMessage, type Turn } from '../contract/agent.js'
 import { ModelError } from '../contract/errors.js'
 import { findLine } from '../speech/line.js'
 import { failed, type ToolOutcome } from './tool-outcome.js'
 import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import { undecorated } from './tool-calls.js'
 import { speakable, SpeechFilter } from '../speech/speakable.js'
+import { readTextCall } from './text-call.js'
 import { estimateTokens } from './token-estimate.js'
 import type { PendingArguments, Tool, ToolArguments } from './tool.js'
 
@@ -75,6 +76,10 @@ export interface ToolLoopOptions {
   readonly maxSteps: number
   /** Is what the model writes freed of what cannot be said? */
   readonly speakable: boolean
+  /** Does the model begin its answers with its reasoning, unmarked? */
+  readonly startsInReasoning: boolean
+  /** Is a tool call that the model writes as text run? */
+  readonly runsTextCalls: boolean
   /** Asks the model. */
   ask (messages: readonly StepMessage[], toolChoice: ToolChoice): ModelAnswer
 }
@@ -94,7 +99,7 @@ interface PendingCall {
 const MOST_CALLS = 128
 
 /** For a model, or a voice, that needs no filter. */
-const VERBATIM: Pick<SpeechFilter, 'push' | 'end'> = { push: text => text, end: () => '' }
+const VERBATIM: Pick<SpeechFilter, 'push' | 'end' | 'cut' | 'calls'> = { push: text => text, end: () => '', cut: { characters: 0, kinds: [] }, calls: [] }
 
 // Speech takes some 65 ms a character.
 const MS_PER_CHARACTER = 65
@@ -103,14 +108,16 @@ const MS_PER_CHARACTER = 65
  * Speaks a model's answer, and runs the tools it calls on the way. An aborted turn ends quietly.
  * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word, or calls too many at once; what `ask` throws
  */
-export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps, speakable: isFiltered, ask }: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
+export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
+  const { tools, toolChoice, maxSteps, speakable: isFiltered, startsInReasoning, runsTextCalls, ask } = options
+  const names = tools.map(({ name }) => name)
   const messages: StepMessage[] = [...turn.messages]
   const ids = new Set(messages.flatMap(message => 'tool_calls' in message ? message.tool_calls.map(({ id }) => id) : []))
 
   for (let step = 1; ; step++) {
     const isLast = step >= maxSteps
     const answer = ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
-    const filter = isFiltered ? new SpeechFilter() : VERBATIM
+    const filter = isFiltered ? new SpeechFilter({ tools: names, startsInReasoning }) : VERBATIM
     let text = ''
     let hasSpoken = false
     // Returns whether it is to be said: blanks ahead of the first word are nothing to hear, and may stay the whole answer.
@@ -138,7 +145,11 @@ export async function * speakInSteps (turn: Turn, { tools, toolChoice, maxSteps,
       }
       if (turn.signal.aborted) return
       if (answer.usage !== undefined) yield answer.usage
-      toolCalls = answer.complete(hasSpoken)
+      if (filter.cut.characters > 0) yield unspoken(filter.cut)
+      const textCalls = runsTextCalls ? filter.calls.flatMap(call => readTextCall(call, names) ?? []) : []
+      toolCalls = answer.complete(hasSpoken || textCalls.length > 0)
+      // A server that read the calls may have left their text in the answer as well.
+      if (toolCalls.length === 0) toolCalls = textCalls
     } catch (error) {
       if (turn.signal.aborted) return
       thrown = { error: answer.explain(error) }

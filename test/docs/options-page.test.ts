@@ -20,7 +20,8 @@ t.test('a comment names the variable and the default that the table has', async 
   for (const option of OPTION_NAMES.filter(option => !isGroup(option))) {
     const { variable, default: stated } = comments.get(option)!
     const known = table.get(option)
-    t.equal(variable, known?.variable, option)
+    // Agents that an app makes by itself read no variables, so that their options name none.
+    if (!option.startsWith('openai.')) t.equal(variable, known?.variable, option)
     if (typeof known?.value === 'number' && !stated!.includes('GiB')) t.equal(Number(stated!.replaceAll(',', '')), known.value, option)
   }
 })

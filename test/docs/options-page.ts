@@ -3,6 +3,7 @@
  */
 import ts from 'typescript'
 import { OPTION_NAMES } from '../../lib/config/option-check.js'
+import { settings } from '../../lib/config/settings.js'
 
 const HEAD = `# Options
 
@@ -18,12 +19,14 @@ options' types.
 interface Comment {
   readonly text: string
   readonly default: string | undefined
+  /** The variable of the environment, where the comment names it. */
   readonly variable: string | undefined
 }
 
 interface Row {
   readonly option: string
   readonly comment: Comment
+  readonly variable: string | undefined
 }
 
 /** Reads the doc comments of all options. */
@@ -60,7 +63,7 @@ function textOf (parts: ts.SymbolDisplayPart[]): string {
 }
 
 function rowsOf (rows: readonly Row[]): string {
-  const lines = rows.map(({ option, comment: { text, default: value = '', variable } }) =>
+  const lines = rows.map(({ option, comment: { text, default: value = '' }, variable }) =>
     `| \`${option}\` | ${variable === undefined ? '' : `\`${variable}\``} | ${value} | ${text.replaceAll('|', '\\|')} |`)
   return ['| option | variable | default | |', '| --- | --- | --- | --- |', ...lines].join('\n')
 }
@@ -68,7 +71,8 @@ function rowsOf (rows: readonly Row[]): string {
 /** @returns the text of docs/options.md */
 export function optionsPage (): string {
   const comments = readComments()
-  const rows = OPTION_NAMES.map(option => ({ option, comment: comments.get(option)! }))
+  const variables = new Map<string, string>(Object.entries(settings).map(([variable, { schema }]) => [schema.title!, variable]))
+  const rows = OPTION_NAMES.map(option => ({ option, comment: comments.get(option)!, variable: variables.get(option) }))
   const groups = rows.filter(({ option }) => rows.some(other => other.option.startsWith(`${option}.`)) && !option.includes('.'))
   const general = rows.filter(({ option }) => !groups.some(group => option === group.option || option.startsWith(`${group.option}.`)))
   const sections = groups.map(({ option: group, comment: { text } }) => {

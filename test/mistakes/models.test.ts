@@ -12,7 +12,7 @@ const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object
 const asks = (options: object) => () => openAIAgent({ apiKey: 'key', ...options })
 const fails = (options: object) => () => failover([scriptedAgent, scriptedAgent], options)
 const OPTIONS = 'apiKey, baseURL, azure, headers, body, proxy, model, instructions, greeting, usage, temperature, maxTokens, maxTokensAs, tools, ' +
-  'toolChoice, maxSteps, maxResultCharacters, maxHistoryCharacters, parallelToolCalls, speakable'
+  'toolChoice, maxSteps, maxResultCharacters, maxHistoryCharacters, parallelToolCalls, speakable, startsInReasoning, runsTextCalls'
 const hasHeaders = (headers: unknown) => asks({ headers })
 const hasBody = (body: unknown) => asks({ body })
 const NO_BODY = 'option openai.body must be an object that can be written as JSON'

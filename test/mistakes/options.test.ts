@@ -89,6 +89,8 @@ const OPTIONS: ReadonlyArray<readonly [option: string, value: unknown, answer: s
   ['openai.body', 'canary', 'option openai.body must be an object'],
   ['openai.proxy', 'http://canary@proxy:3128', 'OPENAI_PROXY (option openai.proxy) must be none or environment'],
   ['openai.maxTokensAs', 'max_output_tokens', 'option openai.maxTokensAs must be max_tokens or max_completion_tokens'],
+  ['openai.startsInReasoning', 'no', 'option openai.startsInReasoning must be true or false'],
+  ['openai.runsTextCalls', 'no', 'option openai.runsTextCalls must be true or false'],
   ['openai.azure', 'https://desk.openai.azure.com', 'option openai.azure must be an object'],
   ['openai.azure.endpoint', 5, 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint) must be text'],
   ['openai.azure.apiKey', 5, 'AZURE_OPENAI_API_KEY (option openai.azure.apiKey) must be text'],

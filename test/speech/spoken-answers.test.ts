@@ -151,3 +151,46 @@ t.test('a model that fails before its first word that can be said has said nothi
   await t.rejects(hear(agent, fakeTurn(), said))
   t.strictSame(said, [])
 })
+
+// What is no speech at all
+
+const BOOKED = '<tool_call>{"name":"look","arguments":{}}</tool_call>'
+
+t.test('reasoning and calls in the text are neither said nor told to the model again', async t => {
+  const { server, agent } = await setup(t, { tools: [look()] }, { steps: ['<thi', 'nk>Hm.</think>', 'Sure. look()', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
+  t.strictSame(await hear(agent), ['Sure. ', '(look)', 'Yes'])
+  t.match(messagesOf(server.requests[1]!)[1], { role: 'assistant', content: 'Sure. ' })
+})
+
+t.test('an answer of nothing else is none, and another model is asked', async t => {
+  const { agent } = await setup(t, {}, ['<think>', 'They want', ' hours.'], ['<think>They want hours.</think>\n'])
+  await t.rejects(hear(agent), { code: 'VOICE_AGENT_ERR_MODEL', message: /answered nothing$/ })
+  const second = await setup(t, {}, ['Yes'])
+  t.strictSame(await hear(turn => failover([agent, second.agent]).call({} as never, turn)), ['Yes'])
+})
+
+t.test('what was cut is told once an answer, with its figures', async t => {
+  const { agent } = await setup(t, {}, ['<think>Hm</think>Yes'])
+  const actions: Speech[] = []
+  for await (const piece of agent(fakeTurn())) if (typeof piece === 'object') actions.push(piece)
+  t.match(actions, [{ action: 'unspoken', characters: 17, kinds: ['reasoning'] }])
+})
+
+t.test('a call in the text is run where the app wants it, and otherwise is no answer', async t => {
+  const { server, agent } = await setup(t, { tools: [look()], runsTextCalls: true }, ['Sure. ', BOOKED, BOOKED], ['Yes'], [BOOKED], ['Yes'])
+  t.strictSame(await hear(agent), ['Sure. ', '(look)', '(look)', 'Yes'])
+  t.match(messagesOf(server.requests[1]!).slice(1), [{ content: 'Sure. ', tool_calls: [{ function: { name: 'look' } }, {}] }, { role: 'tool' }, { role: 'tool' }])
+  t.strictSame(await hear(agent), ['(look)', 'Yes'])
+  const other = await setup(t, { tools: [look()] }, [BOOKED])
+  await t.rejects(hear(other.agent), { message: /answered nothing$/ })
+})
+
+t.test('a call that the server read is not run once more from the text', async t => {
+  const { agent } = await setup(t, { tools: [look()], runsTextCalls: true }, { steps: [BOOKED, ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
+  t.strictSame(await hear(agent), ['(look)', 'Yes'])
+})
+
+t.test('an answer that begins inside the reasoning', async t => {
+  const { agent } = await setup(t, { startsInReasoning: true }, ['They want', ' hours.</th', 'ink>\n\nWe open at nine.'])
+  t.strictSame(await hear(agent), ['We open at nine.'])
+})

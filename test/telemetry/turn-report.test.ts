@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import t, { type Test } from 'tap'
-import { DeadlineError, endCall, filler, pause, toolCall, toolResult, transferCall, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
+import { DeadlineError, endCall, filler, pause, speakable, toolCall, toolResult, transferCall, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
 import { loggedId } from '../../lib/telemetry/report.js'
 import { deferred } from '../helpers/app.js'
 import { openCall, tick, type CallOptions } from '../helpers/call.js'
@@ -63,6 +63,7 @@ t.test('a turn is reported from the request to its last frame', async t => {
     tokens: 4,
     frames: 5,
     characters: 'One moment. It costs 3.50 euros. Anything else?'.length,
+    unspokenCharacters: 0,
     tools: [
       { id: 'tool_1', name: 'look_up', startMs: 300, durationMs: 400, successful: true },
       { id: 'tool_2', name: 'book', startMs: 300, durationMs: 700, successful: false },
@@ -144,6 +145,26 @@ t.test('what the provider did not take in time is in the report of the turn, and
   line.receive(retell.request(2, 'Hi'))
   await tick()
   t.strictSame(reports.map(({ sendBufferPeakBytes }) => sendBufferPeakBytes), [0, 5_000, 0])
+})
+
+t.test('what was cut since it is no speech is counted, and logged once a call without its content', async t => {
+  const { report, line } = await reportOf(t, turn => speakable(['<think>secret</think>Yes', ` ${String(turn.id)}`, '<|im_end|>']))
+  t.equal(report.unspokenCharacters, '<think>secret</think><|im_end|>'.length)
+  line.receive(retell.request(2, 'Hi', 'And?'))
+  await line.completed(2)
+  const warnings = line.logs.filter(({ level }) => level >= 40)
+  t.match(warnings, [{ msg: 'the model wrote text that is no speech; it was not spoken', characters: 31, kinds: ['reasoning', 'control token'] }])
+  t.equal(warnings.length, 1)
+  t.notMatch(JSON.stringify(line.logs.filter(({ level }) => level >= 30)), /secret/)
+})
+
+t.test('it is warned of once, though more turns have it', async t => {
+  const line = openCall(t, 'retell', () => speakable(['</think>Yes']))
+  line.receive(retell.details(), retell.request(1, 'Hi'))
+  await line.completed(1)
+  line.receive(retell.request(2, 'And?'))
+  await line.completed(2)
+  t.equal(line.logs.filter(({ level }) => level >= 40).length, 1)
 })
 
 t.test('usage holds figures: what is no number of tokens counts as 0', async t => {

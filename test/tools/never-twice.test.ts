@@ -120,6 +120,8 @@ class World {
       toolChoice: 'auto',
       maxSteps: 4,
       speakable: true,
+      startsInReasoning: false,
+      runsTextCalls: false,
       ask: (messages, choice) => {
         if (!this.#cluster.isDead(node)) this.#judge(messages, isFirst)
         isFirst = false

@@ -100,7 +100,7 @@ export function isAnswer (piece: unknown): boolean {
   if (piece === undefined || piece === null) return false
   if (typeof piece === 'string') return piece !== ''
   if (!isAction(piece)) throw unspeakable(piece, 'yielded')
-  return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage'
+  return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage' && piece.action !== 'unspoken'
 }
 
 // Field by field: the turn's getters need the turn itself as `this`.

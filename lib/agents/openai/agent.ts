@@ -57,7 +57,8 @@ export interface OpenAIAgent {
  */
 export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   checkOptions(options)
-  const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS, speakable = true } = options
+  const { model = DEFAULT_MODEL, greeting = GREETING, tools = [], toolChoice = 'auto', maxSteps = MAX_STEPS } = options
+  const { speakable = true, startsInReasoning = false, runsTextCalls = false } = options
   const { maxResultCharacters = MAX_RESULT_CHARACTERS, maxHistoryCharacters = Infinity } = options
   const { instructions = tools.length === 0 ? DEFAULT_INSTRUCTIONS : DEFAULT_INSTRUCTIONS + TOOL_INSTRUCTIONS } = options
   checkTools(tools, toolChoice, maxSteps)
@@ -76,6 +77,8 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
       toolChoice,
       maxSteps: tools.length === 0 ? 1 : maxSteps,
       speakable,
+      startsInReasoning,
+      runsTextCalls,
       ask (stepMessages, choice) {
         const { call } = turn
         const prompt = prompts.write(call, stepMessages)

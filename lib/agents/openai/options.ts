@@ -1,5 +1,5 @@
 /**
- * What the built-in agent may be told, and what is wrong with it.
+ * The options of the built-in agent, and their check.
  */
 import { ConfigError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
@@ -9,43 +9,90 @@ import { isTool, type Tool } from '../../tools/tool.js'
 
 /** Options of `openAIAgent()`. */
 export interface OpenAIAgentOptions extends ModelServerOptions {
-  /** Default `gpt-4.1-mini`. */
+  /**
+   * The model; with Azure the deployment.
+   * @default `gpt-4.1-mini`
+   */
   model?: string
-  /** The system prompt. Default a short one for the phone, with a sentence on tools where there are any; `''` sends none. */
+  /**
+   * The system prompt; `''` sends none.
+   * @default a short one for the phone, with a sentence on tools where there are any
+   */
   instructions?: string
-  /** The first words, spoken without asking the model. Default `How may I help you?`; `''`: the caller speaks first. */
+  /**
+   * The first words, spoken without asking the model; `''`: the caller speaks first.
+   * @default `How may I help you?`
+   */
   greeting?: string
   /**
-   * Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; other servers only
-   * with `always`, which stops after the first refusal. Figures that a server tells unasked are reported in any case. Default true.
+   * Asks OpenAI's and Azure's servers how many tokens an answer took, for `report.inputTokens` and `.outputTokens`; with `always` any
+   * server, until it refuses. Figures that a server tells unasked are reported in any case.
+   * @default true
    */
   usage?: boolean | 'always'
-  /** Sampling temperature, 0 to 2. Default the model's own; reasoning models accept no other. */
+  /**
+   * Sampling temperature, 0 to 2. Reasoning models accept only their own.
+   * @default the model's own
+   */
   temperature?: number
-  /** Ends an answer after so many tokens, with reasoning models those of their reasoning included. Default no limit. */
+  /**
+   * Ends an answer after this many tokens. Reasoning models count those of their reasoning.
+   * @default no limit
+   */
   maxTokens?: number
   /**
-   * The member of a request that holds `maxTokens`. Default `max_completion_tokens` for OpenAI and Azure, `max_tokens` for other servers;
-   * a server that refuses the one is asked with the other from then on.
+   * The member of a request that holds `maxTokens`. A server that refuses one is asked with the other from then on.
+   * @default `max_completion_tokens` for OpenAI and Azure, `max_tokens` for other servers
    */
   maxTokensAs?: TokenLimitName
-  /** What the model may call, made by {@link tool}. Default none. */
+  /**
+   * What the model may call, made by {@link tool}.
+   * @default none
+   */
   tools?: readonly Tool[]
-  /** Whether it may (`auto`), must (`required`, or one by its name) or must not (`none`) begin a turn with a tool. After the first tools it is free. Default `auto`. */
+  /**
+   * Whether the model may (`auto`), must (`required`, or one tool by its name) or must not (`none`) begin a turn with a tool. After the
+   * first tools it decides.
+   * @default `auto`
+   */
   toolChoice?: ToolChoice
-  /** How often the model may be asked in one turn; the last time it may call no tools. Default 6. */
+  /**
+   * How often the model is asked in one turn; the last time it may call no tools.
+   * @default 6
+   */
   maxSteps?: number
-  /** The most characters of a tool's result that the model is sent; it is told where more were left out. Default 50,000. */
+  /**
+   * The most characters of a tool's result that the model is sent. The model is told where more were left out.
+   * @default 50,000
+   */
   maxResultCharacters?: number
   /**
-   * The most characters of the conversation that the model is sent, the system prompt apart: the oldest turns are left out. A turn is sent
-   * whole or not at all, its tool calls with their results, and the last turn is always sent. Default no limit.
+   * The most characters of the conversation that the model is sent, without the system prompt. The oldest turns are left out. A turn is
+   * sent whole or not at all, its tool calls with their results, and the last turn is always sent.
+   * @default no limit
    */
   maxHistoryCharacters?: number
-  /** May it call several tools at once? Default the model's own. */
+  /**
+   * Lets the model call several tools at once.
+   * @default the model's own
+   */
   parallelToolCalls?: boolean
-  /** Are markdown, emoji and addresses of the web left out of what the model says, as by {@link speakable}? Default true. */
+  /**
+   * Leaves reasoning, tool calls as text, markdown, emoji and addresses of the web out of what the model says, as {@link speakable} does.
+   * @default true
+   */
   speakable?: boolean
+  /**
+   * Each answer begins with reasoning, without an opening tag, and a `</think>` ends it, as some servers' templates of prompts have it.
+   * Needs `speakable`.
+   * @default false
+   */
+  startsInReasoning?: boolean
+  /**
+   * Runs a call of one of `tools` that the model writes into its answer as text. Otherwise the text is left out. Needs `speakable`.
+   * @default false
+   */
+  runsTextCalls?: boolean
 }
 
 const OPTIONS = namesOf<OpenAIAgentOptions>({
@@ -68,7 +115,9 @@ const OPTIONS = namesOf<OpenAIAgentOptions>({
   maxResultCharacters: true,
   maxHistoryCharacters: true,
   parallelToolCalls: true,
-  speakable: true
+  speakable: true,
+  startsInReasoning: true,
+  runsTextCalls: true
 })
 const AZURE_OPTIONS = namesOf<AzureOptions>({ endpoint: true, apiKey: true, apiVersion: true })
 
