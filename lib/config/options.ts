@@ -174,7 +174,10 @@ export interface VoiceAgentOptions extends CallHooks, WebhookHooks, ProviderOpti
    */
   allowedOrigins?: string | readonly string[]
   /** The built-in agent, which serves when `fastify.agent` is not decorated and a key or a server is configured. */
-  openai?: Omit<OpenAIAgentOptions, 'azure'> & { azure?: Partial<AzureOptions> }
+  openai?: Omit<OpenAIAgentOptions, 'azure'> & {
+    /** Asks a deployment of Azure OpenAI; `apiKey` and `baseURL` are then not used. */
+    azure?: Partial<AzureOptions>
+  }
   /**
    * What the caller hears when the agent fails, or exceeds a deadline (then the error is a DeadlineError): a line, or
    * `(turn, error) => line`; `''` = nothing.
