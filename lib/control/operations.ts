@@ -16,7 +16,7 @@ const Provider = Type.Union(names.map(name => Type.Literal(name)), { description
 /** Says which providers alone have a feature. */
 const only = (feature: Feature): string => `${providers.filter(({ features }) => features.has(feature)).map(({ label }) => label).join(' and ')} only`
 
-const [AgentConfig = Type.Object({}), ...moreConfigs] = providers.flatMap(({ agentConfig }) => agentConfig ?? [])
+const AgentConfig = Type.Union(providers.flatMap(({ agentConfig }) => agentConfig ?? []))
 
 // Shared schemas have names that no app has taken.
 
@@ -75,7 +75,7 @@ export const bodies = {
     showCaller: Type.Optional(Type.Boolean({ default: false, description: `Shows the caller's number to the destination. ${only('show-caller')}, while the agent has a turn.` }))
   }, strict),
   metadata: Type.Object({ metadata: Type.Record(Type.String(), Type.Unknown(), { description: 'Any JSON object.' }) }, strict),
-  agent: moreConfigs.length === 0 ? AgentConfig : Type.Union([AgentConfig, ...moreConfigs])
+  agent: AgentConfig
 }
 
 /** The name of a control, which is the end of its path. */

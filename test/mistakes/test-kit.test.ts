@@ -77,6 +77,11 @@ testCalls([
     error: 'playScenario: option providr is not known (did you mean "provider"?)'
   },
   {
+    what: 'a scenario for a provider that there is not',
+    make: async t => await playScenario(await app(t), readScenario('steps: [say: Hi]'), { provider: 'retel' } as never),
+    error: 'playScenario: provider must be retell or millis'
+  },
+  {
     what: 'a scenario with a letter missing',
     make: () => readScenario('steps:\n  - say: Hi\n    expect:\n      sad: Hello'),
     error: 'scenario:4: /steps/0/expect/sad is not known here: Unexpected property (did you mean "said"?)'

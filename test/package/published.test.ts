@@ -51,7 +51,7 @@ t.test('the published entries share their modules, and find what they need', asy
   `)
   const app = runNode(t, [program])
   t.equal(await app.exit, 0)
-  t.equal(app.output(), 'args,spoken\nerror\ntrue\n200 text/html; charset=utf-8\n200 text/javascript; charset=utf-8\n')
+  t.equal(app.output(), 'args,spoken,compared\nerror\ntrue\n200 text/html; charset=utf-8\n200 text/javascript; charset=utf-8\n')
 
   const published = await Promise.all((await readdir(join(own, 'dist'), { recursive: true }))
     .filter(name => name.endsWith('.js')).map(async name => await readFile(join(own, 'dist', name), 'utf8')))

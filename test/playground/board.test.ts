@@ -92,6 +92,12 @@ function publishTurn (call: Call, more: object = {}): void {
   turnChannel.publish({ turn: { call } as Turn, report: { turnId: 1, reason: 'response', outcome: 'completed', durationMs: 100, tools: [], ...more } })
 }
 
+t.test('a call of a provider that is not known goes by its name', async t => {
+  const { events } = openBoard(t)
+  callStartChannel.publish({ call: { id: 'call_1', provider: 'another' } as unknown as Call })
+  t.match(events[0], { call: { provider: 'another' } })
+})
+
 t.test('a call is followed from its beginning to its end', async t => {
   const { events, snapshot } = openBoard(t)
   const answered = deferred()

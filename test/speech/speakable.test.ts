@@ -255,9 +255,9 @@ t.test('nothing is left that no voice can say', async t => {
   t.pass()
 })
 
-t.test('no letter is lost but those of addresses', async t => {
+t.test('no letter is lost but those of addresses and the numbers of sources', async t => {
   const letters = (text: string): string => text.replace(/[^\p{L}\p{N}\p{M}]/gu, '')
-  const parts = fc.constantFrom(...WORDS, ...MARKS.filter(mark => !/`{3}|~/.test(mark)), '[', ']', '!', 'Yes', '(')
+  const parts = fc.constantFrom(...WORDS, ...MARKS.filter(mark => !/`{3}|~/.test(mark)), '[a ', ']', '!', 'Yes', '(')
   fc.assert(fc.property(fc.array(parts, { maxLength: 60 }), parts => {
     const text = parts.join('').replaceAll('](', '] (').replaceAll('```', '`')
     return letters(speakable(text)) === letters(text)

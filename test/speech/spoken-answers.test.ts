@@ -185,6 +185,12 @@ t.test('a call in the text is run where the app wants it, and otherwise is no an
   await t.rejects(hear(other.agent), { message: /answered nothing$/ })
 })
 
+t.test('a call in the text of no tool of ours is left out, and not run', async t => {
+  const other = '<tool_call>{"name": "cancel", "arguments": {}}</tool_call>'
+  const { agent } = await setup(t, { tools: [look()], runsTextCalls: true }, ['Sure.', other])
+  t.strictSame(await hear(agent), ['Sure.'])
+})
+
 t.test('a call that the server read is not run once more from the text', async t => {
   const { agent } = await setup(t, { tools: [look()], runsTextCalls: true }, { steps: [BOOKED, ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
   t.strictSame(await hear(agent), ['(look)', 'Yes'])
