@@ -21,7 +21,7 @@ t.test('what is published is what a user needs', async t => {
   const modules = files.filter(path => /^dist\/(?!chunks\/|playground\/page\/).*\.js$/.test(path))
   t.strictSame(modules.sort(), entries.map(name => `dist/${name}.js`))
   for (const path of ['dist/index.d.ts', 'dist/playground/page/index.html', 'docs/SECURITY.md']) t.ok(files.includes(path), path)
-  t.ok(unpackedBytes < 1_450_000, `${unpackedBytes} bytes`)
+  t.ok(unpackedBytes < 1_700_000, `${unpackedBytes} bytes`)
 })
 
 t.test('the published entries share their modules, and find what they need', async t => {
