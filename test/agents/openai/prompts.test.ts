@@ -90,7 +90,7 @@ t.test('whatever is left out, what is sent is valid, a tail of the conversation,
   fc.assert(fc.property(fc.array(turn, { minLength: 1 }), fc.nat(60), fc.integer({ min: 1, max: 20 }), fc.boolean(), (turns, maxHistoryCharacters, maxResultCharacters, inTools) => {
     let id = 0
     const messages = turns.flatMap(({ words, results, answer }, index) => {
-      const tools = results.flatMap(content => [called(`c${++id}`), result(`c${id}`, content)])
+      const tools = results.flatMap(content => [called(`c${++id}`), result(`c${id}`, `r${content}`)])
       const isLast = index === turns.length - 1
       return [user(`u${words}`), ...tools, ...(isLast ? [] : [assistant(`a${answer}`)]), ...(isLast && inTools ? [called('last'), result('last', 'r')] : [])]
     })
