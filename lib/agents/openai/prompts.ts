@@ -16,6 +16,8 @@ interface Limits {
   /** Characters of the conversation, the system prompt apart. */
   readonly history: number
   readonly hasReasoning: boolean
+  /** Has each tool call of earlier turns the model's own reasoning? The others are left out, with their results. */
+  readonly hasOwnCallsOnly: boolean
 }
 
 /** Options of {@link Prompts}. */
@@ -36,6 +38,12 @@ const LESS_RESULT = 4_000
 /** How servers say that a request is longer than the model's context, where they do not say it by a code. */
 const TOO_LONG = /context.{0,20}(length|window|size|limit)|(prompt|input|request|messages?)\b.{0,60}(too (long|large|many)|exceed)|maximum.{0,30}(tokens|length)|too many tokens/i
 
+/** How servers name reasoning where they refuse a request for it. */
+const REASONING = /reason|think|thought/i
+
+/** How they say that a tool call lacks it, such as one of another model. */
+const LACKING = /missing|must|required/i
+
 /** Writes the prompts of one agent. */
 export class Prompts {
   readonly #system: readonly PromptMessage[]
@@ -47,7 +55,7 @@ export class Prompts {
   constructor ({ instructions, model, maxResultCharacters, maxHistoryCharacters }: PromptOptions) {
     this.#system = instructions === '' ? [] : [{ role: 'system', content: instructions }]
     this.#model = model
-    this.#limits = { result: maxResultCharacters, history: maxHistoryCharacters, hasReasoning: true }
+    this.#limits = { result: maxResultCharacters, history: maxHistoryCharacters, hasReasoning: true, hasOwnCallsOnly: false }
   }
 
   /** What the model is sent of a conversation. */
@@ -64,20 +72,23 @@ export class Prompts {
   }
 
   /**
-   * Sends a prompt. One that the server refuses because it is too long, or right behind a tool's result, is sent once more with less in it;
-   * where that is taken, the later prompts of the call are as short.
+   * Sends a prompt. One that the server refuses because it is too long, for the reasoning in it or missing from it, or right behind a tool's
+   * result, is sent once more with less in it; where that is taken, so is it left out of the later prompts of the call.
    * @throws what `send` throws for the whole prompt
    */
   async send<T> (call: Call, messages: readonly StepMessage[], prompt: readonly PromptMessage[], send: (prompt: readonly PromptMessage[]) => Promise<T>): Promise<T> {
     try {
       return await send(prompt)
     } catch (error) {
-      const limits = this.#lessFor(call, prompt, error as Partial<APIError>)
-      const less = limits && this.#write(call, messages, limits)
-      if (less === undefined || JSON.stringify(less).length >= JSON.stringify(prompt).length) throw error
-      const answer = await send(less).catch(() => { throw error })
-      this.#learnt.set(call, limits!)
-      return answer
+      const { length } = JSON.stringify(prompt)
+      for (const limits of this.#lessFor(call, prompt, error as Partial<APIError>)) {
+        const less = this.#write(call, messages, limits)
+        if (JSON.stringify(less).length >= length) continue
+        const answer = await send(less).catch(() => { throw error })
+        this.#learnt.set(call, limits)
+        return answer
+      }
+      throw error
     }
   }
 
@@ -85,24 +96,33 @@ export class Prompts {
     return this.#learnt.get(call) ?? this.#limits
   }
 
-  #lessFor (call: Call, prompt: readonly PromptMessage[], { status, code, message = '' }: Partial<APIError>): Limits | undefined {
-    const isRefused = status === 400 || status === 413 || status === 422
+  /** What may be taken in place of a refused prompt. The first that is shorter is to be sent. */
+  #lessFor (call: Call, prompt: readonly PromptMessage[], { status, code, message = '' }: Partial<APIError>): Limits[] {
+    if ((status !== 400 && status !== 413 && status !== 422) || code === 'content_filter') return []
+    const known = this.#limitsOf(call)
     const isTooLong = code === 'context_length_exceeded' || status === 413 || TOO_LONG.test(message)
-    const isBehindTool = prompt.at(-1)?.role === 'tool' && code !== 'content_filter'
-    if (!isRefused || !(isTooLong || isBehindTool)) return undefined
-    const { result, history, hasReasoning } = this.#limitsOf(call)
+    const less: Limits[] = []
+    // Reasoning is in later turns, too, and a history that lacks it, or has too much of it, is refused in each of them.
+    if (!isTooLong && REASONING.test(message)) less.push(LACKING.test(message) ? { ...known, hasOwnCallsOnly: true } : { ...known, hasReasoning: false })
+    if (!isTooLong && prompt.at(-1)?.role !== 'tool') return less
     const size = prompt.reduce((sum, message) => message.role === 'system' ? sum : sum + lengthOf(message), 0)
-    return {
-      result: Math.min(result, LESS_RESULT),
-      history: Math.min(history, Math.floor(size / 2)),
-      // A server may refuse reasoning that it streamed itself.
-      hasReasoning: hasReasoning && (isTooLong || !/reason|think/i.test(message))
-    }
+    return [...less, { ...known, result: Math.min(known.result, LESS_RESULT), history: Math.min(known.history, Math.floor(size / 2)) }]
   }
 
-  #write (call: Call, messages: readonly StepMessage[], { result, history, hasReasoning }: Limits): PromptMessage[] {
-    const kept = withinHistory(messages.map(message => withinResult(message, result)), history)
+  #write (call: Call, messages: readonly StepMessage[], { result, history, hasReasoning, hasOwnCallsOnly }: Limits): PromptMessage[] {
+    const sent = hasOwnCallsOnly ? this.#withoutOtherCalls(call, messages) : messages
+    const kept = withinHistory(sent.map(message => withinResult(message, result)), history)
     return [...this.#system, ...this.#withReasoning(call, kept, hasReasoning)]
+  }
+
+  /** Leaves out the tool calls of earlier turns of which nothing of this model's is kept. The results of the last turn are still to be read. */
+  #withoutOtherCalls (call: Call, messages: readonly StepMessage[]): readonly StepMessage[] {
+    const book = reasoningOf(call)
+    const lastTurn = messages.findLastIndex(({ role }) => role === 'user')
+    return messages.filter((message, index) => {
+      const id = 'tool_calls' in message ? message.tool_calls[0]!.id : message.role === 'tool' ? message.tool_call_id : undefined
+      return index > lastTurn || id === undefined || book.of(id)?.from === this.#model
+    })
   }
 
   /** Adds the model's own reasoning to the calls it led to, and takes out what only another model knows. */

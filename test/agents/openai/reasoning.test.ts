@@ -204,6 +204,44 @@ t.test('failover sends it, and members of tool calls that are the model\'s own, 
   t.notMatch(JSON.stringify(second.requests.map(({ body }) => body)), /canary|thought_signature/)
 })
 
+t.test('a thinking model that refuses tool calls of another model is asked without them, and is from then on', async t => {
+  const [first, second] = [await startScriptedModel(), await startScriptedModel()]
+  const both = failover([first, second].map(({ url }, index) => openAIAgent({ baseURL: url, greeting: '', instructions: '', tools: [weather()], model: `model ${index}` })))
+  t.teardown(() => Promise.all([both.close(), first.close(), second.close()]))
+  const { hear } = await openLine(t, 'retell', [], { wrap: () => turn => both.call({} as never, turn) as AsyncIterable<Speech> })
+  first.next(calling(WEATHER), 'Sunny.', { status: 500 })
+  second.handler = strict('Yes.')
+  await hear(1, 'Weather?')
+  t.equal(await hear(2, 'Weather?', 'Sunny.', 'Really?'), 'Yes.')
+  t.equal(second.requests.length, 2)
+  t.strictSame(second.requests[1]!.body.messages.map(({ role, content }) => [role, content]), [['user', 'Weather?'], ['assistant', 'Sunny.'], ['user', 'Really?']])
+  second.next(thinking([{ reasoning_content: CANARY }], WEATHER))
+  t.equal(await hear(3, 'Weather?', 'Sunny.', 'Really?', 'Yes.', 'And Kiel?'), 'Yes.')
+  t.equal(second.requests.length, 4)
+  t.match(callsOf(second.requests[3]!), [{ reasoning_content: CANARY }])
+})
+
+t.test('a call of the same turn stays, however its server refuses it', async t => {
+  const { server, hear } = await openLine(t, 'retell', [weather()])
+  server.handler = strict('Yes.')
+  server.next(calling(WEATHER))
+  await hear(1, 'Weather?')
+  t.equal(server.requests.length, 2)
+})
+
+t.test('reasoning that is refused in a later turn is left out, and nothing else of the conversation', async t => {
+  const { server, hear } = await openLine(t, 'retell', [weather()])
+  server.next(thinking([{ reasoning: CANARY }], WEATHER), 'Sunny.')
+  await hear(1, 'Weather?')
+  server.handler = request => callsOf(request).some(message => 'reasoning' in message)
+    ? { status: 400, body: { error: { message: 'Reasoning input is not enabled for this model' } } }
+    : 'Yes.'
+  t.equal(await hear(2, 'Weather?', 'Sunny.', 'Really?'), 'Yes.')
+  t.equal(await hear(3, 'Weather?', 'Sunny.', 'Really?', 'Yes.', 'Thanks'), 'Yes.')
+  t.equal(server.requests.length, 5)
+  t.strictSame(server.requests.at(-1)!.body.messages.map(({ role }) => role), ['user', 'assistant', 'tool', 'assistant', 'user', 'assistant', 'user'])
+})
+
 // Other nodes
 
 /** What one node leaves, and another one finds. */
