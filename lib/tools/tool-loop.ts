@@ -116,7 +116,8 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
 
   for (let step = 1; ; step++) {
     const isLast = step >= maxSteps
-    const answer = ask(messages, isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto')
+    const choice = isLast ? 'none' : step === 1 || toolChoice === 'none' ? toolChoice : 'auto'
+    const answer = ask(messages, choice)
     const filter = isFiltered ? new SpeechFilter({ tools: names, startsInReasoning }) : VERBATIM
     let text = ''
     let hasSpoken = false
@@ -146,7 +147,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
       if (turn.signal.aborted) return
       if (answer.usage !== undefined) yield answer.usage
       if (filter.cut.characters > 0) yield unspoken(filter.cut)
-      const textCalls = runsTextCalls ? filter.calls.flatMap(call => readTextCall(call, names) ?? []) : []
+      const textCalls = runsTextCalls && choice !== 'none' ? filter.calls.flatMap(call => readTextCall(call, names) ?? []) : []
       toolCalls = answer.complete(hasSpoken || textCalls.length > 0)
       // A server that read the calls may have left their text in the answer as well.
       if (toolCalls.length === 0) toolCalls = textCalls

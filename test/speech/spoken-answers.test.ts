@@ -191,6 +191,13 @@ t.test('a call in the text of no tool of ours is left out, and not run', async t
   t.strictSame(await hear(agent), ['Sure.'])
 })
 
+t.test('a call in the text is not run where the model may call no tools, and the words beside it are the answer', async t => {
+  const never = await setup(t, { tools: [look()], runsTextCalls: true, toolChoice: 'none' }, ['Sure. ', BOOKED])
+  t.strictSame(await hear(never.agent), ['Sure. '])
+  const { agent } = await setup(t, { tools: [look()], runsTextCalls: true, maxSteps: 2 }, [BOOKED], ['It is free. ', BOOKED])
+  t.strictSame(await hear(agent), ['(look)', 'It is free. '])
+})
+
 t.test('a call that the server read is not run once more from the text', async t => {
   const { agent } = await setup(t, { tools: [look()], runsTextCalls: true }, { steps: [BOOKED, ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
   t.strictSame(await hear(agent), ['(look)', 'Yes'])
