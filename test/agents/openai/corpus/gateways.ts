@@ -2,7 +2,7 @@
  * Servers that host, or pass on to, models of others.
  */
 import {
-  BONN, DONE, envelope, KIEL, MARKED, MARKED_SPOKEN, MARKED_WORDS, piece, THOUGHT, TIME, type RecordedServer
+  BONN, DONE, envelope, KIEL, MARKED, MARKED_SPOKEN, MARKED_WORDS, piece, THOUGHT, TIME, unspoken, type RecordedServer
 } from './recording.js'
 
 const MARKED_ANSWER = { words: MARKED_WORDS, spoken: MARKED_SPOKEN }
@@ -61,7 +61,9 @@ export const gateways: readonly RecordedServer[] = [
       { about: 'words', events: [groq({ role: 'assistant', content: '' }, null, { x_groq: { id: 'req_1' } }), groq({ channel: 'analysis', reasoning: THOUGHT }), ...MARKED.map(content => groq({ channel: 'final', content })), groq({}, 'stop', { x_groq: { id: 'req_1', usage: USAGE } }), DONE], ...MARKED_ANSWER },
       { about: 'tool calls whole', events: [groq({ role: 'assistant', content: null }), groq({ tool_calls: [{ id: 'fc_1', type: 'function', function: { name: 'find', arguments: '{"city":"Kiel"}' }, index: 0 }, { id: 'fc_2', type: 'function', function: { name: 'find', arguments: '{"city":"Bonn"}' }, index: 1 }] }), groq({}, 'tool_calls', { x_groq: { usage: USAGE } }), DONE], words: '', calls: [KIEL, BONN] },
       { about: 'a name with marks of a channel', events: [groq(piece(0, '{"city":"Kiel"}', 'fc_1', 'find<|channel|>commentary')), groq({}, 'tool_calls'), DONE], words: '', calls: [KIEL] },
-      { about: 'an error in mid-answer', events: [groq({ content: 'We open ' }), 'event: error\ndata: {"error":{"message":"over capacity","type":"internal_server_error","status_code":503}}\n\n'], words: 'We open ', fails: true, hasEnd: false }
+      { about: 'an error in mid-answer', events: [groq({ content: 'We open ' }), 'event: error\ndata: {"error":{"message":"over capacity","type":"internal_server_error","status_code":503}}\n\n'], words: 'We open ', fails: true, hasEnd: false },
+      unspoken('thoughts in the text', groq, ['<think>\n', THOUGHT, '\n</think>\n\n', 'We open', ' at nine.'], 'We open at nine.'),
+      unspoken('a call as a function', groq, ['One moment. ', '<function=find>', '{"city": "Kiel"}', '</function>'], 'One moment.')
     ]
   },
   {

@@ -51,6 +51,11 @@ export function piece (index: number, args: unknown, id?: string, name?: string)
   }
 }
 
+/** An answer in these pieces, some of which are no speech. */
+export function unspoken (about: string, chunk: Envelope, pieces: readonly string[], spoken: string): Recording {
+  return { about, events: [...pieces.map(content => chunk({ content })), chunk({}, 'stop'), DONE], words: pieces.join(''), spoken }
+}
+
 /** Words in which characters have one to four bytes, and marks that are not spoken. */
 export const MARKED = ['Grüß', ' Gott', ', **', 'wir', '** öffnen', ' um 9 – ', '10', '! ', '👩‍🍳']
 export const MARKED_WORDS = 'Grüß Gott, **wir** öffnen um 9 – 10! 👩‍🍳'

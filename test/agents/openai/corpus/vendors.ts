@@ -2,7 +2,7 @@
  * Servers of those who make models.
  */
 import {
-  BONN, DONE, envelope, KIEL, MARKED, MARKED_SPOKEN, MARKED_WORDS, piece, THOUGHT, TIME, type RecordedServer
+  BONN, DONE, envelope, KIEL, MARKED, MARKED_SPOKEN, MARKED_WORDS, piece, THOUGHT, TIME, unspoken, type RecordedServer
 } from './recording.js'
 
 const MARKED_ANSWER = { words: MARKED_WORDS, spoken: MARKED_SPOKEN }
@@ -60,7 +60,9 @@ export const vendors: readonly RecordedServer[] = [
         words: '',
         calls: [KIEL, BONN, TIME]
       },
-      { about: 'a filter in mid-answer', events: [openai({ content: 'I will ' }), openai({}, 'content_filter'), DONE], words: 'I will ', fails: true }
+      { about: 'a filter in mid-answer', events: [openai({ content: 'I will ' }), openai({}, 'content_filter'), DONE], words: 'I will ', fails: true },
+      unspoken('marks of sources', openai, ['We open at nine', '【4:', '0†hours', '.pdf】', '.'], 'We open at nine.'),
+      unspoken('LaTeX', openai, ['That is ', '\\(', '12', '\\)', ' euros.'], 'That is 12 euros.')
     ]
   },
   {
@@ -78,7 +80,9 @@ export const vendors: readonly RecordedServer[] = [
     recordings: [
       { about: 'words behind thoughts', events: [': keep-alive\n\n', deepseek({ role: 'assistant', content: '' }), ...THOUGHT.split(' ').map(word => deepseek(thoughtful(null, word))), ': keep-alive\n\n', ...MARKED.map(word => deepseek(thoughtful(word, null))), deepseek(thoughtful('', null), 'stop', { usage: { ...USAGE, prompt_cache_hit_tokens: 8 } }), DONE], ...MARKED_ANSWER },
       { about: 'a tool call behind thoughts', events: [deepseek(thoughtful(null, THOUGHT)), deepseek(piece(0, '', 'call_00_1', 'find')), deepseek(piece(0, '{"')), deepseek(piece(0, 'city": "Kiel"}')), deepseek({ content: '', reasoning_content: null }, 'tool_calls', { usage: USAGE }), DONE], words: '', calls: [KIEL] },
-      { about: 'an answer that its server gives up', events: [deepseek(thoughtful('We open ', null)), deepseek(thoughtful('', null), 'insufficient_system_resource'), DONE], words: 'We open ', fails: true }
+      { about: 'an answer that its server gives up', events: [deepseek(thoughtful('We open ', null)), deepseek(thoughtful('', null), 'insufficient_system_resource'), DONE], words: 'We open ', fails: true },
+      unspoken('thoughts in the text', deepseek, ['<think>', THOUGHT, '</think>', '\n', 'We open', ' at nine.'], 'We open at nine.'),
+      unspoken('a tool call as text', deepseek, ['One moment.', '<｜tool▁calls▁begin｜>', '<｜tool▁call▁begin｜>function', '<｜tool▁sep｜>find\n```json\n', '{"city":"Kiel"}', '\n```<｜tool▁call▁end｜>', '<｜tool▁calls▁end｜>'], 'One moment.')
     ]
   },
   {
@@ -106,7 +110,9 @@ export const vendors: readonly RecordedServer[] = [
       { about: 'words behind thoughts', events: [zai({ role: 'assistant', reasoning_content: THOUGHT }), ...MARKED.map(content => zai({ role: 'assistant', content })), zai({ role: 'assistant', content: '' }, 'stop', { usage: USAGE }), DONE], ...MARKED_ANSWER },
       { about: 'a tool call', events: [zai({ role: 'assistant', content: '\n' }), zai({ role: 'assistant', ...piece(0, '{"city":"Kiel"}', 'call_-8001', 'find') }), zai({ role: 'assistant', content: '' }, 'tool_calls', { usage: USAGE }), DONE], words: '', calls: [KIEL] },
       { about: 'an answer that breaks off', events: [zai({ content: 'We open ' }), zai({ content: '' }, 'network_error'), DONE], words: 'We open ', fails: true },
-      { about: 'an answer that is stopped as sensitive', events: [zai({ content: 'We open ' }), zai({ content: '' }, 'sensitive'), DONE], words: 'We open ', fails: true }
+      { about: 'an answer that is stopped as sensitive', events: [zai({ content: 'We open ' }), zai({ content: '' }, 'sensitive'), DONE], words: 'We open ', fails: true },
+      unspoken('a box', zai, ['We open at ', '<|begin_of', '_box|>nine', '<|end_of_box|>', '.'], 'We open at nine.'),
+      unspoken('a tool call as text', zai, ['One moment.\n', '<tool_call>', 'find\n', '<arg_key>city</arg_key>', '\n<arg_value>Kiel</arg_value>\n', '</tool_call>'], 'One moment.')
     ]
   },
   {
@@ -115,7 +121,9 @@ export const vendors: readonly RecordedServer[] = [
     recordings: [
       { about: 'words', events: [moonshot({ role: 'assistant', content: '' }), ...MARKED.map(content => moonshot({ content })), { ...moonshot({}), choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage: USAGE }] }, DONE], ...MARKED_ANSWER },
       { about: 'tool calls', events: [moonshot({ role: 'assistant', content: '' }), moonshot({ reasoning_content: THOUGHT }), moonshot(piece(0, '', 'functions.find:0', 'find')), moonshot(piece(0, '{"city":')), moonshot(piece(0, ' "Kiel"}')), moonshot(piece(1, '', 'functions.time:1', 'time')), moonshot(piece(1, '{}')), moonshot({}, 'tool_calls'), DONE], words: '', calls: [KIEL, TIME] },
-      { about: 'a name with its namespace', events: [moonshot(piece(0, '{"city":"Kiel"}', 'functions.find:0', 'functions.find')), moonshot({}, 'tool_calls'), DONE], words: '', calls: [KIEL] }
+      { about: 'a name with its namespace', events: [moonshot(piece(0, '{"city":"Kiel"}', 'functions.find:0', 'functions.find')), moonshot({}, 'tool_calls'), DONE], words: '', calls: [KIEL] },
+      unspoken('thoughts in the text', moonshot, ['◁think▷', THOUGHT, '◁/think▷', 'We open', ' at nine.'], 'We open at nine.'),
+      unspoken('a tool call as text', moonshot, ['One moment.', '<|tool_calls_section_begin|>', '<|tool_call_begin|>functions.find:0', '<|tool_call_argument_begin|>{"city":', '"Kiel"}<|tool_call_end|>', '<|tool_calls_section_end|>'], 'One moment.')
     ]
   },
   {
