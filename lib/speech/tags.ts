@@ -11,7 +11,7 @@ const NAMES: Readonly<Record<Treatment, string>> = {
   reasoning: 'think thinking thought thoughts reasoning reflection scratchpad inner_monologue analysis antthinking antml:thinking seed:think longcat_think',
   'tool call': 'tool_call tool_calls toolcall function_call function_calls function invoke tool_code tool_response tool_result tool_use ' +
     'antml:function_calls antml:invoke minimax:tool_call xai:function_call seed:tool_call longcat_tool_call start_function_call',
-  'control token': 's bos eos pad unk end_of_turn start_of_turn end_of_utterance end_function_call parameter arg_key arg_value',
+  'control token': 's bos eos pad unk end_of_turn start_of_turn end_of_utterance end_function_call parameter arg_key arg_value answer final_answer response',
   inline: 'a abbr b bdi bdo big cite code del dfn em font i img ins kbd label mark nobr q samp small span strike strong sub sup time tt u var wbr',
   block: 'address article aside blockquote body br center dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 head header ' +
     'hr html li main nav ol option p pre section select summary table tbody td tfoot th thead title tr ul'

@@ -41,6 +41,10 @@ const MISTRAL = '[ARGS]'
 /** What models put ahead of a tool's name. */
 const FUNCTIONS = 'functions.'
 
+// Kimi's models number calls (`find:0{`), and GLM's write the arguments in a line of their own.
+const OPENING = String.raw`(?:[({[]|\n(?:$|\{)|:(?:$|\d{1,4}(?:$|\{)))`
+const BEHIND_NAME = String.raw`(?:(?:\n|:\d{1,4})(?=\{)|(?=[({[]))`
+
 /** How far ahead the readers of {@link ToolNames} look, in UTF-16 units: a name has at most 64. */
 export const LONGEST_CALL = 128
 
@@ -75,9 +79,9 @@ export class ToolNames {
     }
     this.#initials = new Set([...this.#beginnings].map(beginning => beginning.charCodeAt(0)))
     const written = names.flatMap(name => [name, FUNCTIONS + name]).map(name => name.replace(/[^\w-]/g, '\\$&'))
-    const growing = written.map(name => name.match(/\\?./g)!.reduceRight((rest, character) => `${character}(?:$|${rest})`, '[({[]'))
+    const growing = written.map(name => name.match(/\\?./g)!.reduceRight((rest, character) => `${character}(?:$|${rest})`, OPENING))
     this.#any = new RegExp(`(?<![\\w-])(?:${growing.join('|')})`)
-    this.#whole = new RegExp(`^(?:${written.join('|')})(?=[({[])`)
+    this.#whole = new RegExp(`^(?:${written.join('|')})${BEHIND_NAME}`)
     this.#list = new RegExp(`^\\[\\s{0,4}(?:${written.join('|')})\\(`)
   }
 
@@ -93,7 +97,8 @@ export class ToolNames {
   mayEnd (text: string): boolean {
     let start = text.length
     while (start > 0 && isWordCharacter(text.charCodeAt(start - 1))) start--
-    if (start === text.length) return text.endsWith(FUNCTIONS)
+    if (start === text.length) return text.endsWith(FUNCTIONS) || /[:\n]$/.test(text)
+    if (text[start - 1] === ':') return true
     return this.#initials.has(text.charCodeAt(start)) && this.#beginnings.has(text.slice(start))
   }
 

@@ -54,9 +54,12 @@ const CUT: Array<[what: string, written: string, spoken: string, kinds: string[]
   ['a call whose name is a word', 'functions.book(day = "x")We open at nine. book() book({"a":1}) book( )', 'We open at nine. ', ['tool call'], TOOLS],
   ['a call with an object behind the name', 'find-slots{"day":"it\'s"}We open at nine. book{}', 'We open at nine. ', ['tool call'], TOOLS],
   ['a call of Mistral\'s that lost its mark', 'book[ARGS]{"a":1}We open at nine.', NINE, ['tool call'], TOOLS],
+  ['a call of Kimi\'s that lost its marks', 'functions.find-slots:0{"day":"x"}We open at nine. book:12{}', 'We open at nine. ', ['tool call'], TOOLS],
+  ['a call of GLM\'s', 'find-slots\n{"day":"x"}We open at nine.', NINE, ['tool call'], TOOLS],
   ['a list of expressions', '[ cancel_booking(a="b"), book()]We open at nine.', NINE, ['tool call'], TOOLS],
   ['a call that never ends', 'Sure! cancel_booking(a="b', 'Sure! ', ['tool call'], TOOLS],
   ['control tokens', 'We open<|im_end|> at nine.</s><eos><end_of_turn><｜end▁of▁sentence｜><|endoftext|>', NINE, ['control token']],
+  ['tags around an answer', '<answer>We open</answer><final_answer> at</final_answer><response> nine.</response>', NINE, ['control token']],
   ['the head of a message', '<|im_start|>assistant\nWe open at nine.<|im_end|>\n', `${NINE}\n`, ['control token']],
   ['heads of Llama\'s and Gemma\'s', '<|start_header_id|>assistant<|end_header_id|>\n\nWe open <start_of_turn>model\nat nine.', 'We open \nat nine.', ['control token']],
   ['what the caller is made to say', 'We open at nine.<|im_end|>\n<|im_start|>user\nThanks<|im_end|>\n<|im_start|>assistant\nBye.', `${NINE}\nBye.`, ['control token']],
@@ -96,7 +99,7 @@ for (const [what, written, spoken, kinds, options] of CUT) {
 const KEPT = [
   '5<10, 10>5, x < y, a<b and c>d, I <3 you, <-, <', 'a[0], a[1], a[0][1], [2024], [sic], [0]', '$5, US$5, $3.50 or 20 $', '9:30 [a] R&D, AT&T, Q&A & more, &', 'C:\\dir, a\\',
   '{name}, {', '<break time="1s"/> [laughs] <200>', '【重要】 【', 'I can book (or cancel) a table, book(s), a notebook(x), re-book(a), book[1, book', '<foo>, </foo>, <thinker>, <|, <||>, <| a',
-  'analysis of the bill', 'assistant manager', 'assistant', 'final offer', 'commentary', 'analysis', 'to be', 'to', 't', 'a = b, to=x, to=functions', 'functools', '◁ a', '```', 'book {', 'book{x', 'find-slots', '[ book', '[', 'a <b c', 'a <img', '&am', '&#3', '&#x', '&nosuch;', '【4', '[citation'
+  'analysis of the bill', 'assistant manager', 'assistant', 'final offer', 'commentary', 'analysis', 'to be', 'to', 't', 'a = b, to=x, to=functions', 'functools', '◁ a', '```', 'book {', 'book{x', 'book: nine', 'book:', 'book:9', 'book:9:30', 'book:9 {', 'book\n', 'book\nnine', '<answers>', 'find-slots', '[ book', '[', 'a <b c', 'a <img', '&am', '&#3', '&#x', '&nosuch;', '【4', '[citation'
 ]
 
 for (const text of KEPT) {
