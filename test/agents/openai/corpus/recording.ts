@@ -1,6 +1,6 @@
 /**
- * Answers in the shapes of models' servers, and what is to be heard and called. Written for these tests, after what the servers document
- * and send; no text of theirs is in them.
+ * Answers in the shapes of models' servers, and what is to be heard and called. Written for these tests, after what is documented
+ * or reported of the servers in public; no text of theirs is in them.
  */
 
 /** A tool call that is to be made of an answer. */
@@ -26,7 +26,7 @@ export interface Recording {
 /** A server, or a family of them. */
 export interface RecordedServer {
   readonly name: string
-  /** What it does differently from OpenAI's server, for `docs/models.md`. */
+  /** What its recordings play that an ordinary answer of OpenAI's server has not, for `docs/models.md`. */
   readonly differs: string
   readonly recordings: readonly Recording[]
 }
