@@ -7,8 +7,11 @@ import type { Call } from '../../contract/agent.js'
 import { compile } from '../../contract/compile.js'
 import { handoverOf, type Handover } from '../../contract/handoff.js'
 
-/** Names of members that hold reasoning: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking_blocks` and their like. */
-const REASONING = /reason|think|thought/i
+/**
+ * Names of members that hold reasoning: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking_blocks` and their like. Not
+ * `finish_reason` and `stop_reason`, which some servers write there, and refuse in a request.
+ */
+const REASONING = /^(?!.*_reason$).*(?:reason|think|thought)/i
 
 /** Members of a piece of reasoning that are streamed bit by bit. Others, such as a signature, come whole. */
 const GROWING: ReadonlySet<string> = new Set(['text', 'summary', 'thinking', 'data'])

@@ -54,6 +54,7 @@ function membersOf (...deltas: object[]): unknown {
 
 t.test('text is put together, null is nothing, and members of another kind are left alone', async t => {
   t.equal(membersOf({ content: 'Hi', role: 'assistant', reasoning_content: null, reasoning_tokens: 5, tool_calls: [] }), undefined)
+  t.equal(membersOf({ finish_reason: 'tool_calls', stop_reason: 'tool_use', native_finish_reason: 'STOP' }), undefined)
   t.strictSame(membersOf({ reasoning_content: '' }), { reasoning_content: '' })
   t.strictSame(membersOf({ reasoning: 'a', reasoning_text: 'x' }, { reasoning: 'b', reasoning_opaque: 'signed' }), { reasoning: 'ab', reasoning_text: 'x', reasoning_opaque: 'signed' })
   t.strictSame(membersOf({ thought_signature: { id: 1 } }, { thought_signature: { id: 2 } }), { thought_signature: { id: 2 } })
