@@ -45,6 +45,7 @@ export class Completion implements ModelAnswer, Progress {
   /** Does this server give a reason to finish, and then goes on? Then its reasons say nothing of the end. */
   #goesOn = false
   #hasWords = false
+  #hasCalls = false
   #model: string
   /** What the server says it is. */
   #servedBy: string | undefined
@@ -147,12 +148,15 @@ export class Completion implements ModelAnswer, Progress {
     this.#count(chunk)
     if (typeof chunk?.model === 'string') this.#servedBy = chunk.model
     const choice = chunk?.choices?.[0]
-    // A whole message behind words repeats them.
-    const delta = choice?.delta ?? (hasWords ? undefined : deltaOf(chunk))
-    const isCalling = this.#mayCall && this.#toolCalls.add(delta?.tool_calls)
+    const delta = deltaOf(chunk)
+    // A whole message behind words or calls repeats them.
+    const isWhole = delta !== choice?.delta
+    const isCalling = this.#mayCall && !(isWhole && this.#hasCalls) && this.#toolCalls.add(delta?.tool_calls)
     this.isCalling ||= isCalling
-    const hasReasoning = this.#mayCall && isObject(delta) && this.#reasoning.add(delta)
-    const words = wordsIn(delta)
+    this.#hasCalls ||= isCalling
+    const isRepeated = isWhole && (hasWords || (this.#hasCalls && !isCalling))
+    const hasReasoning = this.#mayCall && !isRepeated && isObject(delta) && this.#reasoning.add(delta)
+    const words = isRepeated ? '' : wordsIn(delta)
     if (this.isFinished && (isCalling || words !== '')) this.#goOn()
     const finish = finishReasonOf(choice?.finish_reason)
     if (finish !== undefined) {

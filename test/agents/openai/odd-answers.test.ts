@@ -188,6 +188,21 @@ for (const [name, body, said] of [
   })
 }
 
+for (const [name, ahead] of [
+  ['words', say('Sure.')],
+  ['words and the same call in pieces', say('Sure.') + chunk({ tool_calls: [{ index: 0, id: 'call_1', function: { name: 'find', arguments: '{"city":"Kiel"}' } }] })],
+  ['the same call in pieces', chunk({ tool_calls: [{ index: 0, id: 'call_1', function: { name: 'find', arguments: '{"city":"Kiel"}' } }] })]
+] as const) {
+  t.test(`a call in the whole message behind ${name} runs once`, async t => {
+    const { stream, ask, ran } = await setup(t)
+    const message = { content: 'Sure.', tool_calls: [{ id: 'call_1', function: { name: 'find', arguments: '{"city":"Kiel"}' } }] }
+    stream(ahead + event({ choices: [{ message, finish_reason: 'tool_calls' }] }) + DONE)
+    stream(say(' Yes.') + STOP + DONE)
+    t.match(await ask(), { said: name.startsWith('words') ? 'Sure. Yes.' : ' Yes.', error: undefined })
+    t.strictSame(ran, ['Kiel'])
+  })
+}
+
 t.test('a completion that does not stream may call tools', async t => {
   const { server, stream, ask, ran } = await setup(t)
   stream(JSON.stringify({ choices: [{ message: { content: null, tool_calls: [{ id: 'a', type: 'function', function: { name: 'find', arguments: '{"city":"Kiel"}' } }] }, finish_reason: 'tool_calls' }] }))
