@@ -1,5 +1,5 @@
 /**
- * How failures are logged: what happened for whoever operates the app, what was said while it happened at `debug` only.
+ * Logs failures: the facts that an operator needs at any level, details that may quote people at `debug` only.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { diag } from '@opentelemetry/api'
@@ -7,18 +7,18 @@ import * as errors from '../contract/errors.js'
 import { TurnAbortedError } from '../contract/errors.js'
 import { whyNotDevelopment } from '../contract/surroundings.js'
 
-/** Stands where the message of an error would, which is not logged. */
+/** Logged in place of an error's message. */
 export const NO_MESSAGE = 'left out, since it may repeat what was said: the log level debug shows it'
 
 /** The longest message that is logged above `debug`, in characters: a model's server may answer with a whole page. */
 const LONGEST_MESSAGE = 1_000
 
-/** How many errors are looked at: the one that was thrown, and what caused it. */
+/** The longest chain of causes that is read, the thrown error included. */
 const MOST_CAUSES = 5
 
 /**
- * Logs what an app's code threw. Its message may quote what somebody said (a parser its input) or part of a key (a model's server), so it
- * is logged only where the app is developed; elsewhere a hint stands in its place. The whole error follows at `debug`. Never throws.
+ * Logs an error of the app's code. Its message may quote a caller (a parser quotes its input) or part of a key (a model's server), so it
+ * is logged in development only; elsewhere a hint replaces it. The whole error follows at `debug`. Never throws.
  * @param level `warn` where the caller may still be served
  */
 export function logFailure (log: FastifyBaseLogger, error: unknown, what: string, level: 'error' | 'warn' = 'error'): void {
@@ -27,15 +27,14 @@ export function logFailure (log: FastifyBaseLogger, error: unknown, what: string
 }
 
 /**
- * Logs what this package's own code threw, which it should not. Its message may quote a frame, and is nowhere logged above `debug`. Never
- * throws.
+ * Logs an error of this package's own code, which is a bug. The message may quote a frame, so it is logged at `debug` only. Never throws.
  */
 export function logFault (log: FastifyBaseLogger, error: unknown, what: string): void {
   log.error({ err: summaryOf(error, false) }, what)
   logDetail(log, error, what)
 }
 
-/** Logs the whole error, at `debug`. Never throws, whatever the error has for members. */
+/** Logs the whole error, at `debug`. Never throws, even if the error has getters that throw. */
 export function logDetail (log: FastifyBaseLogger, error: unknown, what: string): void {
   try {
     log.debug({ err: error }, what)
@@ -44,7 +43,7 @@ export function logDetail (log: FastifyBaseLogger, error: unknown, what: string)
   }
 }
 
-/** One word for what happened, of which there are few: a metric's label. Never throws. */
+/** The kind of an error, as a metric's label: few different values. Never throws. */
 export function errorType (error: unknown): string {
   try {
     if (error instanceof TurnAbortedError) return error.reason
@@ -55,17 +54,17 @@ export function errorType (error: unknown): string {
   }
 }
 
-// Where no more is known, in OpenTelemetry's words.
+// OpenTelemetry's word for an unknown kind.
 const OTHER = '_OTHER'
 
-// A model's server may give its errors any code. A ToolError, which has none, says what a tool says.
+// Checked by class, since a model's server may give its errors any code. A ToolError has no code: its message is a tool's.
 function isOwn (error: Error): error is Error & { readonly code: string } {
   return 'code' in error && OWN.has(error.constructor)
 }
 
 const OWN: ReadonlySet<unknown> = new Set(Object.values(errors))
 
-/** Tells whoever watches, and keeps from whoever is at work what they throw. */
+/** Reports to observers. An error that they throw goes to OpenTelemetry's diagnostics, not to the caller. */
 export function quietly (tell: () => void): void {
   try {
     tell()
@@ -76,7 +75,7 @@ export function quietly (tell: () => void): void {
 
 const withSafeMessages = new WeakSet<Error>()
 
-/** Has an error of another package logged with its message, which holds nothing that was said, and no secret. */
+/** Marks an error of another package as safe: its message is logged, so it must hold no speech and no secret. */
 export function markSafe<E extends Error> (error: E): E {
   withSafeMessages.add(error)
   return error
@@ -100,7 +99,7 @@ function summaryOf (error: unknown, showsMessage: boolean): unknown {
   }
 }
 
-// Pino takes what has a message for an error, and names its type by its constructor, or else by its name.
+// Pino treats an object with a message as an error. Its type is the name of the constructor, or else `name`.
 function summary (type: string, members: object): object {
   return Object.assign(Object.create(null, { name: { value: type } }), { type, ...members })
 }
@@ -110,7 +109,7 @@ type Cause = Error & { readonly code?: unknown, readonly errors?: readonly unkno
 function * causesOf (error: unknown): Generator<Cause, void, undefined> {
   for (let cause = error, count = 0; cause instanceof Error && count < MOST_CAUSES; count++) {
     yield cause
-    // Where a name has several addresses, Node's error holds one for each.
+    // If a host name has several addresses, Node's error holds one error for each.
     cause = cause.cause ?? (cause as Cause).errors?.[0]
   }
 }
@@ -124,12 +123,12 @@ function shortened (message: string): string {
   return message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message
 }
 
-// A code is one word; several are a message.
+// A code is one word; several words are a message.
 function isCode (code: unknown): code is string {
   return typeof code === 'string' && /^\w{1,64}$/.test(code)
 }
 
-// A stack begins with the message, whose lines may look like frames; a frame ends in a place in the code.
+// A stack begins with the message, whose lines may look like frames. A frame ends with a line and a column.
 function framesOf ({ message, stack = '' }: Error): string {
   const from = stack.indexOf(message)
   const frames = stack.slice(from === -1 ? 0 : from + message.length)

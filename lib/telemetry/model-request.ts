@@ -1,5 +1,5 @@
 /**
- * What OpenTelemetry is told of a request to a model.
+ * The span and the metrics of a request to a model.
  */
 import { context, SpanKind, type Attributes } from '@opentelemetry/api'
 import type { Call } from '../contract/agent.js'
@@ -7,13 +7,13 @@ import { inputContent, outputContent, type Message } from './content.js'
 import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'
 
-// What else a server says may be anything.
+// A server may send anything: only these values become attributes.
 const FINISH_REASONS: ReadonlySet<string> = new Set(['stop', 'length', 'tool_calls', 'content_filter', 'function_call'])
 const MODEL = /^[\w.:/@-]{1,64}$/
 
-/** Whom it goes to, and how. */
+/** The server that is asked, and the parameters of the request. */
 export interface ModelServer {
-  /** As the conventions call it: whose interface it speaks. */
+  /** The semantic conventions' name for the interface that the server speaks. */
   readonly provider: string
   readonly model: string
   readonly address: string
@@ -22,18 +22,18 @@ export interface ModelServer {
   readonly maxTokens?: number | undefined
 }
 
-/** What came back. */
+/** The server's response. */
 export interface ModelResponse {
-  /** As its server names it; undefined where it does not. */
+  /** The model's name, if the response holds one. */
   readonly model: string | undefined
   readonly finish: string | undefined
   readonly inputTokens?: number
   readonly outputTokens?: number
-  /** What it said and called; not looked at where nobody is to be shown it. */
+  /** Its words and tool calls. Called only if content is recorded. */
   message (): Message
 }
 
-/** One request. Ended by whoever reads the answer. */
+/** One request. The reader of the answer must end it. */
 export class ModelRequestTelemetry {
   readonly #telemetry: CallTelemetry
   readonly #operation: Operation
@@ -64,12 +64,12 @@ export class ModelRequestTelemetry {
     if (show !== undefined) this.#operation.tell(() => inputContent(messages, show))
   }
 
-  /** Sends it: the span of an instrumented HTTP client is this one's child. */
+  /** Runs the request in the span's context, so that the span of an instrumented HTTP client is its child. */
   run<T> (work: () => T): T {
     return this.#operation.run(work)
   }
 
-  /** A piece of the answer is in. */
+  /** Notes that a piece of the answer has arrived. */
   received (): void {
     if (this.#hasBegun) return
     this.#hasBegun = true
@@ -79,8 +79,8 @@ export class ModelRequestTelemetry {
   }
 
   /**
-   * The answer is read, or nobody wants it any more.
-   * @param thrown what ended it, where it did not come to its end
+   * Ends the span: the answer is read or abandoned.
+   * @param thrown the error that ended the answer early, if any
    */
   end (response: ModelResponse, thrown: { readonly error: unknown } | undefined): void {
     const { inputTokens, outputTokens } = response
@@ -103,7 +103,7 @@ export class ModelRequestTelemetry {
   }
 }
 
-/** Undefined where nobody is to be told. */
+/** @returns undefined if the app has no SDK */
 export function startModelRequest (call: Call, server: ModelServer, messages: readonly Message[]): ModelRequestTelemetry | undefined {
   const telemetry = telemetryOf(call)
   return telemetry && new ModelRequestTelemetry(telemetry, server, messages)

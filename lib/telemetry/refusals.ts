@@ -1,24 +1,25 @@
 /**
- * What was refused, and why, counted since the start: for whoever watches a server, and for its metrics.
+ * Reasons for refusals, and their counts since the start.
  */
 
-/** What stands before the upgrade and bounds how many calls there are. */
+/** Limits that are checked before the upgrade: how many calls there may be. */
 export type Ceiling = 'maxCalls' | 'maxCallsPerAddress' | 'maxUnstartedCalls' | 'maxUpgradesPerSecond' | 'maxClusterCalls'
 
-/** What bounds a single call. */
+/** Limits of a single call. */
 export type CallCeiling = 'maxFramesPerSecond' | 'maxBytesPerCall' | 'maxTurnsPerCall' | 'maxCallDurationMs' | 'maxTokensPerCall'
 
 /**
- * Why somebody was refused: not admitted, a web page that may place no call (`origin`, `host`), too many headers, no id in the URL, a call
- * dialled again too often, the server closes, the app is under pressure, or a ceiling by the name of its option.
+ * Why a connection or a call was refused: it is not admitted, it comes from a web page that may not place calls (`origin`, `host`), it has
+ * too many headers or no id in its URL, it was dialled again too often, the server closes, the app is under pressure, or a limit is
+ * reached, by the name of its option.
  */
 export type Refusal =
   | 'address' | 'secret' | 'origin' | 'host' | 'call' | 'headers' | 'url' | 'redials' | 'closing' | 'pressure' | Ceiling | CallCeiling
 
-/** How often each happened. */
+/** The number of refusals for each reason. */
 export type Refusals = Readonly<Record<Refusal, number>>
 
-/** All of them, at 0. */
+/** @returns every reason at 0 */
 export function noRefusals (): Record<Refusal, number> {
   return {
     address: 0,

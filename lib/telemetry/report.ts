@@ -1,11 +1,11 @@
 /**
- * What is known of a turn and of a call once they are over. No content in them, but for a call's transcript.
+ * The records of a turn and of a call. They hold no content, except for a call's transcript.
  */
 import type { Provider, TurnReason, Utterance } from '../contract/agent.js'
 import type { AbortReason } from '../contract/errors.js'
 import type { CallCeiling } from './refusals.js'
 
-/** How a turn ended: it said all it wanted, the agent threw, or it was aborted, be it by a deadline. */
+/** How a turn ended: the agent finished, the agent threw, or the turn was aborted (a deadline aborts too). */
 export type TurnOutcome = 'completed' | 'error' | AbortReason
 
 /** One tool call of a turn. */
@@ -14,15 +14,15 @@ export interface ToolReport {
   readonly name: string
   /** When it was called. */
   readonly startMs: number
-  /** Undefined where it had not returned when the turn ended. */
+  /** Undefined if the tool had not returned when the turn ended. */
   readonly durationMs: number | undefined
-  /** What `toolResult` was told. */
+  /** The `successful` of `toolResult()`. */
   readonly successful: boolean | undefined
 }
 
 /**
- * The record of one turn, given to `onTurnEnd`. Times are in ms, by one monotonic clock, from when the provider's request
- * was read; undefined is never.
+ * The record of one turn, given to `onTurnEnd`. Times are in ms of a monotonic clock since the provider's request was read; undefined
+ * means never.
  */
 export interface TurnReport {
   readonly callId: string
@@ -32,15 +32,15 @@ export interface TurnReport {
   readonly outcome: TurnOutcome
   /** When the provider asked, in ms since 1970. */
   readonly askedAt: number
-  /** The agent was called: it waits for `onCallStart`. */
+  /** When the agent was called, which is after `onCallStart`. */
   readonly agentCalledMs: number | undefined
   /** The agent's first word of an answer, or its first tool call. */
   readonly firstTokenMs: number | undefined
-  /** The first frame with words of an answer in it; the fallback's, where there was none. */
+  /** The first frame with words of the answer, or else of the fallback. */
   readonly firstFrameMs: number | undefined
-  /** The first words that cover a wait: a filler's. */
+  /** The first words of a filler. */
   readonly fillerMs: number | undefined
-  /** The end of the first sentence, where voices begin to speak; of the answer, where it has none. */
+  /** The end of the first sentence, where voices begin to speak; the end of the answer if no sentence ends before. */
   readonly firstSentenceMs: number | undefined
   /** The last frame, the completion included. */
   readonly lastFrameMs: number | undefined
@@ -50,29 +50,29 @@ export interface TurnReport {
   readonly frames: number
   /** Characters that were sent. */
   readonly characters: number
-  /** Characters of the model's that were no speech, and were neither spoken nor kept: reasoning, calls of tools as text and the like. */
+  /** Characters of the model that are not speech, such as reasoning or tool calls as text. They are neither spoken nor kept. */
   readonly unspokenCharacters: number
   /** In the order in which they were called. */
   readonly tools: readonly ToolReport[]
-  /** What the agent yielded of its model by `usage()`: the last one, and all tokens together. */
+  /** From `usage()`: the last model, and the sum of all tokens. */
   readonly model: string | undefined
   readonly inputTokens: number | undefined
   readonly outputTokens: number | undefined
-  /** Which agent of a `failover()` was asked last: its place in the list, from 0. */
+  /** The agent of a `failover()` that was asked last: its index in the list. */
   readonly agent?: number
   /** Host and port of the model's server that the built-in agent asked last. */
   readonly server?: string
   /** The HTTP status of that server's last response. */
   readonly httpStatus?: number
-  /** How that response ended, in the server's word: `stop`, `length`, `tool_calls`…; `other` where the word is not a known one. */
+  /** The `finish_reason` of that response: `stop`, `length`, `tool_calls`…; `other` if the value is not a known one. */
   readonly finishReason?: string
-  /** The most that the provider had not taken yet, in bytes. */
+  /** The most bytes that waited to be sent to the provider. */
   readonly sendBufferPeakBytes: number
-  /** What the agent threw, when the outcome is `error`; a DeadlineError, when it is `deadline`. */
+  /** The agent's error if the outcome is `error`, a DeadlineError if it is `deadline`. */
   readonly error?: unknown
 }
 
-/** The record of one call, without what was said. */
+/** The record of one call, without its transcript. */
 export interface CallRecord {
   readonly callId: string
   readonly provider: Provider
@@ -86,19 +86,19 @@ export interface CallRecord {
   readonly reconnects: number
   /** Frames that broke the protocol and were ignored. */
   readonly malformedFrames: number
-  /** The ceiling that the call reached, where that ended it. */
+  /** The limit that ended the call, if one did. */
   readonly limit?: CallCeiling
-  /** It is no end: the call goes on on another node, or is left to one. */
+  /** True if the call has not ended: another node continues it, or may. */
   readonly handedOver?: true
 }
 
 /** The record of one call, given to `onCallEnd`. */
 export interface CallSummary extends CallRecord {
-  /** As the provider reported it last, with what the agent said since. The caller may have heard less of that. */
+  /** The provider's last report, and the agent's words since. The caller may not have heard all of those. */
   readonly transcript: readonly Utterance[]
 }
 
-/** A report as it is logged: what is bound to the log is left out; so are tools' names, which a model may have made up. */
+/** A report for the log: without the members that the logger is bound to, and without tools' names, which a model may have made up. */
 export function toLogLine ({ callId, provider, error, askedAt, turnId, tools, ...figures }: TurnReport): object {
   const line: Record<string, unknown> = { turnId: loggedId(turnId) }
   for (const name in figures) {
@@ -109,7 +109,7 @@ export function toLogLine ({ callId, provider, error, askedAt, turnId, tools, ..
   return line
 }
 
-/** A turn's id as it may stand in a log: a text that a provider would not choose is left out. */
+/** A turn's id for the log. Undefined for text that does not look like an id: it may quote a caller. */
 export function loggedId (id: string | number): string | number | undefined {
   return typeof id === 'number' || /^[\da-f-]{1,64}$/i.test(id) ? id : undefined
 }

@@ -1,6 +1,5 @@
 /**
- * OpenTelemetry: the spans of a call and of its turns, and what is measured of them. Through its API alone: without an SDK
- * nothing is made.
+ * The OpenTelemetry spans and metrics of a call and its turns. Uses the API alone: without an SDK nothing is recorded.
  */
 import { isSpanContextValid, SpanKind, trace, type Attributes, type Context, type Tracer } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
@@ -13,12 +12,12 @@ import { endingOf, Operation, startSpan, type Show } from './operation.js'
 import type { Refusal } from './refusals.js'
 import { loggedId, type CallRecord, type TurnReport } from './report.js'
 
-/** What one registration tells OpenTelemetry. Its API finds the app's SDK, whenever that is registered. */
+/** The telemetry of one registration. OpenTelemetry's API finds the app's SDK, even if it is registered later. */
 export class Telemetry {
   readonly #shows: ((text: string, log: FastifyBaseLogger) => string) | undefined
   #openInstruments: Instruments | undefined
 
-  /** @param shows what spans may show of what people say; undefined is nothing */
+  /** @param shows redacts what people say for spans; undefined shows nothing */
   constructor (shows?: (text: string, log: FastifyBaseLogger) => string) {
     this.#shows = shows
   }
@@ -27,7 +26,7 @@ export class Telemetry {
     return (this.#openInstruments ??= openInstruments())
   }
 
-  /** The app is ready: metrics that are known before the first call are shown from now on, of each of these providers. */
+  /** Starts the metrics that exist before the first call, for each of these providers. */
   ready (providers: readonly Provider[]): void {
     providers.forEach(reportProvider)
     void this.#instruments // eslint-disable-line no-void
@@ -37,15 +36,15 @@ export class Telemetry {
     this.#instruments?.refused(reason)
   }
 
-  /** Something could not be told to the other nodes, or asked of them. */
+  /** Counts an operation of the cluster that failed. */
   clusterFailed (operation: string): void {
     this.#instruments?.clusterFailed(operation)
   }
 
   /**
-   * A call has begun. Undefined where nobody is to be told.
-   * @param since when its socket opened, by `performance.now()`
-   * @param parent the context in which that was
+   * @param since when the call's socket opened, by `performance.now()`
+   * @param parent the context in which it opened
+   * @returns undefined if the app has no SDK
    */
   startCall (call: Call, since: number, parent: Context): CallTelemetry | undefined {
     const instruments = this.#instruments
@@ -60,20 +59,20 @@ export class Telemetry {
   }
 }
 
-// Agents know the call, and nothing of what it is a part of.
+// Agents have the call, and no reference to its telemetry.
 const calls = new WeakMap<Call, CallTelemetry>()
 
-/** That of a live call; undefined where nobody is to be told, and for a call that is none. */
+/** @returns undefined if the app has no SDK, and for objects that are not live calls */
 export function telemetryOf (call: Call): CallTelemetry | undefined {
   return calls.get(call)
 }
 
-/** The span of one call, and what belongs to it. Made by {@link Telemetry.startCall}, ended by the call. */
+/** The span of one call. Made by {@link Telemetry.startCall}, ended by the call. */
 export class CallTelemetry {
   readonly tracer: Tracer
   readonly call: Call
   readonly instruments: Instruments | undefined
-  /** Shows in spans what people say, where the operator asked for that. */
+  /** Redacts what people say for spans. Undefined unless the operator opts in to content. */
   readonly show: Show | undefined
   readonly #operation: Operation
 
@@ -86,14 +85,14 @@ export class CallTelemetry {
     instruments?.callStarted(call)
   }
 
-  /** Runs something within the call. */
+  /** Runs work in the call's context. */
   run<T> (work: () => T): T {
     return this.#operation.run(work)
   }
 
   /** @param since when the provider asked, by `performance.now()` */
   startTurn (turn: Turn, since: number): TurnTelemetry {
-    // The agent is ours to invoke, whoever's it is.
+    // An agent of the app's is invoked too, so its turn has the span of an invocation.
     const { context } = this.#operation
     const attributes: Attributes = {
       'gen_ai.operation.name': 'invoke_agent',
@@ -102,13 +101,14 @@ export class CallTelemetry {
       'voice_agent.turn.id': loggedId(turn.id)?.toString(),
       'voice_agent.turn.reason': turn.reason
     }
-    return new TurnTelemetry(this, turn, new Operation(startSpan(this.tracer, 'invoke_agent', { startTime: since, attributes }, context), context))
+    const span = startSpan(this.tracer, 'invoke_agent', { startTime: since, attributes }, context)
+    return new TurnTelemetry(this, turn, new Operation(span, context))
   }
 
   end (record: CallRecord): void {
     const { direction } = this.call
     this.#operation.tell(() => ({
-      'gen_ai.conversation.id': record.callId, // it may have been another one
+      'gen_ai.conversation.id': record.callId, // the id may have changed since the start
       'voice_agent.call.direction': direction,
       'voice_agent.call.close_code': record.code,
       'voice_agent.call.turns': record.turns,
@@ -122,7 +122,7 @@ export class CallTelemetry {
   }
 }
 
-/** The span of one turn, and those of the tools that its agent runs by itself. Ended by the turn. */
+/** The span of one turn, and the spans of tools that the agent runs without {@link runTool}. Ended by the turn. */
 export class TurnTelemetry {
   readonly #telemetry: CallTelemetry
   readonly #turn: Turn
@@ -136,20 +136,23 @@ export class TurnTelemetry {
     telemetry.instruments?.turnStarted(turn.call)
   }
 
-  /** Runs something within the turn. */
+  /** Runs work in the turn's context. */
   run<T> (work: () => T): T {
     return this.#operation.run(work)
   }
 
-  /** A tool was called, or returned: those that agents run by {@link runTool} have spans of their own. */
+  /** Notes a tool's call or result. Tools that run by {@link runTool} have spans of their own. */
   recorded (entry: ToolAction): void {
     if (entry.action === 'tool-call') {
       if (entry.runsOnce === true) return
       const { tracer, show } = this.#telemetry
       const { context } = this.#operation
-      const tool = new Operation(startSpan(tracer, 'execute_tool', { attributes: { 'gen_ai.operation.name': 'execute_tool' } }, context), context)
-      // Its name may be a model's, who knows whose words.
-      if (show !== undefined) tool.tell(() => ({ 'gen_ai.tool.name': show(entry.name), ...toolCallContent(entry.id, entry.arguments, show) }))
+      const attributes = { 'gen_ai.operation.name': 'execute_tool' }
+      const tool = new Operation(startSpan(tracer, 'execute_tool', { attributes }, context), context)
+      // The name is content: a model may have made it up.
+      if (show !== undefined) {
+        tool.tell(() => ({ 'gen_ai.tool.name': show(entry.name), ...toolCallContent(entry.id, entry.arguments, show) }))
+      }
       this.#tools ??= new Map()
       this.#tools.set(entry.id, tool)
     } else {
@@ -167,7 +170,7 @@ export class TurnTelemetry {
     tool.end()
   }
 
-  /** @param said what the caller was told */
+  /** @param said the words of the answer */
   end (report: TurnReport, said: string): void {
     for (const id of this.#tools?.keys() ?? []) this.#endTool(id)
     const { show } = this.#telemetry
@@ -181,7 +184,7 @@ export class TurnTelemetry {
 }
 
 function attributesOf (report: TurnReport): Attributes {
-  // Undefined ones are left out.
+  // Undefined values are left out.
   return {
     'gen_ai.conversation.id': report.callId,
     'gen_ai.response.model': report.model,

@@ -1,5 +1,5 @@
 /**
- * What OpenTelemetry is told of a tool that runs.
+ * The span and the metrics of a tool's run.
  */
 import { context, type Attributes } from '@opentelemetry/api'
 import type { Call } from '../contract/agent.js'
@@ -7,10 +7,10 @@ import { toolCallContent, toolResultContent } from './content.js'
 import { endingOf, Operation, startSpan } from './operation.js'
 import { telemetryOf, type CallTelemetry } from './telemetry.js'
 
-/** What is said of every tool. */
+/** Attributes of every tool. */
 const TOOL: Attributes = { 'gen_ai.operation.name': 'execute_tool', 'gen_ai.tool.type': 'function' }
 
-/** One run of a tool. It may go on when its turn is over. */
+/** One run of a tool. It may outlive its turn. */
 class ToolRun {
   readonly #telemetry: CallTelemetry
   readonly #name: string
@@ -22,18 +22,19 @@ class ToolRun {
     this.#name = name
     const { tracer, show } = telemetry
     const parent = context.active()
-    this.#operation = new Operation(startSpan(tracer, `execute_tool ${name}`, { attributes: { ...TOOL, 'gen_ai.tool.name': name } }, parent), parent)
+    const attributes = { ...TOOL, 'gen_ai.tool.name': name }
+    this.#operation = new Operation(startSpan(tracer, `execute_tool ${name}`, { attributes }, parent), parent)
     if (show !== undefined) this.#operation.tell(() => toolCallContent(id, args, show))
   }
 
-  /** Runs the tool: spans that it starts are this one's children. */
+  /** Runs the tool in the span's context, so that spans of the tool are its children. */
   run<T> (work: () => T): T {
     return this.#operation.run(work)
   }
 
   /**
-   * @param outcome undefined where it took too long, and may go on
-   * @param error why it came to nothing, where it did
+   * @param outcome undefined if the tool exceeded its timeout; it may still run
+   * @param error why the tool failed, if it did
    */
   end (outcome: { readonly content: string, readonly successful: boolean } | undefined, error: unknown): void {
     const { show, instruments } = this.#telemetry
@@ -49,7 +50,7 @@ class ToolRun {
   }
 }
 
-/** Undefined where nobody is to be told. */
+/** @returns undefined if the app has no SDK */
 export function startToolRun (call: Call, name: string, id: string, args: string): ToolRun | undefined {
   const telemetry = telemetryOf(call)
   return telemetry && new ToolRun(telemetry, name, id, args)

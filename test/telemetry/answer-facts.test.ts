@@ -1,5 +1,5 @@
 /**
- * What a turn's report tells of the model's server that was asked, and of the agent.
+ * A turn's report names the model's server that was asked, and the agent.
  */
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
@@ -25,28 +25,28 @@ async function factsOf (t: Test, scripts: Script[], wrap?: (agent: StreamingAgen
   return { facts: { outcome, agent, server, httpStatus, finishReason }, host: new URL(line.server.url).host }
 }
 
-t.test('a report tells server, status and finish_reason of the last answer', async t => {
+t.test('a report holds server, status and finish_reason of the last answer', async t => {
   const { facts, host } = await factsOf(t, ['Yes.'])
   t.strictSame(facts, { outcome: 'completed', agent: undefined, server: host, httpStatus: 200, finishReason: 'stop' })
 })
 
-t.test('a finish_reason that is not known may be anything, and is not told', async t => {
+t.test('an unknown finish_reason is reported as other', async t => {
   const { facts } = await factsOf(t, [{ steps: ['Yes.', { chunk: { choices: [{ delta: {}, finish_reason: 'I am sorry' }] } }], finishReason: null }])
   t.match(facts, { outcome: 'error', httpStatus: 200, finishReason: 'other' })
 })
 
-t.test('the status of a refusal is told, and a server that gave no status has none', async t => {
+t.test('a report holds the status of a refusal, and none if the server gave none', async t => {
   t.match((await factsOf(t, [failures.rateLimited])).facts, { outcome: 'error', server: /^127\.0\.0\.1:\d+$/, httpStatus: 429, finishReason: undefined })
   t.match((await factsOf(t, [failures.cutBeforeHeaders])).facts, { outcome: 'error', server: /^127\.0\.0\.1:\d+$/, httpStatus: undefined })
   t.match((await factsOf(t, [failures.cutMidStream])).facts, { outcome: 'error', httpStatus: 200, finishReason: undefined })
 })
 
-t.test('of several answers in one turn the last one is told', async t => {
+t.test('a turn with several answers reports the last one', async t => {
   const { facts } = await factsOf(t, [calling('look({})'), { steps: ['Ye'], finishReason: 'length' }])
   t.match(facts, { outcome: 'completed', httpStatus: 200, finishReason: 'length' })
 })
 
-t.test('a report tells which agent of a failover was asked last', async t => {
+t.test('a report names the agent of a failover that was asked last', async t => {
   const { facts, host } = await factsOf(t, [failures.serverError, 'Yes.'], agent => {
     const other = failover([agent as never, agent as never, () => 'Never.'], { probe: false })
     return turn => other.call(undefined as never, turn) as AsyncIterable<string>
@@ -54,7 +54,7 @@ t.test('a report tells which agent of a failover was asked last', async t => {
   t.strictSame(facts, { outcome: 'completed', agent: 1, server: host, httpStatus: 200, finishReason: 'stop' })
 })
 
-t.test('what is known of the server of an agent that failed is not told of the next one', async t => {
+t.test('the report of the next agent holds nothing of the failed agent\'s server', async t => {
   const { facts } = await factsOf(t, [failures.serverError], agent => {
     const other = failover([agent as never, async function * () { yield 'Yes.' }], { probe: false })
     return turn => other.call(undefined as never, turn) as AsyncIterable<string>
@@ -62,7 +62,7 @@ t.test('what is known of the server of an agent that failed is not told of the n
   t.strictSame(facts, { outcome: 'completed', agent: 1, server: undefined, httpStatus: undefined, finishReason: undefined })
 })
 
-t.test('an agent that was left while it answers changes nothing in the report', async t => {
+t.test('an abandoned agent changes nothing in the report', async t => {
   const slow = await startScriptedModel()
   t.teardown(() => slow.close())
   slow.next(STALL)
@@ -75,6 +75,6 @@ t.test('an agent that was left while it answers changes nothing in the report', 
   t.strictSame(facts, { outcome: 'completed', agent: 1, server: undefined, httpStatus: undefined, finishReason: undefined })
 })
 
-t.test('facts of a turn of no call are dropped', async t => {
+t.test('facts of a turn without a call are dropped', async t => {
   t.doesNotThrow(() => noteAnswerFacts(fakeTurn(), { httpStatus: 200 }))
 })

@@ -8,7 +8,7 @@ const CONTENT = 'my card number is 4111'
 
 t.beforeEach(t => runIn(t, 'production'))
 
-t.test('what was thrown is named at error level, and repeated at debug level only', async t => {
+t.test('an error\'s type is logged at error level, its message at debug level only', async t => {
   const { app, logs } = createApp(t)
   const error = Object.assign(new SyntaxError(`Unexpected token\n    in "${CONTENT}"`), { code: 'E_PARSE', status: 429 })
   logFailure(app.log, error, 'agent failed')
@@ -18,13 +18,13 @@ t.test('what was thrown is named at error level, and repeated at debug level onl
   t.match(whole, { level: 20, err: { message: new RegExp(CONTENT) } })
 })
 
-t.test('messages of the plugin itself hold no content, and are told', async t => {
+t.test('messages of the plugin\'s own errors are logged, since they hold no content', async t => {
   const { app, logs } = createApp(t)
   logFailure(app.log, new SpeechError('an array'), 'agent failed')
   t.match(logs[0], { level: 50, err: { type: 'FastifyError', code: 'VOICE_AGENT_ERR_SPEECH', message: /an array/ } })
 })
 
-t.test('what is no error is named by its type', async t => {
+t.test('a thrown value that is not an error is logged by its type', async t => {
   const { app, logs } = createApp(t)
   logFailure(app.log, CONTENT, 'agent failed')
   t.strictSame(logs[0]?.['err'], { type: 'string', message: NO_MESSAGE, stack: '' })
@@ -34,7 +34,7 @@ t.test('what is no error is named by its type', async t => {
   t.strictSame(logs[2]?.['err'], { type: 'Error', message: NO_MESSAGE, stack: '' })
 })
 
-t.test('a message that changed, or was never part of the stack, costs no more than itself', async t => {
+t.test('the stack is logged even if the message changed or was never part of it', async t => {
   const { app, logs } = createApp(t)
   const error = new Error(`first\n    at ${CONTENT}`)
   error.message = CONTENT
@@ -43,7 +43,7 @@ t.test('a message that changed, or was never part of the stack, costs no more th
   t.notMatch(JSON.stringify(logs[0]), CONTENT)
 })
 
-t.test('an error that cannot be read is still told of', async t => {
+t.test('an error whose members throw is still logged', async t => {
   const { app, logs } = createApp(t)
   const error = Object.defineProperty(new Error(CONTENT), 'code', { enumerable: true, get () { throw new Error(CONTENT) } })
   logFailure(app.log, error, 'agent failed')
@@ -51,7 +51,7 @@ t.test('an error that cannot be read is still told of', async t => {
   t.match(logs, [{ level: 50, msg: 'agent failed', err: { type: 'Error' } }, { level: 20, msg: 'agent failed' }, { level: 20, msg: 'agent threw later' }])
 })
 
-t.test('the message is told at error level where the app is developed, and nowhere else', async t => {
+t.test('the message is logged at error level in development only', async t => {
   const cases: Array<[environment: string | undefined, isTTY: boolean, isTold: boolean]> = [
     ['development', false, true],
     ['test', false, true],
@@ -72,20 +72,20 @@ t.test('the message is told at error level where the app is developed, and nowhe
   }
 })
 
-t.test('what went wrong in this package is told without a message wherever it runs, as it may quote a frame', async t => {
+t.test('a fault of this package is logged without its message everywhere, since it may quote a frame', async t => {
   runIn(t, 'development')
   const { app, logs } = createApp(t)
   logFault(app.log, new SyntaxError(CONTENT), 'frame could not be handled')
   t.match(logs, [{ level: 50, err: { type: 'SyntaxError', message: NO_MESSAGE } }, { level: 20, err: { message: CONTENT } }])
 })
 
-t.test('a code that is a number is told, as servers of models give them', async t => {
+t.test('a numeric code is logged', async t => {
   const { app, logs } = createApp(t)
   logFailure(app.log, Object.assign(new Error(CONTENT), { code: 429 }), 'agent failed')
   t.match(logs[0], { err: { code: '429', message: NO_MESSAGE } })
 })
 
-t.test('what caused an error is told with it, and its code', async t => {
+t.test('the messages of an error\'s causes are logged with it, and their code', async t => {
   runIn(t, 'development')
   const { app, logs } = createApp(t)
   const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:9'), { code: 'ECONNREFUSED' })
@@ -94,7 +94,7 @@ t.test('what caused an error is told with it, and its code', async t => {
   t.match(logs[0], { err: { type: 'Error', message: 'Connection error.: fetch failed: connect ECONNREFUSED 127.0.0.1:9', code: 'ECONNREFUSED' } })
 })
 
-t.test('causes that go round in a circle, or are no errors, are left', async t => {
+t.test('circular causes, and causes that are not errors, are left out', async t => {
   runIn(t, 'development')
   const { app, logs } = createApp(t)
   const error = new Error('round')
@@ -104,14 +104,14 @@ t.test('causes that go round in a circle, or are no errors, are left', async t =
   t.match(logs.filter(({ level }) => level === 50), [{ err: { message: 'round' } }, { err: { message: 'flat' } }])
 })
 
-t.test('a message that is a whole page is cut short', async t => {
+t.test('a long message is cut', async t => {
   runIn(t, 'development')
   const { app, logs } = createApp(t)
   logFailure(app.log, new Error('x'.repeat(1_001)), 'agent failed')
   t.equal((logs[0]?.['err'] as Error).message, `${'x'.repeat(1_000)}…`)
 })
 
-t.test('a message that is known to hold no content is told everywhere', async t => {
+t.test('a message that is marked safe is logged everywhere', async t => {
   const { app, logs } = createApp(t)
   logFailure(app.log, markSafe(new Error('models.example.com:443 cannot be reached')), 'agent failed')
   t.match(logs[0], { err: { type: 'Error', message: 'models.example.com:443 cannot be reached' } })

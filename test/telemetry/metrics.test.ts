@@ -11,7 +11,7 @@ const PROVIDER = { 'voice_agent.provider': 'retell' }
 const GREETING = { ...PROVIDER, 'voice_agent.turn.reason': 'greeting' }
 const RESPONSE = { ...PROVIDER, 'voice_agent.turn.reason': 'response' }
 
-t.test('what calls, turns, tools and models took, and how they ended', async t => {
+t.test('metrics record durations and outcomes of calls, turns, tools and models', async t => {
   const { metrics } = useTelemetry(t)
   new Telemetry().ready(['retell', 'millis'])
   const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), sideEffects: false, execute: () => 'free' })

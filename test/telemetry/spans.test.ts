@@ -17,7 +17,7 @@ import { useTelemetry, type SpanTree } from '../helpers/telemetry.js'
 
 // What a tree is compared with
 
-/** What differs from run to run. */
+/** Stands for a value that differs from run to run. */
 const VARIES = 'number'
 
 function call (turns: number, children: SpanTree[], attributes = {}): SpanTree {
@@ -96,7 +96,7 @@ function toolRun (name: string, children: SpanTree[] = [], attributes = {}, erro
   }
 }
 
-/** That of an agent of the app's own, which nobody knows more of. */
+/** The span of a tool of the app's own agent. */
 function ownTool (attributes: Attributes = {}, error?: string): SpanTree {
   return { name: 'execute_tool', kind: 'INTERNAL', attributes: { 'gen_ai.operation.name': 'execute_tool', ...attributes }, ...(error !== undefined && { error }), children: [] }
 }
@@ -114,7 +114,7 @@ function make (name: string, execute: ToolOptions<ReturnType<typeof Type.Object>
   return tool({ name, description: 'Does.', parameters: Type.Object({}), filler: '', execute, ...more })
 }
 
-t.test('a plain turn: a call, its turns, and the model that was asked', async t => {
+t.test('a plain turn has spans of its call, itself and its model request', async t => {
   const { trees } = useTelemetry(t)
   const { server, hear, line } = await openLine(t, 'retell', [], { agent: { temperature: 0.5, maxTokens: 100 } })
   server.next({ steps: ['We open', ' at nine.', usageChunk(20, 10)] })
@@ -134,7 +134,7 @@ t.test('a plain turn: a call, its turns, and the model that was asked', async t 
   ])])
 })
 
-t.test('a turn with tools: what they do is theirs', async t => {
+t.test('spans that a tool makes are the tool span\'s children', async t => {
   const { trees } = useTelemetry(t)
   const look = make('look', async () => {
     await tick()
@@ -160,7 +160,7 @@ t.test('a turn with tools: what they do is theirs', async t => {
   ])])
 })
 
-t.test('a superseded turn: its request is cancelled, its tool runs on', async t => {
+t.test('a superseded turn cancels its request, and its tool runs on', async t => {
   const { trees } = useTelemetry(t)
   const done = deferred()
   const running = deferred()
@@ -193,7 +193,7 @@ t.test('a superseded turn: its request is cancelled, its tool runs on', async t 
   ])])
 })
 
-t.test('a deadline, with a failover: the model that was too slow, and the one that answered', async t => {
+t.test('after a deadline with a failover, the slow model and the one that answered have spans', async t => {
   const { trees } = useTelemetry(t)
   const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
   const models = [first, second].map(({ url }) => openAIAgent({ baseURL: url, greeting: '' }))
@@ -216,7 +216,7 @@ t.test('a deadline, with a failover: the model that was too slow, and the one th
   ])])
 })
 
-t.test('an agent of the app\'s own: what it does is its turn\'s, be it when it is stopped', async t => {
+t.test('spans of the app\'s own agent are its turn\'s children, also while it is stopped', async t => {
   const { trees } = useTelemetry(t)
   const stopped = deferred()
   async function * agent ({ id, signal }: Turn): AsyncGenerator<Speech> {
@@ -264,7 +264,7 @@ t.test('an agent of the app\'s own: what it does is its turn\'s, be it when it i
   ])])
 })
 
-t.test('what a tool did not do: cancelled, too slow, and asked of the ledger', async t => {
+t.test('tools that are cancelled, too slow or answered from the ledger are shown as such', async t => {
   const { trees } = useTelemetry(t)
   const running = deferred()
   const never = new Promise<string>(() => {})
@@ -292,7 +292,7 @@ t.test('what a tool did not do: cancelled, too slow, and asked of the ledger', a
   ])])
 })
 
-t.test('what people say stands in spans where the operator asked for that', async t => {
+t.test('spans hold speech if the operator opts in', async t => {
   const { spans } = useTelemetry(t)
   const book = make('book', () => 'Tuesday')
   const shows = (text: string): string => text.replaceAll('Ann', '***')
@@ -339,7 +339,7 @@ t.test('what people say stands in spans where the operator asked for that', asyn
   ])
 })
 
-t.test('a tool call without a word, and an answer that is cut off, are shown as such', async t => {
+t.test('a tool call without words and a truncated answer are shown as such', async t => {
   const { spans } = useTelemetry(t)
   const { server, hear, ask, said, line } = await openLine(t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) })
   server.next(calling('book({})'), 'Done.', ['We ', STALL])
@@ -355,7 +355,7 @@ t.test('a tool call without a word, and an answer that is cut off, are shown as 
   t.match(JSON.parse(cut!['gen_ai.output.messages'] as string), [{ role: 'assistant', parts: [{ content: 'We ' }], finish_reason: '_OTHER' }])
 })
 
-t.test('whatever an agent throws has a type, and a message where that is asked for', async t => {
+t.test('any value that an agent throws has a type, and a message if the operator opts in', async t => {
   const { spans } = useTelemetry(t)
   const nameless = new (class extends Error {})('nameless')
   const odd = Object.assign(new Error('odd'), { code: 'ECONNRESET' })
@@ -376,7 +376,7 @@ t.test('whatever an agent throws has a type, and a message where that is asked f
   ])
 })
 
-t.test('a call whose trace is not sampled: nor is what is nested in it', async t => {
+t.test('spans inside a call that is not sampled are not sampled either', async t => {
   const { spans } = useTelemetry(t, { sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }) })
   let active: Span | undefined
   const { server, hear, line } = await openLine(t, 'retell', [], {
@@ -393,7 +393,7 @@ t.test('a call whose trace is not sampled: nor is what is nested in it', async t
   t.ok(isSpanContextValid(active!.spanContext()))
 })
 
-t.test('without an SDK nobody is told, and nothing is made', async t => {
+t.test('without an SDK nothing is recorded', async t => {
   const { server, hear, line } = await openLine(t, 'retell', [])
   server.next('Yes.')
   await hear(1, 'Hello?')
@@ -401,7 +401,7 @@ t.test('without an SDK nobody is told, and nothing is made', async t => {
   t.equal(telemetryOf(line.call), undefined)
 })
 
-t.test('a call is known by its last id, and one that never began is none', async t => {
+t.test('a call has its last id, and a call that never began has no span', async t => {
   const { trees } = useTelemetry(t)
   const line = openCall(t, 'millis', () => 'Hello.')
   line.receive(millis.start(0))
@@ -411,7 +411,7 @@ t.test('a call is known by its last id, and one that never began is none', async
   t.equal(trees().length, 1)
 })
 
-t.test('a turn that is superseded while onCallStart has work to do has a span as well', async t => {
+t.test('a turn that is superseded while onCallStart runs has a span', async t => {
   const { trees } = useTelemetry(t)
   const looked = deferred()
   const line = openCall(t, 'retell', () => 'Hello.', { hooks: { onCallStart: () => looked.promise } })
@@ -422,7 +422,7 @@ t.test('a turn that is superseded while onCallStart has work to do has a span as
   t.match(trees(), [{ children: [{ attributes: { 'voice_agent.turn.outcome': 'superseded' } }, { attributes: { 'voice_agent.turn.outcome': 'completed' } }] }])
 })
 
-t.test('an SDK that fails keeps nobody waiting, and nothing from its end', async t => {
+t.test('an SDK that throws delays nothing, and calls and turns still end', async t => {
   for (const fails of ['onStart', 'onEnd'] as const) {
     useTelemetry(t, { [fails]: () => { throw new Error('full') } })
     const book = make('book', () => 'Booked')
@@ -437,7 +437,7 @@ t.test('an SDK that fails keeps nobody waiting, and nothing from its end', async
   }
 })
 
-t.test('what a tool, or a turn, threw is a failure, be it nothing or another turn\'s end', async t => {
+t.test('any value that a tool or an agent throws is a failure, also undefined and another turn\'s abort', async t => {
   const { spans } = useTelemetry(t)
   const rejects = make('rejects', () => Promise.reject()) // eslint-disable-line prefer-promise-reject-errors
   const { server, hear, line } = await openLine(t, 'retell', [rejects], {
@@ -454,7 +454,7 @@ t.test('what a tool, or a turn, threw is a failure, be it nothing or another tur
   t.strictSame(failed.map(({ name, attributes }) => [name, attributes['error.type']]), [['execute_tool rejects', '_OTHER'], ['invoke_agent', '_OTHER'], ['invoke_agent', 'superseded']])
 })
 
-t.test('an answer that is left early is no failure', async t => {
+t.test('an abandoned answer is not a failure', async t => {
   const { trees } = useTelemetry(t)
   const { server, hear, line } = await openLine(t, 'retell', [], {
     wrap: model => {
@@ -473,7 +473,7 @@ t.test('an answer that is left early is no failure', async t => {
   t.match(trees(), [{ children: [{}, { attributes: { 'voice_agent.turn.outcome': 'completed' }, children: [{ attributes: { 'voice_agent.abort_reason': 'abandoned' } }] }] }])
 })
 
-t.test('what a model\'s server makes up is neither label nor attribute', async t => {
+t.test('values that a model\'s server invents are neither labels nor attributes', async t => {
   const { spans, metrics } = useTelemetry(t)
   const { server, hear, line } = await openLine(t, 'retell', [])
   server.next({ steps: ['Yes.', { chunk: { model: 'call +15550100', choices: [] } }], finishReason: 'Ann said so' as never }, { status: 400, body: { error: { message: 'no', code: 'VOICE_AGENT_ERR_+15550100' } } })
@@ -484,7 +484,7 @@ t.test('what a model\'s server makes up is neither label nor attribute', async t
   t.match(spans.find(({ name }) => name.startsWith('chat'))!.attributes['gen_ai.response.finish_reasons'], ['_OTHER'])
 })
 
-t.test('a hook, and a goodbye, belong to their call, whoever\'s timer it is', async t => {
+t.test('spans of a hook and of a goodbye belong to their call, also from another context\'s timer', async t => {
   const { trees } = useTelemetry(t)
   const line = openCall(t, 'retell', () => '', {
     limits: { maxTurnsPerCall: 1, goodbye: () => { ownSpan('goodbye'); return 'Bye.' } },

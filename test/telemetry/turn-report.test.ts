@@ -81,7 +81,7 @@ t.test('a turn is reported from the request to its last frame', async t => {
   t.notMatch(JSON.stringify(logged), /look_up|euros/)
 })
 
-t.test('what was never is undefined', async t => {
+t.test('figures of events that did not happen are undefined', async t => {
   const { report } = await reportOf(t, () => undefined)
   t.match(report, {
     outcome: 'completed', firstTokenMs: undefined, firstFrameMs: undefined, fillerMs: undefined, firstSentenceMs: undefined, lastFrameMs: 0, tokens: 0, frames: 1, characters: 0, tools: [], model: undefined
@@ -89,7 +89,7 @@ t.test('what was never is undefined', async t => {
   t.notOk('error' in report)
 })
 
-t.test('words that are returned, or said with an action, are a first token', async t => {
+t.test('returned words and the words of an action count as the first token', async t => {
   for (const [agent, tokens] of [
     [async (_turn: Turn, wait: (ms: number) => Promise<void>) => { await wait(300); return 'Yes.' }, 1],
     [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield endCall({ say: 'Bye.' }) }, 1],
@@ -104,7 +104,7 @@ t.test('words that are returned, or said with an action, are a first token', asy
   }
 })
 
-t.test('an answer without a full stop is a sentence when it ends', async t => {
+t.test('an answer without a full stop counts as a sentence at its end', async t => {
   const { report } = await reportOf(t, async function * (_turn, wait) {
     yield 'Yes'
     await wait(200)
@@ -114,7 +114,7 @@ t.test('an answer without a full stop is a sentence when it ends', async t => {
   t.match(report, { firstFrameMs: 0, firstSentenceMs: 400, lastFrameMs: 400 })
 })
 
-t.test('a sentence ends with what is behind it', async t => {
+t.test('a sentence ends when more text follows', async t => {
   const { report } = await reportOf(t, async function * (_turn, wait) {
     yield 'He said "yes.'
     await wait(100)
@@ -125,7 +125,7 @@ t.test('a sentence ends with what is behind it', async t => {
   t.ok([0, 100].includes(report.firstSentenceMs!))
 })
 
-t.test('an agent that is called late, as onCallStart has work to do', async t => {
+t.test('an agent that waits for onCallStart is reported as called late', async t => {
   const { report } = await reportOf(t, () => 'Yes.', { hooks: { onCallStart: () => new Promise(resolve => { setTimeout(resolve, 500) }) } })
   t.match(report, { agentCalledMs: 500, firstFrameMs: 500, firstSentenceMs: 500, durationMs: 500 })
 })
@@ -135,7 +135,7 @@ t.test('a deadline is reported with its error, and the fallback is the first fra
   t.match(report, { outcome: 'deadline', firstTokenMs: undefined, firstFrameMs: 1_000, tokens: 0, frames: 1, error: DeadlineError })
 })
 
-t.test('what the provider did not take in time is in the report of the turn, and of no other', async t => {
+t.test('the peak of unsent bytes is in the report of its own turn only', async t => {
   const reports: TurnReport[] = []
   const line = openCall(t, 'retell', () => 'Yes', { hooks: { onTurnEnd: (_turn, report) => { reports.push(report) } } })
   line.receive(retell.details())
@@ -147,7 +147,7 @@ t.test('what the provider did not take in time is in the report of the turn, and
   t.strictSame(reports.map(({ sendBufferPeakBytes }) => sendBufferPeakBytes), [0, 5_000, 0])
 })
 
-t.test('what was cut since it is no speech is counted, and logged once a call without its content', async t => {
+t.test('text that is not speech is counted, and logged once a call without its content', async t => {
   const { report, line } = await reportOf(t, turn => speakable(['<think>secret</think>Yes', ` ${String(turn.id)}`, '<|im_end|>']))
   t.equal(report.unspokenCharacters, '<think>secret</think><|im_end|>'.length)
   line.receive(retell.request(2, 'Hi', 'And?'))
@@ -158,7 +158,7 @@ t.test('what was cut since it is no speech is counted, and logged once a call wi
   t.notMatch(JSON.stringify(line.logs.filter(({ level }) => level >= 30)), /secret/)
 })
 
-t.test('it is warned of once, though more turns have it', async t => {
+t.test('the warning comes once a call, even if more turns have such text', async t => {
   const line = openCall(t, 'retell', () => speakable(['</think>Yes']))
   line.receive(retell.details(), retell.request(1, 'Hi'))
   await line.completed(1)
@@ -167,14 +167,14 @@ t.test('it is warned of once, though more turns have it', async t => {
   t.equal(line.logs.filter(({ level }) => level >= 40).length, 1)
 })
 
-t.test('usage holds figures: what is no number of tokens counts as 0', async t => {
+t.test('usage counts a value that is not a number of tokens as 0', async t => {
   t.match(usage('m'), { action: 'usage', model: 'm', inputTokens: 0, outputTokens: 0 })
   t.match(usage('m', { inputTokens: 0.5, outputTokens: 1e9 }), { inputTokens: 0.5, outputTokens: 1e9 })
   for (const wrong of [-1, NaN, Infinity, 1e9 + 1, null, '5', {}]) t.strictSame(usage('m', { inputTokens: wrong as never, outputTokens: wrong as never }), usage('m'), String(wrong))
   t.throws(() => usage(5 as never), { code: 'VOICE_AGENT_ERR_ACTION' })
 })
 
-t.test('whoever watches from outside is told of turns and calls', async t => {
+t.test('diagnostics channels publish turns and calls', async t => {
   const told: Array<[string, unknown]> = []
   for (const name of ['call:start', 'turn:start', 'turn:first-token', 'turn', 'call']) {
     const listen = (message: unknown): void => { told.push([name, message]) }
@@ -198,17 +198,17 @@ t.test('whoever watches from outside is told of turns and calls', async t => {
     ['call', { call, summary: { callId: 'ses_1', code: 1000, turns: 1 } }]
   ])
   t.equal(told.length, 5)
-  t.notOk('transcript' in (told[4]![1] as { summary: object }).summary, 'what was said is not told to whoever watches')
+  t.notOk('transcript' in (told[4]![1] as { summary: object }).summary, 'the published summary has no transcript')
 })
 
-t.test('a turn that is ended by whoever watches is over: no deadline of its is left', async t => {
+t.test('a turn that a subscriber ends is over, and its deadlines are cleared', async t => {
   const { pass, left } = useClock(t)
   const end = (message: unknown): void => { void (message as { turn: Turn }).turn.call.end() } // eslint-disable-line no-void
   subscribe('fastify-voice-agent:turn:first-token', end)
   t.teardown(() => unsubscribe('fastify-voice-agent:turn:first-token', end))
   for (const first of ['Yes. ', toolCall('tool_1', 'look_up', {})]) {
     const line = openCall(t, 'retell', ({ id }) => id === 0 ? '' : (async function * () { yield first; await new Promise(() => {}) })(), {
-      deadlines: { tokenGapMs: 100, turnMs: 1_000 }, fallback: () => t.fail('nobody is to be consoled') as never
+      deadlines: { tokenGapMs: 100, turnMs: 1_000 }, fallback: () => t.fail('the fallback must not be spoken') as never
     })
     line.receive(retell.details())
     await tick()
@@ -220,7 +220,7 @@ t.test('a turn that is ended by whoever watches is over: no deadline of its is l
   }
 })
 
-t.test('a call\'s transcript is what was heard last, and what was said since', async t => {
+t.test('a call\'s transcript is the last one reported, and the words since', async t => {
   const transcriptOf = async (hooks: CallOptions['hooks'], work: (line: ReturnType<typeof openCall>) => void): Promise<unknown> => {
     const ended = deferred<CallSummary>()
     const line = openCall(t, 'retell', ({ id }) => id === 2 ? '' : `Answer ${id}.`, { hooks: { ...hooks, onCallEnd: (_call, summary) => { ended.resolve(summary) } } })
@@ -237,6 +237,6 @@ t.test('a call\'s transcript is what was heard last, and what was said since', a
     [said('user', 'a'), said('agent', 'Ans'), said('user', 'b')])
 })
 
-t.test('ids are logged where they look like ids', async t => {
+t.test('turn ids are logged if they look like ids', async t => {
   t.strictSame([0, 7, '12', 'a1b2-c3', '', 'x'.repeat(65), 'my name is Ann', '+15550100001'].map(loggedId), [0, 7, '12', 'a1b2-c3', undefined, undefined, undefined, undefined])
 })
