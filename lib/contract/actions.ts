@@ -1,5 +1,5 @@
 /**
- * Actions: what an agent may yield besides words. Types and pure functions only.
+ * Actions, which an agent may yield besides words. Types and pure functions only.
  */
 import { Type, type TObject } from '@sinclair/typebox'
 import { compile } from './compile.js'
@@ -7,36 +7,35 @@ import { ActionError } from './errors.js'
 
 /** Options of {@link endCall}. */
 export interface EndCallOptions {
-  /** The goodbye. It travels in the same frame as the action. Without it the line goes dead at once. */
+  /** The goodbye, sent in the same frame as the action. Without it the line goes dead at once. */
   say?: string
 }
 
 /** Options of {@link transferCall}. */
 export interface TransferCallOptions {
-  /** What is said first; keep it short, because the caller talking over it cancels the transfer on Retell. */
+  /** Spoken before the transfer. Keep it short: on Retell a caller who talks over it cancels the transfer. */
   say?: string
   /** Show the caller's own number to the destination. Retell only, inside a turn. */
   showCaller?: boolean
 }
 
 /**
- * The mark of an action. JSON cannot hold a symbol, so that data of somebody else's is never an action. All copies of this package in a
- * process share the symbol.
+ * Marks an action. JSON cannot hold a symbol, so foreign data is never an action. All copies of this package in a process share the symbol.
  */
 const ACTION = Symbol.for('fastify-voice-agent.action')
 
 /**
- * What the builders alone make: an object that was written by hand is no action, and does not compile as one. A copy by spread still is
- * one, a copy by `structuredClone` is not.
+ * Part of every object that a builder made. An object literal is not an action and does not compile as one. A copy by spread is an action,
+ * a copy by `structuredClone` is not.
  */
 export interface Built {
-  /** For the compiler alone, and on no object: with the symbol here, actions of two copies of the package would be of different types. */
+  /** For the compiler only; no object has it. A symbol would make the types of two copies of the package incompatible. */
   readonly __builtBy: 'fastify-voice-agent'
 }
 
 const BUILT = { [ACTION]: true } as unknown as Built
 
-/** What is not speech. Built by the functions below, yielded by an agent like a token. */
+/** Anything but plain speech. Built by the functions below, yielded by an agent like a token. */
 export type Action = Built & (
   | { readonly action: 'end-call', readonly say: string }
   | { readonly action: 'transfer-call', readonly destination: string, readonly say: string, readonly showCaller: boolean }
@@ -52,26 +51,26 @@ export type Action = Built & (
   | ToolResultAction
 )
 
-/** What text of a model that is not speech may be. */
+/** Kinds of text in a model's answer that are not speech. */
 export const UNSPOKEN_KINDS = ['reasoning', 'tool call', 'control token', 'source mark', 'LaTeX', 'HTML'] as const
 
 /** One of {@link UNSPOKEN_KINDS}. */
 export type UnspokenKind = typeof UNSPOKEN_KINDS[number]
 
-/** A tool is called. Made by {@link toolCall}. */
+/** The record of a tool call. Made by {@link toolCall}. */
 export interface ToolCallAction extends Built {
   readonly action: 'tool-call'
   readonly id: string
   readonly name: string
   /** JSON. */
   readonly arguments: string
-  /** A second call with the same arguments waits for the same run, as with {@link runTool}. */
+  /** True if a second call with the same arguments waits for the same run, as with {@link runTool}. */
   readonly runsOnce?: boolean
-  /** Members of the model's own, which it wants to have back with the call in `messages`. */
+  /** The model server's own members, which `messages` gives back with the call. */
   readonly extra?: object
 }
 
-/** A tool returned. Made by {@link toolResult}. */
+/** The record of a tool's result. Made by {@link toolResult}. */
 export interface ToolResultAction extends Built {
   readonly action: 'tool-result'
   readonly id: string
@@ -79,13 +78,13 @@ export interface ToolResultAction extends Built {
   readonly successful?: boolean
 }
 
-/** What is put on a call's record, by {@link Call.record} or yielded. */
+/** An entry of a call's record, made by {@link Call.record} or yielded. */
 export type ToolAction = ToolCallAction | ToolResultAction
 
 /** An action after which the turn says nothing more. A provider runs at most one of them a turn. */
 export type TerminalAction = Extract<Action, { action: 'end-call' | 'transfer-call' | 'press-digits' }>
 
-// No model reads or writes as much at once.
+// More than any model reads or writes at once.
 const MOST_TOKENS = 1_000_000_000
 
 /** Hangs up after the reply was spoken. Nothing after it is said. */
@@ -119,39 +118,38 @@ export function pressDigits (digits: string): Extract<Action, { action: 'press-d
 }
 
 /**
- * Silence after what was said so far, before what is said next. On Retell, which has no such field, a spoken dash
- * a second.
+ * Silence between the words before and after it. Retell has no field for it: a dash is spoken for each second.
  * @param ms milliseconds, above 0, at most 60,000
- * @throws VOICE_AGENT_ERR_ACTION when it is not such a number
+ * @throws VOICE_AGENT_ERR_ACTION when `ms` is out of range
  */
 export function pause (ms: number): Action {
   if (!ACTIONS.pause.Check({ ms })) throw new ActionError('pause: ms is a number above 0, at most 60000')
   return { ...BUILT, action: 'pause', ms }
 }
 
-/** Has what was said so far spoken now, without waiting for the sentence to end. Millis only; Retell ignores it. */
+/** Has the words so far spoken now, without waiting for the sentence to end. Millis only; Retell ignores it. */
 export function flush (): Action {
   return { ...BUILT, action: 'flush' }
 }
 
-/** Says something that covers a wait. Spoken at once, and never history. */
+/** Says something that covers a wait. Spoken at once, never part of the history. */
 export function filler (speech: string): Action {
   return { ...BUILT, action: 'filler', text: text(speech, 'filler') }
 }
 
-/** Says something the caller cannot talk over. Retell only; on Millis it is plain speech. */
+/** Says something that the caller cannot interrupt. Retell only; on Millis it is plain speech. */
 export function uninterruptible (speech: string): Action {
   return { ...BUILT, action: 'uninterruptible', text: text(speech, 'uninterruptible') }
 }
 
-/** Says nothing, and lets the wait for the next word begin anew: the agent is at work, such as on a long tool call. */
+/** Says nothing, and restarts the deadline for the next word: the agent is busy, for example with a long tool call. */
 export function working (): Action {
   return { ...BUILT, action: 'working' }
 }
 
 /**
- * Tells which model was asked, and how many tokens it read and wrote, for the turn's report. Tokens of several requests in a turn are
- * added up. Figures come from the model's server: one that is not a number from 0 to 1,000,000,000 counts as 0.
+ * Reports the model and the number of tokens that it read and wrote, for the turn's report. Tokens of several requests in a turn are
+ * added up. A figure that is not a number from 0 to 1,000,000,000 counts as 0, since it comes from the model's server.
  */
 export function usage (model: string, tokens: { inputTokens?: number, outputTokens?: number } = {}): Extract<Action, { action: 'usage' }> {
   const figure = (count: unknown): number => isTokenCount(count) ? count : 0
@@ -166,21 +164,23 @@ export function usage (model: string, tokens: { inputTokens?: number, outputToke
 }
 
 /**
- * Tells what of the model's text was no speech and was cut, for the turn's report. Made by `speakable()` and the built-in agent.
- * @param cut how many characters, and of what kinds: no content
+ * Reports text of the model that was cut because it is not speech, for the turn's report. Made by `speakable()` and the built-in agent.
+ * @param cut the number of characters and their kinds: no content
  */
-export function unspoken ({ characters, kinds }: { readonly characters: number, readonly kinds: readonly UnspokenKind[] }): Extract<Action, { action: 'unspoken' }> {
+export function unspoken (
+  { characters, kinds }: { readonly characters: number, readonly kinds: readonly UnspokenKind[] }
+): Extract<Action, { action: 'unspoken' }> {
   return { ...BUILT, action: 'unspoken', characters, kinds }
 }
 
-/** Is it a number of tokens that one answer may take? */
+/** True for a number of tokens that one answer can have. */
 export function isTokenCount (count: unknown): count is number {
   return typeof count === 'number' && count >= 0 && count <= MOST_TOKENS
 }
 
 /**
- * Records that a tool is being called: in the `messages` of later turns, and in Retell's transcript
- * (`tool_call_invocation`). Until its result is recorded, silence is bounded by `deadlines.turnMs` alone.
+ * Records a tool call: in the `messages` of later turns, and in Retell's transcript (`tool_call_invocation`). Until its result is
+ * recorded, only `deadlines.turnMs` bounds the silence.
  * @param id unique in the call
  * @param args a JSON object, or its text
  * @throws VOICE_AGENT_ERR_ACTION when one of them is missing
@@ -211,7 +211,7 @@ export function toolResult (id: string, content: string, successful?: boolean): 
   }
 }
 
-// A copy may have been changed, and what is wrong in it would be found where it is sent.
+// A changed copy of an action must fail here, and not where it is sent.
 const Id = Type.String({ minLength: 1 })
 const Tokens = Type.Number({ minimum: 0, maximum: MOST_TOKENS })
 const ACTIONS = compile({
@@ -236,17 +236,17 @@ const ACTIONS = compile({
   'tool-result': Type.Object({ id: Id, content: Type.String(), successful: Type.Optional(Type.Boolean()) })
 } satisfies Record<Action['action'], TObject>)
 
-/** Is it an action that a builder made, with all that belongs to it? */
+/** True for an action that a builder made, or a valid copy of one. */
 export function isAction (value: unknown): value is Action {
   return isWhole(value) && ACTION in value
 }
 
-/** Is it an action that ends the turn, with all that belongs to it? */
+/** True for a valid action that ends the turn. */
 export function isTerminal (value: unknown): value is TerminalAction {
   return isAction(value) && (value.action === 'end-call' || value.action === 'transfer-call' || value.action === 'press-digits')
 }
 
-/** Builds an action anew that this package has kept as JSON. Undefined where it is none that ends a turn. */
+/** Rebuilds an action that this package stored as JSON. Undefined unless it is valid and ends a turn. */
 export function rebuiltTerminal (kept: unknown): TerminalAction | undefined {
   if (!isWhole(kept)) return undefined
   switch (kept.action) {
@@ -257,13 +257,13 @@ export function rebuiltTerminal (kept: unknown): TerminalAction | undefined {
   }
 }
 
-/** Has it all members of an action? The mark is not looked at. */
+/** True if all members of an action are there and valid. The mark is not checked. */
 function isWhole (value: unknown): value is Action {
   const name = actionName(value)
   return name !== undefined && ACTIONS[name].Check(value)
 }
 
-/** The name of an action that a value bears, whether a builder built it or not. */
+/** The name of the action that a value looks like, even if no builder made it. */
 export function actionName (value: unknown): Action['action'] | undefined {
   if (typeof value !== 'object' || value === null || !('action' in value)) return undefined
   const { action } = value

@@ -1,35 +1,35 @@
 /**
- * What of a call another node needs to go on with it: who writes it down, and who reads it.
+ * The state of a call that another node needs to continue it: the interface by which parts of a call write and read it.
  */
 import type { Call } from './agent.js'
 
-/** What a part of a call, such as its ledger of tools, leaves behind. Nothing of it throws or waits. */
+/** Where a part of a call, such as its ledger of tools, stores its state. No member throws or waits. */
 export interface Handover {
-  /** What an earlier node left, by name. */
+  /** The fields that an earlier node saved. */
   readonly fields: Readonly<Record<string, string>>
   /**
-   * Until it has settled it is not known what an earlier node did, though there was one: what must not be done twice
-   * waits. Undefined where all is known. Never rejects.
+   * Pending while the state of an earlier node is being read: anything that must not run twice waits for it. Undefined if the state is
+   * known. Never rejects.
    */
   readonly uncertain: Promise<void> | undefined
-  /** An earlier node may have done what it could not write any more. */
+  /** True if an earlier node may have done work that it could not save. */
   readonly isIncomplete: boolean
-  /** Leaves something behind, before whatever comes next. */
+  /** Saves fields, ahead of everything that is saved later. */
   save (fields: Readonly<Record<string, string>>): void
-  /** The same for what is true whoever has the call by now: that node is told. */
+  /** Saves fields even if another node has the call by now; that node is notified. */
   report (fields: Readonly<Record<string, string>>): void
-  /** Has a listener told what an earlier node reports. */
+  /** Calls the listener with the fields that an earlier node reports. */
   onReport (listener: (fields: Readonly<Record<string, string>>) => void): void
 }
 
 const handovers = new WeakMap<Call, Handover>()
 
-/** Undefined where there is no other node. */
+/** Undefined if there is no cluster. */
 export function handoverOf (call: Call): Handover | undefined {
   return handovers.get(call)
 }
 
-/** To be told before anybody asks. */
+/** Must be called before the first {@link handoverOf} of the call. */
 export function setHandover (call: Call, handover: Handover): void {
   handovers.set(call, handover)
 }

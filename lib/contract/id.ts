@@ -1,5 +1,5 @@
 /**
- * Which ids from outside are accepted. An id is written to log lines, spans, Redis keys, URLs and JSON, and must read the same in each.
+ * Ids from outside. An id is written to log lines, spans, Redis keys, URLs and JSON, and must read the same in each.
  */
 import { Type } from '@sinclair/typebox'
 import { compile } from './compile.js'
@@ -12,12 +12,12 @@ export const IdSchema = Type.RegExp(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u, { m
 
 const schemas = compile({ id: IdSchema })
 
-/** Is it an id? */
+/** True for an id. */
 export function isId (value: unknown): value is string {
   return schemas.id.Check(value)
 }
 
-/** The value, where it is an id. */
+/** The value if it is an id. */
 export function idOf (value: unknown): string | undefined {
   return isId(value) ? value : undefined
 }

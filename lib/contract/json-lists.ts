@@ -6,8 +6,8 @@
 const DEEPEST = 1_000
 
 /**
- * Are its lists nested deeper than any frame needs? Parsing such a text takes up to sixty times as long as parsing an ordinary one of
- * the same size. Objects are not counted: each level needs a name, so that nested objects cost no more than other members.
+ * True if lists are nested deeper than any frame needs. Parsing such a text takes up to sixty times as long as parsing an ordinary one of
+ * the same size. Objects are not counted: each level needs a name, so nested objects cost no more than other members.
  */
 export function nestsLists (text: string): boolean {
   return hasManyLists(text) && isDeep(text)
@@ -39,7 +39,7 @@ function isDeep (text: string): boolean {
   return false
 }
 
-/** Where the list that begins at `open` ends; -1 where it does not. */
+/** The index of the end of the list that begins at `open`; -1 if it does not end. */
 export function endOfList (text: string, open: number): number {
   let depth = 0
   for (let at = open; at < text.length; at++) {

@@ -1,19 +1,19 @@
 /**
- * Options that are not known are mistakes: ignored, they would be found in mid-call, or never.
+ * Rejects unknown options at the start. If they were ignored, a misspelled option would be found during a call, or never.
  */
 import { ConfigError } from './errors.js'
 import { suggestion } from './suggestion.js'
 
-/** The names of an interface's members, of which none can be forgotten. */
+/** The names of an interface's members. The compiler rejects an incomplete list. */
 export function namesOf<T extends object> (names: Record<keyof T, true>): readonly string[] {
   return Object.keys(names)
 }
 
 /**
  * Checks that options are an object, and that each of them is known.
- * @param owner what has the options, as the error calls it
- * @param prefix what stands before each name, where the object is an option itself, such as `azure.`
- * @throws VOICE_AGENT_ERR_CONFIG naming the first option that is not known, and what may have been meant
+ * @param owner the name of the function or plugin that has the options, for the error
+ * @param prefix the path of the object if it is an option itself, such as `azure.`
+ * @throws VOICE_AGENT_ERR_CONFIG naming the first unknown option, and the likely intended one
  */
 export function checkNames (owner: string, options: object, known: readonly string[], prefix = ''): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {

@@ -1,13 +1,13 @@
 /**
- * What somebody may have meant by a name that is not known.
+ * Suggests a known name for an unknown one.
  */
 
-/** Two mistakes of one letter each: one left out, one too many, a wrong one, or two neighbours that changed places. */
+/** Mistakes of one letter each: a missing, an extra or a wrong letter, or two swapped neighbours. */
 export const MOST_MISTAKES = 2
 
 /**
- * The known name that is closest to an unknown one, to be put behind it in an error, such as ` (did you mean "fallback"?)`; `''` where
- * none is at most two letters, and less than half of the name, away. Upper and lower case count as the same letter.
+ * The hint to append to an unknown name in an error, such as ` (did you mean "fallback"?)`; `''` if no known name differs by at most two
+ * letters and less than half of the name. Case is ignored.
  */
 export function suggestion (name: string, known: readonly string[]): string {
   let closest = ''
@@ -21,7 +21,7 @@ export function suggestion (name: string, known: readonly string[]): string {
   return closest === '' ? '' : ` (did you mean "${closest}"?)`
 }
 
-// Damerau and Levenshtein's, in its form that changes no letter twice: a table of the distances between all beginnings of both.
+// The Damerau-Levenshtein distance in its restricted form (optimal string alignment), by a table of the distances of all prefixes.
 function distance (a: string, b: string): number {
   const table = [Array.from({ length: b.length + 1 }, (_, column) => column)]
   for (let row = 1; row <= a.length; row++) {

@@ -1,16 +1,16 @@
 /**
- * Whether the process runs where it is developed. Decided in one place, for the playground and for what is logged of an app's errors.
+ * Decides if the process runs in development, for the playground and for the logging of an app's errors.
  */
 
-/** What the decision reads of `process`. */
+/** The members of `process` that the decision reads. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdout: { readonly isTTY?: boolean }
 }
 
 /**
- * It is developed where `NODE_ENV` is `development` or `test`, or is not set and standard output is a terminal.
- * @returns why it is not, or `undefined` where it is
+ * Development means that `NODE_ENV` is `development` or `test`, or is not set and standard output is a terminal.
+ * @returns why the process does not run in development, or `undefined` if it does
  */
 export function whyNotDevelopment ({ env, stdout }: Surroundings): string | undefined {
   const environment = env['NODE_ENV'] ?? ''

@@ -38,7 +38,7 @@ const throughJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value
 // Data
 
 for (const [builder, action] of Object.entries(ACTIONS)) {
-  t.test(`a tool that returns what ${builder}() would make, as JSON from elsewhere, has returned data`, async t => {
+  t.test(`foreign JSON that looks like ${builder}()'s action is plain data as a tool's result`, async t => {
     for (const returned of [throughJson(action), structuredClone(action), { ...throughJson(action) as object, 'Symbol(fastify-voice-agent.action)': true }]) {
       const lookUp = tool({ name: 'look_up', description: 'x', parameters: Type.Object({}), sideEffects: false, execute: () => returned })
       const line = await openLine(t, 'retell', [lookUp, transferCallTool({ destinations: { desk: '+15550100009' } })])
@@ -63,7 +63,7 @@ t.test('a tool that returns transferCall(), or a copy with other words, transfer
 // Agents
 
 for (const [builder, action] of Object.entries(ACTIONS)) {
-  t.test(`an agent that yields what ${builder}() would make, written by hand, is told to call ${builder}()`, async t => {
+  t.test(`the error for a hand-written action names ${builder}()`, async t => {
     const agents: Agent[] = [
       async function * () { yield * ['So. ', throughJson(action) as Speech] },
       () => speakable(['So. ', structuredClone(action)])
@@ -83,7 +83,7 @@ for (const [builder, action] of Object.entries(ACTIONS)) {
   })
 }
 
-t.test('failover takes an action that was written by hand for a failure, before the first word', async t => {
+t.test('failover treats a hand-written action ahead of the first word as a failure', async t => {
   const { app, logs } = await build(t, failover([function * () { yield throughJson(endCall()) as Speech }, () => 'Here I am.']))
   const caller = await dialRetell(t, app)
   caller.send(retell.request(1, 'Hi'))
@@ -91,7 +91,7 @@ t.test('failover takes an action that was written by hand for a failure, before 
   t.match(logs.find(({ msg }) => msg === 'agent gave no answer'), { err: { message: /action end-call that endCall\(\) did not build/ } })
 })
 
-t.test('failover and speakable() hand actions on', async t => {
+t.test('failover and speakable() pass actions on', async t => {
   const { app } = await build(t, failover([() => speakable(['**Bye**. ', endCall()]), scriptedAgent]))
   const caller = await dialRetell(t, app)
   caller.send(retell.request(1, 'Hi'))
@@ -108,7 +108,7 @@ t.test('a second copy of the package understands the actions of the first', asyn
   t.ok(copy.isAction(endCall()))
 })
 
-t.test('an action that was kept as JSON is built anew where it ends the turn', async t => {
+t.test('an action that was stored as JSON is rebuilt if it ends the turn', async t => {
   for (const [builder, action] of Object.entries(ACTIONS)) {
     const isTerminal = ['endCall', 'transferCall', 'pressDigits'].includes(builder)
     t.strictSame(rebuiltTerminal(throughJson(action)), isTerminal ? action : undefined, builder)

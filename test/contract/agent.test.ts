@@ -24,12 +24,12 @@ t.test('endCall hangs up without a word, or with a goodbye', async t => {
   t.strictSame(membersOf(endCall({ say: 'Goodbye! ' })), { action: 'end-call', say: 'Goodbye! ' })
 })
 
-t.test('endCall says nothing but strings', async t => {
+t.test('endCall accepts only strings as words', async t => {
   // @ts-expect-error a number cannot be said
   rejects(t, () => endCall({ say: 7 }), 'endCall: say must be a string')
 })
 
-t.test('transferCall names the destination as it was given', async t => {
+t.test('transferCall keeps the destination as given', async t => {
   t.strictSame(membersOf(transferCall('+15550100009')), { action: 'transfer-call', destination: '+15550100009', say: '', showCaller: false })
   t.strictSame(membersOf(transferCall('sip:desk@example.com', { say: 'One moment.', showCaller: true })),
     { action: 'transfer-call', destination: 'sip:desk@example.com', say: 'One moment.', showCaller: true })
@@ -44,16 +44,16 @@ t.test('transferCall needs a destination', async t => {
   rejects(t, () => transferCall(), 'transferCall: destination must be a string')
 })
 
-t.test('transferCall says nothing but strings', async t => {
+t.test('transferCall accepts only strings as words', async t => {
   // @ts-expect-error an object cannot be said
   rejects(t, () => transferCall('+15550100009', { say: {} }), 'transferCall: say must be a string')
 })
 
-t.test('pressDigits takes every key of a telephone', async t => {
+t.test('pressDigits accepts every key of a telephone', async t => {
   t.strictSame(membersOf(pressDigits('0123456789*#ABCD')), { action: 'press-digits', digits: '0123456789*#ABCD' })
 })
 
-t.test('pressDigits takes nothing else, and does not repeat it', async t => {
+t.test('pressDigits rejects anything else, and the error does not quote it', async t => {
   for (const digits of ['', ' ', '1 2', '12\n', '1-2', 'a', 'E', '+1', '１']) {
     rejects(t, () => pressDigits(digits), 'pressDigits: digits are 0-9, *, # and A-D')
   }
@@ -61,11 +61,11 @@ t.test('pressDigits takes nothing else, and does not repeat it', async t => {
   rejects(t, () => pressDigits(12), 'pressDigits must be a string')
 })
 
-t.test('pause takes milliseconds above 0, at most a minute', async t => {
+t.test('pause accepts milliseconds above 0, at most a minute', async t => {
   t.strictSame([0.5, 400, 60_000].map(pause).map(membersOf), [{ action: 'pause', ms: 0.5 }, { action: 'pause', ms: 400 }, { action: 'pause', ms: 60_000 }])
 })
 
-t.test('pause takes nothing else', async t => {
+t.test('pause rejects anything else', async t => {
   const message = 'pause: ms is a number above 0, at most 60000'
   for (const ms of [0, -0, -1, 60_000.1, NaN, Infinity, -Infinity]) rejects(t, () => pause(ms), message)
   // @ts-expect-error a string is no number
@@ -83,21 +83,21 @@ t.test('filler and uninterruptible carry their words', async t => {
   t.strictSame(membersOf(uninterruptible('')), { action: 'uninterruptible', text: '' })
 })
 
-t.test('filler and uninterruptible say nothing but strings', async t => {
+t.test('filler and uninterruptible accept only strings', async t => {
   // @ts-expect-error null cannot be said
   rejects(t, () => filler(null), 'filler must be a string')
   // @ts-expect-error neither can an array
   rejects(t, () => uninterruptible(['Hi']), 'uninterruptible must be a string')
 })
 
-t.test('toolCall takes its arguments as an object or as its text', async t => {
+t.test('toolCall accepts arguments as an object or as JSON text', async t => {
   const action = { action: 'tool-call', id: 'tc_1', name: 'find_slot', arguments: '{"day":"tue"}' }
   t.strictSame(membersOf(toolCall('tc_1', 'find_slot', { day: 'tue' })), action)
   t.strictSame(membersOf(toolCall('tc_1', 'find_slot', '{"day":"tue"}')), action)
   t.strictSame(membersOf(toolCall('tc_1', 'find_slot', '')), { ...action, arguments: '' })
 })
 
-t.test('toolCall takes nothing but strings for id and name', async t => {
+t.test('toolCall accepts only strings as id and name', async t => {
   // @ts-expect-error a number is no id
   rejects(t, () => toolCall(1, 'find_slot', {}), 'toolCall: id must be a string')
   // @ts-expect-error nothing is no name
@@ -109,20 +109,20 @@ t.test('toolCall takes nothing but strings for id and name', async t => {
   rejects(t, () => toolResult('', 'nine'), 'toolResult: id is empty')
 })
 
-t.test('toolResult says whether the tool succeeded only where that is known', async t => {
+t.test('toolResult has successful only if it was given', async t => {
   t.strictSame(membersOf(toolResult('tc_1', 'nine')), { action: 'tool-result', id: 'tc_1', content: 'nine' })
   t.strictSame(membersOf(toolResult('tc_1', '', true)), { action: 'tool-result', id: 'tc_1', content: '', successful: true })
   t.strictSame(membersOf(toolResult('tc_1', 'no', false)), { action: 'tool-result', id: 'tc_1', content: 'no', successful: false })
 })
 
-t.test('toolResult takes nothing but strings for id and content', async t => {
+t.test('toolResult accepts only strings as id and content', async t => {
   // @ts-expect-error null is no id
   rejects(t, () => toolResult(null, 'nine'), 'toolResult: id must be a string')
   // @ts-expect-error an object is no content
   rejects(t, () => toolResult('tc_1', { slots: [] }), 'toolResult: content must be a string')
 })
 
-t.test('what the builders make is an action', async t => {
+t.test('every builder makes an action', async t => {
   const actions = [
     endCall(), transferCall('+1'), pressDigits('1'), pause(1), flush(), filler('a'), uninterruptible('a'), toolCall('a', 'b', {}), toolResult('a', 'b')
   ]
@@ -134,7 +134,7 @@ t.test('nothing else is an action', async t => {
   t.strictSame(others.map(isAction), others.map(() => false))
 })
 
-t.test('a copy of an action is one where nothing is wrong in it', async t => {
+t.test('a valid copy of an action is an action', async t => {
   t.strictSame([{ ...pause(5), extra: 1 }, { ...endCall(), say: 'Bye' }].map(isAction), [true, true])
   const wrong: object[] = [
     { ...endCall(), say: undefined }, { ...transferCall('+1'), destination: ' ' }, { ...transferCall('+1'), showCaller: 'no' }, { ...pressDigits('1'), digits: 'x' },

@@ -10,15 +10,15 @@ t.test('an id is printable, well-formed text of at most 256 units', async t => {
   t.strictSame(ODD_IDS.filter(isId), [])
 })
 
-t.test('what is no text is no id', async t => {
+t.test('a value that is not text is not an id', async t => {
   t.strictSame([undefined, null, 7, true, {}, ['a'], Object('a')].filter(isId), [])
 })
 
-t.test('an id is handed on as it is, and anything else is none', async t => {
+t.test('idOf returns an id unchanged, and undefined for anything else', async t => {
   t.strictSame(['call_1', 'a\n', 7].map(idOf), ['call_1', undefined, undefined])
 })
 
-t.test('whatever is an id survives UTF-8, and shows as one line', async () => fc.assert(fc.property(
+t.test('every id survives UTF-8 and prints as one line', async () => fc.assert(fc.property(
   fc.oneof(fc.string({ unit: 'binary' }), fc.array(fc.nat(0xffff)).map(units => String.fromCharCode(...units))),
   id => {
     if (!isId(id)) return

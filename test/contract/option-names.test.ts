@@ -3,11 +3,11 @@ import { checkNames, namesOf } from '../../lib/contract/option-names.js'
 
 const KNOWN = namesOf<{ say?: string, filler?: string }>({ say: true, filler: true })
 
-t.test('options that are known are accepted, whatever they are', async t => {
+t.test('known options are accepted with any value', async t => {
   for (const options of [{}, { say: undefined }, { say: 1, filler: 'x' }]) t.doesNotThrow(() => checkNames('tool', options, KNOWN))
 })
 
-t.test('one that is not known is named, with what may have been meant, or with all that are', async t => {
+t.test('the error names an unknown option, and the likely intended one or all known ones', async t => {
   const message = (options: object, prefix?: string): string => {
     try {
       checkNames('tool', options, KNOWN, prefix)

@@ -20,12 +20,12 @@ t.test('a name that is one or two letters away is suggested', async t => {
   for (const [name, meant, why] of cases) t.equal(suggestion(name, KNOWN), ` (did you mean "${meant}"?)`, `${name}: ${why}`)
 })
 
-t.test('the closest of several names is suggested, the first of those that are as close', async t => {
+t.test('the closest name is suggested, and the first of equally close names', async t => {
   t.equal(suggestion('filler_', ['fillerMs', 'filler']), ' (did you mean "filler"?)')
   t.equal(suggestion('cat', ['bat', 'rat']), ' (did you mean "bat"?)')
 })
 
-t.test('nothing is suggested where no name is close', async t => {
+t.test('nothing is suggested if no name is close', async t => {
   t.equal(suggestion('flbkack', KNOWN), '', 'three letters away')
   t.equal(suggestion('so', KNOWN), '', 'as far away as half of its letters')
   t.equal(suggestion('sxx', KNOWN), '', 'farther away than half of its letters')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { whyNotDevelopment } from '../../lib/contract/surroundings.js'
 
-t.test('an app is developed where NODE_ENV says so, or says nothing and standard output is a terminal', async t => {
+t.test('NODE_ENV decides about development, or a terminal as standard output if it is not set', async t => {
   const NOT_SET = 'NODE_ENV is not set, and standard output is no terminal'
   const OTHER = 'NODE_ENV is neither development nor test'
   const cases: Array<[NODE_ENV: string | undefined, isTTY: boolean | undefined, why: string | undefined]> = [
