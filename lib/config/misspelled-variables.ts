@@ -1,6 +1,6 @@
 /**
- * Variables of the environment that are set, and look like one of ours with a mistake in it. The environment belongs to the whole
- * process, so the start goes on.
+ * Finds environment variables that look like misspelled variables of the plugin. The environment belongs to the whole process, so they are
+ * warned of and do not stop the start.
  */
 import type { Server } from 'node:http'
 import type { FastifyBaseLogger } from 'fastify'
@@ -8,27 +8,28 @@ import { providers } from '../providers/index.js'
 import { VARIABLES } from './settings.js'
 import { MOST_MISTAKES, suggestion } from '../contract/suggestion.js'
 
-/** Of shorter names, such as REDIS_URL and REDIS_URI, two that are alike are more often two names than a mistake. */
+/** Shorter names, such as REDIS_URL and REDIS_URI, are often different names and not mistakes. */
 const SHORTEST = 10
 
-/** Alike, and common for something else: the origin that a browser may ask from (CORS). */
+/** Similar names with a common meaning of their own: the origin that CORS allows. */
 const OTHERS = new Set(['ALLOWED_ORIGIN'])
 
 /** A second key, as in OPENAI_API_KEY_2. */
 const NUMBERED = /\d$/
 
-/** Names that nobody else uses. Of all others the first word must be right: MIN_CALLS is no MAX_CALLS. */
+/** First words that only the plugin uses. Any other first word must match: MIN_CALLS is not MAX_CALLS. */
 const DISTINCTIVE: ReadonlySet<string> = new Set(providers.map(({ name }) => name.toUpperCase()))
 
-/** The names of an environment that look like one of ours, each with the one that was probably meant. Values are not looked at. */
+/** The names in an environment that look like variables of the plugin, each with the likely intended name. Values are not read. */
 export function misspelledVariables (env: Readonly<Record<string, string | undefined>>): string[] {
-  // Who sets ours, too, knows the difference.
+  // If the plugin's variable is set too, the similar name is no mistake.
   const unset = VARIABLES.filter(variable => variable.length >= SHORTEST && env[variable] === undefined)
   return Object.keys(env).flatMap(name => {
     if (VARIABLES.includes(name as typeof VARIABLES[number]) || OTHERS.has(name) || NUMBERED.test(name)) return []
     const meant = unset.find(variable => variable === `${name.toUpperCase()}_MS`)
-    // Most names differ in length alone by more than a mistake; an environment may have hundreds.
-    const near = unset.filter(variable => Math.abs(variable.length - name.length) <= MOST_MISTAKES && areAlike(name.toUpperCase(), variable))
+    // An environment may have hundreds of names. The length alone rules out most.
+    const near = unset.filter(variable =>
+      Math.abs(variable.length - name.length) <= MOST_MISTAKES && areAlike(name.toUpperCase(), variable))
     const hint = meant === undefined ? suggestion(name, near) : ` (did you mean "${meant}"?)`
     return hint === '' ? [] : [`${name}${hint}`]
   })
@@ -43,7 +44,7 @@ function areAlike (name: string, variable: string): boolean {
 
 const warned = new WeakSet<Server>()
 
-/** Warns once a server, however many lines it has. */
+/** Warns once a server, even if the plugin is registered several times. */
 export function warnOfMisspelled (server: Server, log: FastifyBaseLogger, env: Readonly<Record<string, string | undefined>>): void {
   if (warned.has(server)) return
   warned.add(server)

@@ -1,5 +1,5 @@
 /**
- * The shape of the plugin's options: which there are, and of what kind they are.
+ * Checks the plugin's options: their names and types.
  */
 import { Kind, Type, type TObject, type TSchema } from '@sinclair/typebox'
 import { Errors, ValueErrorType, type ValueError } from '@sinclair/typebox/errors'
@@ -10,13 +10,13 @@ import { providers } from '../providers/index.js'
 import type { VoiceAgentOptions } from './options.js'
 import { accepted, settings, VARIABLES, type Variable } from './settings.js'
 
-// `description` is what is accepted: the error says it. Of an option that has a variable, the variable's schema says it.
+// `description` names the accepted values, for the error. An option with a variable has the description of the variable's schema.
 const Line = Type.Union([Type.String(), Type.Function([], Type.String())], { description: 'a string or a function' })
 const Hook = Type.Optional(Type.Function([], Type.Any(), { description: 'a function' }))
 const Flag = Type.Boolean({ description: 'true or false' })
 const Text = Type.String({ description: 'text' })
 
-/** Of options whose variable has the same type. */
+/** Shapes of options by their variable's type. */
 const SHAPES = { string: Type.String(), integer: Type.Number(), boolean: Type.Boolean() }
 
 /** Options that have no variable, by their paths. */
@@ -90,7 +90,7 @@ function objectOf (members: Members, optional: readonly string[] = []): TSchema 
   return Type.Partial(Type.Object(Object.fromEntries(shapes)), { additionalProperties: false, description: 'an object' })
 }
 
-// What an object is wrapped in has it last.
+// A union that wraps an object has the object last.
 function namesOf ({ properties, anyOf }: TSchema, prefix = ''): string[] {
   if (anyOf !== undefined) return namesOf((anyOf as TSchema[]).at(-1)!, prefix)
   const members = Object.entries((properties ?? {}) as Record<string, TSchema>)
@@ -101,14 +101,14 @@ function namesOf ({ properties, anyOf }: TSchema, prefix = ''): string[] {
 export const OPTION_NAMES: readonly string[] = namesOf(schema)
 
 /**
- * Checks the shape of the options; their values are checked with the environment's.
+ * Checks the shape of the options. Their values are checked together with the environment.
  * @throws VOICE_AGENT_ERR_CONFIG naming the option, never its value
  */
 export function checkOptions (options: VoiceAgentOptions): void {
   const error = Errors(schema, options).First()
   if (error === undefined) return
   const { type, path, schema: broken } = innermost(error)
-  // Entries of a list go by its name.
+  // An error of a list's entry names the list.
   const option = path.slice(1).replaceAll('/', '.').replace(/\.\d+$/, '')
   if (type === ValueErrorType.ObjectAdditionalProperties) {
     throw new ConfigError(`option ${option} is unknown${meantBy(option, broken as TObject)}`)
@@ -117,13 +117,13 @@ export function checkOptions (options: VoiceAgentOptions): void {
   throw new ConfigError(variable === undefined ? `option ${option} must be ${broken.description}` : accepted(variable))
 }
 
-// A union's error does not say which member is wrong; that of its last variant, the one with members, does.
+// A union's error does not name the wrong member. The error of the last variant, which is an object, does.
 function innermost (error: ValueError): ValueError {
   const inner = error.errors.at(-1)?.First()
   return inner === undefined || inner.path === error.path ? error : innermost(inner)
 }
 
-// One that is spelt wrong, one that belongs to another object, the variable of one, or one of those there are.
+// The name may be misspelled, belong to another object, or be a variable's. Otherwise all names are listed.
 function meantBy (option: string, { properties }: TObject): string {
   const name = option.slice(option.lastIndexOf('.') + 1)
   if (option === 'agent') return ': app.decorate(\'agent\', agent) sets the agent'

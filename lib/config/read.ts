@@ -1,5 +1,5 @@
 /**
- * From the environment and the options to values: the options win.
+ * Reads the settings from the environment and the options. Options win.
  */
 import env from '@fastify/env'
 import type { FastifyInstance } from 'fastify'
@@ -9,19 +9,19 @@ import type { CallCeiling, Ceiling } from '../telemetry/refusals.js'
 import type { VoiceAgentOptions } from './options.js'
 import { accepted, settings, VARIABLES, type Env, type Variable } from './settings.js'
 
-/** The values of settings that are not given. */
+/** Defaults of the settings. */
 const DEFAULTS = Object.fromEntries(
   VARIABLES.map(variable => [variable, settings[variable].schema.default] as const).filter(([, value]) => value !== undefined)
 ) as Env
 
 /**
- * Reads the environment under the options.
- * @param scope the plugin's own, which keeps the values
- * @throws VOICE_AGENT_ERR_CONFIG naming variable, option and what is accepted
+ * Reads the settings.
+ * @param scope the plugin's own scope, which keeps the values
+ * @throws VOICE_AGENT_ERR_CONFIG naming variable, option and accepted values
  */
 export async function readSettings (scope: FastifyInstance, options: VoiceAgentOptions): Promise<Env> {
   const data = toEnv(options)
-  // Ajv compiles the schema, and would take a tenth of the start for the whole table: it gets the few settings that are given.
+  // Ajv compiles the schema. The whole table would take a tenth of the start, so the schema has only the settings that are given.
   const given = VARIABLES.filter(variable => variable in data || variable in process.env)
   const schema = schemaOf(Object.fromEntries(given.map(variable => [variable, settings[variable]])))
   try {
@@ -34,25 +34,26 @@ export async function readSettings (scope: FastifyInstance, options: VoiceAgentO
   return config
 }
 
-/** The options as the environment would have them, to be laid over it. */
+/** The options as values of environment variables, to override the environment. */
 function toEnv (options: VoiceAgentOptions): Partial<Record<Variable, unknown>> {
   const values = VARIABLES.map(variable => [variable, toValue(optionAt(options, settings[variable].schema.title!), variable)] as const)
   return Object.fromEntries(values.filter(([, value]) => value !== undefined))
 }
 
-/** Undefined where it, or what holds it, is not given, or a provider is switched off. */
+/** Undefined if the option or its parent object is not given, or if its provider is switched off. */
 function optionAt (options: object, path: string): unknown {
-  return path.split('.').reduce<unknown>((value, name) => (value as Record<string, unknown> | false | undefined || undefined)?.[name], options)
+  type Parent = Record<string, unknown> | false | undefined
+  return path.split('.').reduce<unknown>((value, name) => (value as Parent || undefined)?.[name], options)
 }
 
 function toValue (value: unknown, variable: Variable): unknown {
   if (Array.isArray(value)) return value.join(',')
-  // A client of Redis is no text.
+  // A Redis client has no value as a variable.
   if (typeof value === 'object') return ''
   return typeof value === 'boolean' && settings[variable].schema.type === 'string' ? String(value) : value
 }
 
-/** The ceilings, of which 0 is none. */
+/** The limits. A setting of 0 means Infinity. */
 export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling, number>> {
   const ceiling = (limit: number): number => limit === 0 ? Infinity : limit
   return {
@@ -69,19 +70,19 @@ export function ceilingsOf (config: Env): Readonly<Record<Ceiling | CallCeiling,
   }
 }
 
-/** Is what people say to stand in spans? OpenTelemetry's instrumentations share the variable, and not all know the same words. */
+/** True if spans hold speech. OpenTelemetry's instrumentations share the variable, and use different values. */
 export function capturesContent (config: Env): boolean {
   return /^(true|span_only|span_and_event)$/i.test(config.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT)
 }
 
-/** Turns what @fastify/env found wrong into one message that names variable, option and what is accepted. */
+/** Converts an error of @fastify/env into one that names variables, options and accepted values. */
 export function toConfigError (error: Error & { errors?: ReadonlyArray<{ instancePath: string }> }): Error {
   if (error.errors === undefined) return error
   const names = new Set(error.errors.map(({ instancePath }) => instancePath.slice(1) as Variable))
   return new ConfigError(Array.from(names, accepted).join('; '))
 }
 
-// Ajv takes `Infinity` for a whole number within any bounds. A timer of that many milliseconds fires at once.
+// Ajv accepts `Infinity` as an integer within any bounds. A timer of `Infinity` fires at once.
 function refuseInfinity (config: Env): void {
   const infinite = VARIABLES.filter(name => typeof config[name] === 'number' && !Number.isFinite(config[name]))
   if (infinite.length > 0) throw new ConfigError(infinite.map(accepted).join('; '))

@@ -1,5 +1,5 @@
 /**
- * The settings of the plugin, but for those of its providers, and what is made of all of them: the schema of the environment.
+ * The plugin's settings, except those of its providers, and the environment schema of all settings.
  */
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 import type { Provider } from '../contract/agent.js'
@@ -14,10 +14,10 @@ const HOUR_MS = 3_600_000
 const text = (option: string) => setting(Type.String({ title: option, description: 'text', default: '' }))
 const optionalText = (option: string) => setting(Type.Optional(Type.String({ title: option, description: 'text' })))
 const limit = (option: keyof LimitOptions, most: number) => setting(Type.Integer({ ...limitOptions(option), default: most }))
-/** Without a default of its own, as another setting decides. */
+/** A limit without a constant default: another setting decides. */
 const dependentLimit = (option: keyof LimitOptions) => setting(Type.Optional(Type.Integer(limitOptions(option))))
 const limitOptions = (option: keyof LimitOptions) => ({
-  title: `limits.${option}`, description: 'a whole number, 0 = no ceiling', minimum: 0, maximum: Number.MAX_SAFE_INTEGER
+  title: `limits.${option}`, description: 'a whole number, 0 = no limit', minimum: 0, maximum: Number.MAX_SAFE_INTEGER
 })
 const name = (option: string, name: string) => setting(Type.String({
   title: option, description: 'letters, digits and . _ : -, at most 64', default: name, pattern: '^[A-Za-z0-9._:-]{0,64}$'
@@ -39,7 +39,7 @@ const coreSettings = {
     title: 'cluster.redis',
     description: 'a URL such as redis://localhost:6379, or rediss:// with TLS; in a password / ? # @ % are written as %2F %3F %23 %40 %25',
     default: '',
-    // Host, number of a database, options. An @ behind the host is part of a password that was cut short.
+    // Host, database number, options. An @ after the host belongs to a password that is not encoded.
     pattern: '^(rediss?://[!"$-.0->@-~]+(/\\d*)?(\\?[!"$-?A-~]*)?)?$'
   }), Type.Union([Type.String(), Type.Object({})])),
   REDIS_PREFIX: name('cluster.prefix', 'voice-agent'),
@@ -61,7 +61,7 @@ const coreSettings = {
   DRAIN_TIMEOUT_MS: milliseconds('drainTimeoutMs', 5_000, HOUR_MS),
   READINESS_PATH: optionalPath('readinessPath', '/ready'),
   LIVENESS_PATH: optionalPath('livenessPath', '/live'),
-  // OpenTelemetry's instrumentations share it, and some of them know other words than true and false, which are not refused here.
+  // OpenTelemetry's instrumentations share this variable. Some accept other values than true and false, so those are not refused.
   OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: setting(
     Type.String({ title: 'telemetry.content', description: 'true or false', default: '' }),
     Type.Boolean()
@@ -86,29 +86,29 @@ export const settings = { ...providerSettings, ...coreSettings }
 export const envSchema: SettingsSchema<typeof settings> = schemaOf(settings)
 
 /**
- * The environment variables that the plugin reads where an app uses some of the providers.
- * @param names of the providers whose variables are wanted
+ * The environment variables that the plugin reads if an app uses only some providers.
+ * @param names the names of those providers
  */
 export function envSchemaOf (names: readonly Provider[]): TObject {
   const tables: SettingTable[] = providers.filter(({ name }) => names.includes(name)).map(({ settings }) => settings)
   return schemaOf(Object.assign({}, ...tables, coreSettings) as SettingTable)
 }
 
-/** What {@link envSchema} lets through. */
+/** The values that {@link envSchema} accepts. */
 export type Env = Static<typeof envSchema>
 
 /** A variable that the plugin reads. */
 export type Variable = keyof Env
 
-/** All that the plugin reads. */
+/** All variables that the plugin reads. */
 export const VARIABLES = Object.keys(settings) as Variable[]
 
-/** What the operator calls a setting: the variable and the option. */
+/** A setting's name for the operator: variable and option. */
 export function nameOf (variable: Variable): string {
   return settingName(settings, variable)
 }
 
-/** Says what is accepted, without the value that is not. */
+/** The error text that names a setting and its accepted values, without the rejected value. */
 export function accepted (variable: Variable): string {
   return `${nameOf(variable)} must be ${settings[variable].schema.description}`
 }

@@ -45,19 +45,19 @@ const OTHERS = [
   'AWS_REGION', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'GOOGLE_APPLICATION_CREDENTIALS', 'RENDER_EXTERNAL_URL', 'FLY_APP_NAME', 'RAILWAY_ENVIRONMENT', 'DYNO', 'VERCEL_URL', 'WEBSITE_HOSTNAME'
 ]
 
-t.test('a variable that looks like one of ours with a mistake in it is found, with the one that was meant', async t => {
+t.test('a misspelled variable is found, with the likely intended name', async t => {
   for (const [name, meant] of MISTAKES) t.strictSame(misspelledVariables({ [name]: 'x' }), [`${name} (did you mean "${meant}"?)`])
 })
 
-t.test('variables of ours, and those of other software, are none', async t => {
+t.test('variables of the plugin and of other software are not reported', async t => {
   for (const name of [...OTHERS, ...Object.keys(envSchema.properties)]) t.strictSame(misspelledVariables({ [name]: 'x' }), [], name)
 })
 
-t.test('where ours is set as well, the other one is something else', async t => {
+t.test('a similar name is not reported if the plugin\'s variable is set too', async t => {
   for (const [name, meant] of MISTAKES) t.strictSame(misspelledVariables({ [name]: 'x', [meant]: '' }), [], name)
 })
 
-t.test('the app starts, and warns once of each, without its value, however many lines it has', async t => {
+t.test('the app starts and warns once of each name, without its value, even with several registrations', async t => {
   Object.assign(process.env, { RETEL_ALLOWLIST: 'canary', DRAIN_TIMEOUT: 'canary' })
   t.teardown(() => {
     delete process.env['RETEL_ALLOWLIST']

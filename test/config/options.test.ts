@@ -583,7 +583,7 @@ const SETTINGS: Setting[] = [
   }
 ]
 
-t.test('every variable is tried here', async t => {
+t.test('every variable is tested', async t => {
   t.strictSame(SETTINGS.map(({ variable }) => variable).sort(), Object.keys(envSchema.properties).sort())
 })
 
@@ -608,7 +608,7 @@ for (const { variable, with: others = {}, skip = false, options: more, agent, in
   })
 }
 
-t.test('an empty variable of the built-in agent is as good as none, but for its words', async t => {
+t.test('an empty variable of the built-in agent counts as not set, except for its instructions and greeting', async t => {
   setEnv(t, { ...withAzure, OPENAI_MODEL: '', OPENAI_API_KEY: '', OPENAI_BASE_URL: '', OPENAI_API_VERSION: '' })
   const { app } = await build(t)
   const url = await asked(({ url }) => url)(t, app)
@@ -651,13 +651,13 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame,', secret => ({ secret: String(secret).split(',') }), /several are separated by commas/],
-  ['MAX_CLUSTER_CALLS', '-1', maxClusterCalls => ({ limits: { maxClusterCalls: Number(maxClusterCalls) } }), /a whole number, 0 = no ceiling/],
+  ['MAX_CLUSTER_CALLS', '-1', maxClusterCalls => ({ limits: { maxClusterCalls: Number(maxClusterCalls) } }), /a whole number, 0 = no limit/],
   ['REDIS_URL', 'localhost:opensesame', redis => ({ cluster: { redis } }), /a URL such as redis:\/\/localhost:6379, or rediss:\/\/ with TLS/],
   ['REDIS_PREFIX', 'open sesame', prefix => ({ cluster: { prefix } }), /letters, digits and \. _ : -, at most 64/],
   ['NODE_NAME', 'open/sesame', node => ({ cluster: { node } }), /letters, digits and \. _ : -, at most 64/],
-  ['MAX_CALLS', '-1', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
-  ['MAX_CALLS', '1.5', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no ceiling/],
-  ['MAX_CALLS', '', maxCalls => ({ limits: { maxCalls } }), /a whole number, 0 = no ceiling/],
+  ['MAX_CALLS', '-1', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no limit/],
+  ['MAX_CALLS', '1.5', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no limit/],
+  ['MAX_CALLS', '', maxCalls => ({ limits: { maxCalls } }), /a whole number, 0 = no limit/],
   ['ADMITTED_CALLS_ONLY', '1', admittedCallsOnly => ({ admittedCallsOnly }), /true or false/],
   ['TRUSTED_PROXIES', '*', trustedProxies => ({ trustedProxies }), /: entry 1 would .* CIDR ranges/],
   ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /: entry 1 would .* CIDR ranges/],
@@ -688,12 +688,12 @@ for (const [variable, value, option, accepted] of WRONG) {
   })
 }
 
-t.test('an endpoint in Azure that is no URL stops the start', async t => {
+t.test('an Azure endpoint that is not a URL stops the start', async t => {
   setEnv(t, { AZURE_OPENAI_ENDPOINT: 'desk', AZURE_OPENAI_API_KEY: 'az' })
   t.match(await failure(t, {}), { code: 'VOICE_AGENT_ERR_CONFIG', message: 'AZURE_OPENAI_ENDPOINT (option openai.azure.endpoint)' })
 })
 
-t.test('all variables that are wrong are named in one error', async t => {
+t.test('one error names all wrong variables', async t => {
   setEnv(t, { RETELL_PATH: '', VOICE_AGENT_SECRET: 'a b', MILLIS_PATH: '/fine' })
   const { message } = await failure(t, {})
   t.match(message, 'RETELL_PATH (option retell.path) must be')
@@ -701,7 +701,7 @@ t.test('all variables that are wrong are named in one error', async t => {
   t.notMatch(message, /MILLIS|a b/)
 })
 
-t.test('an option that is undefined is as good as none', async t => {
+t.test('an option that is undefined counts as not given', async t => {
   const { app } = createApp(t)
   app.register(voiceAgentPlugin, {
     retell: { path: undefined }, millis: undefined, secret: undefined, openai: { azure: undefined }, fallback: undefined, onCallEnd: undefined, prefix: undefined
@@ -797,7 +797,7 @@ t.test('envSchema can be part of the app\'s own schema', async t => {
   t.match(app.getDecorator('config'), { GREETING: 'Hi', MILLIS_PATH: '/desk', RETELL_ALLOWLIST: '100.20.5.228' })
 })
 
-t.test('a setting that is not given has its default, which its own schema accepts', async t => {
+t.test('a setting that is not given has its default, which its schema accepts', async t => {
   setEnv(t, { MAX_CALLS: '7' })
   const { app } = createApp(t)
   await app.register(async scope => {
@@ -809,12 +809,12 @@ t.test('a setting that is not given has its default, which its own schema accept
   await app.ready()
 })
 
-t.test('an error of another kind is passed on as it is', async t => {
+t.test('an error of another kind is passed on unchanged', async t => {
   const error = new Error('disk full')
   t.equal(toConfigError(error), error)
 })
 
-t.test('ceilings that follow from another one grow with it, and do not shrink below what a small server needs', async t => {
+t.test('limits that depend on another one grow with it, down to a minimum for small servers', async t => {
   const ceilings = (maxCalls: string) => {
     const { maxCalls: all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond } = ceilingsOf({ MAX_CALLS: Number(maxCalls) } as Env)
     return [all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond]

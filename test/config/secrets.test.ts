@@ -76,14 +76,14 @@ for (const [variable, value, others = {}] of WRONG) {
   })
 }
 
-t.test('a Redis URL with an encoded password, a database and options is taken', async t => {
+t.test('a Redis URL with an encoded password, a database and options is accepted', async t => {
   for (const redis of [`redis://:${HEAD}%2F%3F%23%40%25${TAIL}@127.0.0.1:1/2?family=4`, 'rediss://user:p@ss@127.0.0.1:1', 'redis://[::1]:1/', 'redis://127.0.0.1']) {
     const { app } = createApp(t)
     await t.resolves(async () => { await app.register(voiceAgentPlugin, { cluster: { redis } }) }, redis)
   }
 })
 
-t.test('keys of agents of one\'s own, and tokens of the control plane, are not quoted either', async t => {
+t.test('errors quote neither keys of the app\'s own agents nor tokens of the control plane', async t => {
   const failures = [
     async () => { openAIAgent({ apiKey: `${HEAD}\n${TAIL}` }) },
     async () => { await createApp(t).app.register(voiceAgentControl, { token: `${HEAD} ${TAIL}` }) },
@@ -98,7 +98,7 @@ t.test('keys of agents of one\'s own, and tokens of the control plane, are not q
   }
 })
 
-t.test('the example app says which of its own variables is wrong, and nothing of its value', async t => {
+t.test('the example app names its wrong variable without the value', async t => {
   const programs = [
     ...[{ PORT: `${HEAD}${TAIL}` }, { PORT: '4815162342' }, { PORT: '0', HOST: `${HEAD}.${TAIL}.invalid` }].map(env => ['start', env, /"(PORT must be a whole number|HOST and PORT: cannot listen there \(E\w+\))/] as const),
     ['dial', { DIAL_TOKEN: 'token', DIAL_URL: `http://user:${HEAD}/${TAIL}@127.0.0.1` }, /^DIAL_URL is no http or https URL$/m] as const,

@@ -27,7 +27,7 @@ const nested = (option: string, value: unknown): unknown => option.split('.').re
 
 const ADDRESSES = 'must be addresses and CIDR ranges, separated by commas'
 const SECRETS = 'must be ASCII text other than blanks; several are separated by commas'
-const COUNT = 'must be a whole number, 0 = no ceiling'
+const COUNT = 'must be a whole number, 0 = no limit'
 const HOUR = 'must be milliseconds, 0 to 3600000'
 const NAME = 'must be letters, digits and . _ : -, at most 64'
 const REDIS = 'must be a URL such as redis://localhost:6379, or rediss:// with TLS; in a password / ? # @ % are written as %2F %3F %23 %40 %25'
