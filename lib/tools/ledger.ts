@@ -8,7 +8,7 @@ import { handoverOf, type Handover } from '../contract/handoff.js'
 import { logDetail } from '../telemetry/failure.js'
 import { within } from '../telemetry/operation.js'
 import { startToolRun } from '../telemetry/tool-run.js'
-import { runField, runsOf, type KeptRun } from './persisted-run.js'
+import { runField, runsOf, type PersistedRun } from './persisted-run.js'
 import type { Tool, ToolContext } from './tool.js'
 import { DONE, failed, lost, noted, unfinished, type ToolOutcome } from './tool-outcome.js'
 import { outcomeOf, thrownOutcome } from './tool-result.js'
@@ -53,7 +53,7 @@ export class Ledger {
   /** Tools of which nobody knows whether a node that is gone ran them, and the turn in which the model was told so; null on another node. */
   readonly #doubted = new Map<string, Turn['id'] | null>()
   /** Runs of other nodes that nobody has asked for here. */
-  readonly #left = new Map<string, KeptRun>()
+  readonly #left = new Map<string, PersistedRun>()
   readonly #handover: Handover | undefined
 
   /** @param handover where runs are kept for another node, and what one left */
@@ -188,7 +188,7 @@ export class Ledger {
 
     const idempotencyKey = createHash('sha256')
       .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#ends.get(key) ?? 0])).digest('base64url')
-    const kept = (run: Pick<KeptRun, 'state' | 'content' | 'action'>): Readonly<Record<string, string>> =>
+    const kept = (run: Pick<PersistedRun, 'state' | 'content' | 'action'>): Readonly<Record<string, string>> =>
       runField({ key, ends: this.#ends.get(key) ?? 0, turns: call.completedTurns, ...run })
     // Ahead of what it does: where this node is lost it is known that it may have.
     if (tool.sideEffects) this.#handover?.save(kept({ state: 'running' }))

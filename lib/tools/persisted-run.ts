@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { compile } from '../contract/compile.js'
 
-const KeptRunSchema = Type.Object({
+const PersistedRunSchema = Type.Object({
   /** Tool and arguments; the tool alone where it is doubted. */
   key: Type.String(),
   /** How often it has come to an end that is known. */
@@ -21,23 +21,23 @@ const KeptRunSchema = Type.Object({
 })
 
 /** How a run stands, or stood when its node was lost. */
-export type KeptRun = Static<typeof KeptRunSchema>
+export type PersistedRun = Static<typeof PersistedRunSchema>
 
-const schemas = compile({ run: KeptRunSchema })
+const schemas = compile({ run: PersistedRunSchema })
 
 const RUN = 'run:'
 
 /** The field of a run. Its name is of one length, whatever the arguments. */
-export function runField (run: KeptRun): Readonly<Record<string, string>> {
+export function runField (run: PersistedRun): Readonly<Record<string, string>> {
   return { [RUN + createHash('sha256').update(run.key).digest('base64url')]: JSON.stringify(run) }
 }
 
 /** The runs among fields that can be read. Never throws. */
-export function runsOf (fields: Readonly<Record<string, string>>): KeptRun[] {
+export function runsOf (fields: Readonly<Record<string, string>>): PersistedRun[] {
   return Object.entries(fields).filter(([name]) => name.startsWith(RUN)).flatMap(([, text]) => read(text) ?? [])
 }
 
-function read (text: string): KeptRun | undefined {
+function read (text: string): PersistedRun | undefined {
   try {
     const run: unknown = JSON.parse(text)
     return schemas.run.Check(run) ? run : undefined

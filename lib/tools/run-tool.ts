@@ -28,11 +28,11 @@ export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newTo
   const record = (id: string): boolean => turn.call.record(recordedOnce(id, tool.name, argumentsText(args)), turn)
   const ownId = isId(id) && record(id) ? id : newToolCallId()
   if (ownId !== id) record(ownId)
-  return await answerCall(turn, ownId, tool, tool.read(args))
+  return await executeToolCall(turn, ownId, tool, tool.read(args))
 }
 
 /** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
-export async function answerCall (
+export async function executeToolCall (
   turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments | PendingArguments
 ): Promise<ToolOutcome> {
   const { call, signal } = turn

@@ -5,7 +5,7 @@ import { filler, toolResult, unspoken, working, type Action, type ChatMessage, t
 import { ModelError } from '../contract/errors.js'
 import { findLine } from '../speech/line.js'
 import { failed, type ToolOutcome } from './tool-outcome.js'
-import { answerCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
+import { executeToolCall, argumentsText, newToolCallId, recordedOnce } from './run-tool.js'
 import { undecorated } from './tool-calls.js'
 import { speakable, SpeechFilter } from '../speech/speakable.js'
 import { readTextCall } from './text-call.js'
@@ -162,7 +162,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
     if (isLast) throw new ModelError('called tools instead of answering')
     if (toolCalls.length > MOST_CALLS) throw new ModelError(`called more than ${MOST_CALLS} tools at once`)
 
-    const calls = toolCalls.map(call => pend(call, tools, ids))
+    const calls = toolCalls.map(call => prepare(call, tools, ids))
     answer.called(calls.map(({ id }) => id))
     const line = hasSpoken
       ? ''
@@ -171,25 +171,25 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
     if (line !== '') yield filler(line)
     if (!(yield * announce(turn, calls))) return
 
-    const running = Promise.all(calls.map(({ id, tool, read }) => answerCall(turn, id, tool, read)))
-    const outcomes = yield * coverSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
+    const running = Promise.all(calls.map(({ id, tool, read }) => executeToolCall(turn, id, tool, read)))
+    const outcomes = yield * fillSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
     if (outcomes === undefined) return
 
     // One action a turn, and none whose last words were written before another tool failed.
-    const takeBack = (index: number, why: string): void => {
+    const revoke = (index: number, why: string): void => {
       outcomes[index] = failed(`not done: ${why}`)
       turn.call.record(toolResult(calls[index]!.id, outcomes[index].content, false))
     }
     const isDoubtful = outcomes.some(({ successful }) => !successful)
     const ending = isDoubtful ? -1 : outcomes.findIndex(({ action }) => action !== undefined)
     for (const [index, { action }] of outcomes.entries()) {
-      if (action !== undefined && index !== ending) takeBack(index, isDoubtful ? 'another tool failed, and the caller does not know of it' : 'another action ends the turn')
+      if (action !== undefined && index !== ending) revoke(index, isDoubtful ? 'another tool failed, and the caller does not know of it' : 'another action ends the turn')
     }
     if (ending !== -1) {
       yield outcomes[ending]!.action!
       if (turn.signal.aborted) return
       // Still asked for more.
-      takeBack(ending, 'not possible in this call')
+      revoke(ending, 'not possible in this call')
     }
     messages.push({
       role: 'assistant',
@@ -204,7 +204,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
 const ACCEPTED_ID = /^(?:[\w.:-]{1,40}|functions\.[\w-]{1,64}:\d{1,4})$/
 
 // Some servers number calls from 0 in each answer, or give no ids at all; some take no long ones.
-function pend ({ id, name, arguments: written, extra }: ModelToolCall, tools: readonly Tool[], ids: Set<string>): PendingCall {
+function prepare ({ id, name, arguments: written, extra }: ModelToolCall, tools: readonly Tool[], ids: Set<string>): PendingCall {
   const ownId = ACCEPTED_ID.test(id) && !ids.has(id) ? id : newToolCallId()
   ids.add(ownId)
   const tool = tools.find(tool => tool.name === name) ?? tools.find(tool => tool.name === undecorated(name))
@@ -245,7 +245,7 @@ function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool
 }
 
 /** Waits for the tools, and says one line while they are slow. Returns undefined when the turn is aborted. */
-async function * coverSilence (running: Promise<ToolOutcome[]>, calls: readonly PendingCall[], turn: Turn, spokenMs: number): AsyncGenerator<Action, ToolOutcome[] | undefined, undefined> {
+async function * fillSilence (running: Promise<ToolOutcome[]>, calls: readonly PendingCall[], turn: Turn, spokenMs: number): AsyncGenerator<Action, ToolOutcome[] | undefined, undefined> {
   const fillerMs = Math.min(...calls.map(({ tool }) => tool?.fillerMs ?? Infinity))
   let timer: NodeJS.Timeout | undefined
   const isSlow = new Promise<'slow'>(resolve => {

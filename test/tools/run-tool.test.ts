@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
 import { endCall, toolCall, toolResult, type Call, type ToolAction } from '../../lib/contract/agent.js'
 import { ActionError, ToolError, TurnAbortedError } from '../../lib/contract/errors.js'
-import { answerCall, argumentsText, newToolCallId, runTool } from '../../lib/tools/run-tool.js'
+import { executeToolCall, argumentsText, newToolCallId, runTool } from '../../lib/tools/run-tool.js'
 import { tool, type ToolOptions } from '../../lib/tools/tool.js'
 import { deferred } from '../helpers/app.js'
 import { tick } from '../helpers/call.js'
@@ -115,9 +115,9 @@ t.test('arguments that are no JSON object are recorded as none', async t => {
 t.test('a tool that nobody has is answered for, too', async t => {
   const { record, newTurn } = setup()
   const content = '{"error":"there is no such tool"}'
-  t.strictSame(await answerCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '', compared: {} }), { content, successful: false })
+  t.strictSame(await executeToolCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '', compared: {} }), { content, successful: false })
   const named = '{"error":"there is no such tool; there are: book"}'
-  t.strictSame(await answerCall(newTurn(), 'id 2', undefined, { error: 'there is no such tool; there are: book' }), { content: named, successful: false })
+  t.strictSame(await executeToolCall(newTurn(), 'id 2', undefined, { error: 'there is no such tool; there are: book' }), { content: named, successful: false })
   t.strictSame(record, [toolResult('id 1', content, false), toolResult('id 2', named, false)])
 })
 
