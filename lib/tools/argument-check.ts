@@ -1,20 +1,20 @@
 /**
- * Checks of what a model writes for a tool.
+ * The types and error texts of checks of a tool's arguments.
  */
 
-/** Arguments that fit, as the tool gets them; or what is wrong with them, for the model, and what was thrown meanwhile, for the log. */
+/** Valid arguments, as the tool gets them; or an error for the model, with the validator's exception, if any, for the log. */
 export type Checked = { readonly value: unknown } | { readonly error: string, readonly cause?: unknown }
 
 /** Checks a JSON object. A promise never rejects. */
 export type Check = (args: Record<string, unknown>) => Checked | Promise<Checked>
 
-/** How many mismatches a model is told of at once. */
+/** The most mismatches in one message to a model. */
 const MOST_TOLD = 5
 
-/** The longest message about one mismatch, in characters: a library may quote what was written. */
+/** The longest message about one mismatch, in characters: a library may quote the arguments. */
 const LONGEST_MESSAGE = 200
 
-/** What is wrong with arguments, for the model: where it is, and what is expected there. The first mismatch of each place is told. */
+/** The error for the model: for each place with a mismatch, the first message. */
 export function misfits (found: Iterable<[path: string, message: string]>): string {
   const byPath = new Map<string, string>()
   for (const [path, message] of found) {

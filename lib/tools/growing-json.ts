@@ -1,4 +1,4 @@
-/** JSON text that comes in pieces, of which there may be thousands. Each piece is scanned once, and the text is parsed at most once. */
+/** JSON text that arrives in pieces, possibly thousands. Each piece is scanned once, and the text is parsed at most once. */
 export class GrowingJson {
   #text = ''
   #latest = ''
@@ -6,7 +6,7 @@ export class GrowingJson {
   #depth = 0
   #isInString = false
   #isEscaped = false
-  /** Has the outermost bracket been closed? */
+  /** True once the outermost bracket is closed. */
   #isClosed = false
   #isComplete: boolean | undefined
 
@@ -15,7 +15,7 @@ export class GrowingJson {
     return this.#text
   }
 
-  /** The last piece, where each piece holds the one before it as some servers write them; undefined otherwise. */
+  /** The last piece, if each piece repeats the one before it, as some servers write them; undefined otherwise. */
   get cumulated (): string | undefined {
     return this.#isCumulative ? this.#latest : undefined
   }
@@ -29,7 +29,7 @@ export class GrowingJson {
     for (let at = 0; at < piece.length && !this.#isClosed; at++) this.#read(piece.charCodeAt(at))
   }
 
-  /** Is it one complete object or list? Decided when first asked after the outermost bracket closed. */
+  /** True for one complete object or list. Decided at the first read after the outermost bracket closed. */
   get isComplete (): boolean {
     return this.#isClosed && (this.#isComplete ??= isJson(this.#text))
   }
@@ -52,7 +52,7 @@ function isJson (text: string): boolean {
   }
 }
 
-/** What servers write ahead of the arguments. */
+/** Pieces that servers write ahead of the arguments. */
 const BLANK: ReadonlySet<string> = new Set(['{}', 'null', ' '])
 const QUOTE = 34
 const OPEN_LIST = 91

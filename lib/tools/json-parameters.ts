@@ -1,17 +1,17 @@
 /**
- * Parameters in JSON Schema, such as the `inputSchema` of an MCP server's tool.
+ * Checks parameters in JSON Schema, such as the `inputSchema` of an MCP server's tool.
  */
 import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv'
 import { loadAjv, loadAjv2020, loadFormats } from './ajv.cjs'
 import type { Schema } from './json-schema.js'
 import { misfits, type Check } from './argument-check.js'
 
-// Made when the first tool with a JSON Schema is, and shared by all.
+// Made for the first tool with a JSON Schema, and shared by all.
 const validators = new Map<boolean, Ajv>()
 
 /**
- * Checks arguments by a JSON Schema of draft 04 to 07 or 2020-12, which is taken for where `$schema` is missing. As in
- * JSON Schema itself, nothing is converted, `default` fills in nothing, and formats that are not known are not checked.
+ * Checks arguments by a JSON Schema of draft 04 to 07 or 2020-12; the latter if `$schema` is missing. As in JSON Schema itself, nothing is
+ * converted, `default` fills in nothing, and unknown formats are not checked.
  * @param refuse throws, with the reason
  */
 export function jsonCheck ({ $schema, ...schema }: Schema, refuse: (why: string) => never): Check {
@@ -20,7 +20,7 @@ export function jsonCheck ({ $schema, ...schema }: Schema, refuse: (why: string)
   const ajv = validators.get(isOld) ?? makeAjv(isOld)
   validators.set(isOld, ajv)
   const { $id: id = '' } = schema
-  // Removed below, it would take JSON Schema's own schema with it.
+  // With the id of JSON Schema's own schema, the removal below would remove that one.
   if (typeof id !== 'string' || (id !== '' && ajv.getSchema(id) !== undefined)) {
     refuse("has an $id that is not a string, or JSON Schema's own")
   }
@@ -28,7 +28,7 @@ export function jsonCheck ({ $schema, ...schema }: Schema, refuse: (why: string)
   return args => validate(args) ? { value: args } : { error: misfits(validate.errors!.map(mismatchOf)) }
 }
 
-// Ajv would keep each schema for ever, and tools of MCP may be made anew again and again.
+// Ajv keeps each schema for ever, and tools of MCP may be made again and again, so the schema is removed.
 function compiled (ajv: Ajv, schema: Schema, refuse: (why: string) => never): ValidateFunction {
   let validate: ValidateFunction | undefined
   let why = ''
@@ -45,10 +45,10 @@ function compiled (ajv: Ajv, schema: Schema, refuse: (why: string) => never): Va
 
 function makeAjv (isOld: boolean): Ajv {
   const options: Options = {
-    // Schemas of others have keywords and formats of their own.
+    // Foreign schemas have keywords and formats of their own.
     strict: false,
     logger: false,
-    // To compile the schema of schemas takes ten times as long as a tool's own: it is asked what is wrong, where something is.
+    // Compiling the meta-schema takes ten times as long as a tool's schema, so it is used only to explain an error.
     validateSchema: false,
     allErrors: true,
     ownProperties: true,
@@ -59,7 +59,7 @@ function makeAjv (isOld: boolean): Ajv {
   return ajv
 }
 
-// Patterns that escape more than they need to are in use, and are no Unicode patterns.
+// Some patterns escape more characters than the `u` flag allows.
 function regExp (pattern: string, flags: string): RegExp {
   try {
     return new RegExp(pattern, flags)

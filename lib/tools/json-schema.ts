@@ -1,5 +1,5 @@
 /**
- * What a JSON Schema says about the members of objects, whichever library wrote it.
+ * Reads and rewrites JSON Schemas, of any library.
  */
 import { isObject } from './tool-options.js'
 
@@ -16,9 +16,9 @@ const SCHEMAS: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A copy of a schema in which `change` has replaced each schema, the innermost first. Values such as `default` and `enum` stay.
- * @param change is given a copy and its JSON pointer
- * @throws a TypeError that names the place where something else than a schema stands
+ * A copy of a schema in which `change` replaces each schema, the innermost first. Values such as `default` and `enum` stay.
+ * @param change gets a copy and its JSON pointer
+ * @throws a TypeError that names the place of a value that is not a schema
  */
 export function mapSchemas (schema: Schema, change: (schema: Schema, path: string) => Schema, path = ''): Schema {
   const inner = (value: unknown, at: string): unknown => {
@@ -37,7 +37,7 @@ export function mapSchemas (schema: Schema, change: (schema: Schema, path: strin
   return change(Object.fromEntries(copy), path)
 }
 
-/** Types of which no value has members. */
+/** Types whose values have no members. */
 const PLAIN: ReadonlySet<unknown> = new Set(['string', 'number', 'integer', 'boolean', 'null'])
 
 /** Keywords that may declare further members. */
@@ -46,9 +46,9 @@ const OPENING = [
 ]
 
 /**
- * A copy of a value with only the members that one of these schemas declares. Where any member is allowed, all stay.
- * TypeBox's `Value.Clean()` cleans by the first type of a union that fits, and drops what another type has.
- * @param dropsNull leaves out `null` where the member is optional, which models write for members they leave out
+ * A copy of a value with only the members that one of these schemas declares. If a schema allows any member, all stay. TypeBox's
+ * `Value.Clean()` will not do: it uses the first matching type of a union, and drops members that another type declares.
+ * @param dropsNull leaves out `null` for optional members, which models write for members they omit
  */
 export function withoutUnknown (anyOf: readonly unknown[], value: unknown, dropsNull = false): unknown {
   const schemas = anyOf.flatMap(alternatives)
@@ -68,7 +68,7 @@ export function withoutUnknown (anyOf: readonly unknown[], value: unknown, drops
   }))
 }
 
-/** The schemas of which a value must fit one, or all. */
+/** A schema, or the schemas that it combines. */
 function alternatives (schema: unknown): Schema[] {
   // `true` allows everything.
   if (!isObject(schema)) return [{}]
@@ -78,7 +78,7 @@ function alternatives (schema: unknown): Schema[] {
   return [...('properties' in own || OPENING.some(keyword => keyword in own) ? [own] : []), ...combined.flatMap(alternatives)]
 }
 
-/** Can no unknown member stand in a value of this schema? An object that says nothing of further members is taken to be closed. */
+/** True if the schema allows no unknown members. An object schema without `additionalProperties` counts as closed. */
 function isClosed (schema: Schema): boolean {
   const { type, properties, additionalProperties, items, enum: values } = schema
   if (OPENING.some(keyword => keyword in schema)) return false

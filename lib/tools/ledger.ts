@@ -1,5 +1,5 @@
 /**
- * Never twice: what the tools of a call have done.
+ * The idempotency ledger of a call: a tool with side effects does not run twice for the same arguments.
  */
 import { createHash } from 'node:crypto'
 import { rebuiltTerminal, type Call, type Turn } from '../contract/agent.js'
@@ -16,27 +16,27 @@ import { outcomeOf, thrownOutcome } from './tool-result.js'
 /** One run of a tool. */
 interface Run {
   readonly tool: Tool
-  /** Never rejects. Of a tool with side effects that does not stop when it is told to it may never come. */
+  /** Never rejects. Stays pending if a tool with side effects ignores its signal and never returns. */
   readonly settled: Promise<ToolOutcome>
-  /** Set once it succeeded: one that failed is forgotten. */
+  /** Set once the run succeeded; a failed run is removed. */
   outcome: ToolOutcome | undefined
-  /** Of the turn that asked last. */
+  /** The signal of the turn that requested the run last. */
   askedBy: AbortSignal
-  /** How many turns of the call had been completed when it was asked for last, or came to its end: until one more is, nobody was told of it. */
+  /** The call's completed turns at the last request or at the run's end. The caller has not heard of the result until the number grows. */
   turns: number
-  /** It was told to stop because its turn was aborted. */
+  /** True if its signal was aborted with its turn. */
   cancelled: boolean
-  /** What {@link Ledger} had counted when it began. */
+  /** The ledger's `#effects` when the run began. */
   readonly effects: number
-  /** Was a model told how it ended, rather than that it does not know yet? */
+  /** True once a model got the outcome, and not only the message that there is no result yet. */
   isTold: boolean
-  /** Another node began it. */
+  /** True if another node began the run. */
   readonly isForeign: boolean
 }
 
 const ledgers = new WeakMap<Call, Ledger>()
 
-/** The ledger of a call, which lives as long as the call does, over all its connections. */
+/** The ledger of a call. It lives as long as the call, across connections. */
 export function ledgerOf (call: Call): Ledger {
   const known = ledgers.get(call) ?? new Ledger(handoverOf(call))
   ledgers.set(call, known)
@@ -46,17 +46,17 @@ export function ledgerOf (call: Call): Ledger {
 /** The runs of one call's tools, by tool and arguments. */
 export class Ledger {
   readonly #runs = new Map<string, Run>()
-  /** How often each has come to an end that is known. */
+  /** The number of known ends of each run. */
   readonly #ends = new Map<string, number>()
-  /** Beginnings and ends of runs that have side effects: what was looked up before is out of date. */
+  /** Counts beginnings and ends of runs with side effects: each makes earlier look-ups stale. */
   #effects = 0
-  /** Tools of which nobody knows whether a node that is gone ran them, and the turn in which the model was told so; null on another node. */
+  /** Tools that a lost node may have run, each with the turn in which the model learned that; null if it was on another node. */
   readonly #doubted = new Map<string, Turn['id'] | null>()
-  /** Runs of other nodes that nobody has asked for here. */
+  /** Runs of other nodes that were not requested here yet. */
   readonly #left = new Map<string, PersistedRun>()
   readonly #handover: Handover | undefined
 
-  /** @param handover where runs are kept for another node, and what one left */
+  /** @param handover stores the runs for another node, and holds those of an earlier node */
   constructor (handover?: Handover) {
     this.#handover = handover
     if (handover === undefined) return
@@ -65,11 +65,11 @@ export class Ledger {
   }
 
   /**
-   * Resolves with what comes of running a tool, or came of it. It is not run where a result still stands; a run that is
-   * under way is waited for, unless it was cancelled and is about to fail. Never rejects. Whether it begins is decided
-   * before this returns, unless it is not known yet what another node did.
-   * @param id of the call that asks
-   * @param isAwaited is anybody still there to be told, when it has come to its end?
+   * Resolves with the outcome of a run, or of an earlier one. The tool does not run if a result is still valid; a run in progress is
+   * awaited, unless it was cancelled and fails. Never rejects. The run begins before this returns, unless the state of another node is
+   * still unknown.
+   * @param id the id of the tool call
+   * @param isAwaited returns true if the outcome still reaches the model
    * @param compared the JSON by which two calls are the same call
    */
   async settle (tool: Tool, args: unknown, turn: Turn, id: string, isAwaited = () => true, compared = args): Promise<ToolOutcome> {
@@ -80,15 +80,15 @@ export class Ledger {
       return failed('the arguments cannot be written as JSON')
     }
     const key = `${tool.name} ${written}`
-    // What another node did is known in a moment, or it is too late.
+    // Wait for the cluster's answer, which is bounded by the claim timeout.
     const uncertain = tool.sideEffects ? this.#handover?.uncertain : undefined
     if (uncertain !== undefined) await uncertain
-    // Then its turn, or its time, may be over.
+    // Meanwhile the turn or the tool's timeout may be over.
     if (uncertain !== undefined && !isAwaited()) return failed('cancelled')
     for (;;) {
       const known = this.#runs.get(key) ?? this.#take(key, tool)
       const isNew = known === undefined || !this.#stands(known, turn)
-      // After a wait nobody may be there to be told.
+      // After a wait the turn may be over.
       if (isNew && turn.signal.aborted) return failed('cancelled')
       if (isNew && this.#isDoubtful(tool, turn)) return lost()
       const isSameTurn = known?.askedBy === turn.signal
@@ -105,7 +105,7 @@ export class Ledger {
     }
   }
 
-  /** What another node reports, now or when it left. What was run here is known better. */
+  /** Takes over the runs that another node saved or reports. Runs of this node take precedence. */
   #inherit (fields: Readonly<Record<string, string>>): void {
     for (const kept of runsOf(fields)) {
       const { key, ends } = kept
@@ -121,7 +121,7 @@ export class Ledger {
     }
   }
 
-  /** A run of another node's that is asked for here. Undefined where there is none, or it is as if there had been none. */
+  /** The run of another node for this key. Undefined if there is none, or if it may run again. */
   #take (key: string, tool: Tool): Run | undefined {
     const left = this.#left.get(key)
     this.#left.delete(key)
@@ -144,7 +144,7 @@ export class Ledger {
     return run
   }
 
-  /** May a node that could tell nobody have run it? Who was told so, and asks for the tool in a later turn, means it. */
+  /** True if a lost node may have run the tool unseen. The model learns that once: a request in a later turn is deliberate. */
   #isDoubtful ({ name, sideEffects, idempotent }: Tool, { id, call }: Turn): boolean {
     if (!sideEffects || idempotent || this.#handover?.isIncomplete !== true) return false
     const toldIn = this.#doubted.get(name)
@@ -154,7 +154,7 @@ export class Ledger {
     return true
   }
 
-  /** Does a run, or its result, stand for a new one? */
+  /** True if a run or its result replaces a new run. */
   #stands ({ tool, outcome, askedBy, turns, cancelled, effects, isTold }: Run, turn: Turn): boolean {
     if (outcome === undefined) return tool.sideEffects || (!cancelled && effects === this.#effects)
     if (tool.reuse === 'call' || (tool.sideEffects && !isTold)) return true
@@ -168,9 +168,19 @@ export class Ledger {
     const { call, signal: askedBy } = turn
     const controller = new AbortController()
     let settle!: (outcome: Promise<ToolOutcome>) => void
-    // Before it begins: a tool may ask for itself at once.
+    // Registered before the tool begins: a tool may request itself at once.
     const settled = new Promise<ToolOutcome>(resolve => { settle = resolve })
-    const run: Run = { tool, settled, outcome: undefined, askedBy, turns: call.completedTurns, cancelled: false, effects: this.#effects, isTold: false, isForeign: false }
+    const run: Run = {
+      tool,
+      settled,
+      outcome: undefined,
+      askedBy,
+      turns: call.completedTurns,
+      cancelled: false,
+      effects: this.#effects,
+      isTold: false,
+      isForeign: false
+    }
     const cancel = (): void => {
       run.cancelled = true
       controller.abort(askedBy.reason)
@@ -190,17 +200,17 @@ export class Ledger {
       .update(JSON.stringify([call.provider, call.id, tool.name, written, this.#ends.get(key) ?? 0])).digest('base64url')
     const kept = (run: Pick<PersistedRun, 'state' | 'content' | 'action'>): Readonly<Record<string, string>> =>
       runField({ key, ends: this.#ends.get(key) ?? 0, turns: call.completedTurns, ...run })
-    // Ahead of what it does: where this node is lost it is known that it may have.
+    // Saved before the tool begins, so that another node knows of the run if this one is lost.
     if (tool.sideEffects) this.#handover?.save(kept({ state: 'running' }))
     const toolRun = startToolRun(call, tool.name, id, written)
     let failure: unknown
-    const begin = (): Promise<ToolOutcome> =>
-      execute(tool, args, { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }, controller.signal, error => { failure = error })
+    const facts = { call, turn, log: turn.log.child({ tool: tool.name }), idempotencyKey }
+    const begin = (): Promise<ToolOutcome> => execute(tool, args, facts, controller.signal, error => { failure = error })
     settle(within(toolRun, begin).then(outcome => {
       clearTimeout(timer)
       askedBy.removeEventListener('abort', cancel)
       if (tool.sideEffects) this.#effects++
-      // An interface that knows the key would go on answering with the refusal.
+      // A new key after a refusal, since an API may store the refusal under the old one.
       if (outcome.successful || outcome.refused) this.#ends.set(key, (this.#ends.get(key) ?? 0) + 1)
       if (outcome.successful) {
         run.outcome = outcome
@@ -208,10 +218,11 @@ export class Ledger {
       } else if (this.#runs.get(key) === run) {
         this.#runs.delete(key)
       }
-      if (tool.sideEffects) this.#handover?.report(kept(outcome.successful ? { state: 'done', content: outcome.content, action: outcome.action } : { state: 'failed' }))
+      const { successful, content, action } = outcome
+      if (tool.sideEffects) this.#handover?.report(kept(successful ? { state: 'done', content, action } : { state: 'failed' }))
       return outcome
     }))
-    // One that never comes to its end is not waited for, nor remembered for longer than its call.
+    // A run that never ends is not awaited, and is remembered no longer than its call.
     const over = Promise.race([run.settled, expired])
     call.waitUntil(over)
     if (toolRun !== undefined) over.then(outcome => toolRun.end(outcome ?? undefined, controller.signal.reason ?? failure), () => {})
@@ -234,7 +245,7 @@ async function execute (
     if (!isListening) facts.log.warn('a tool that never looked at context.signal was told to stop')
   }, { once: true })
   const executing = run(tool, args, context, signal, onFailure)
-  // What was only looked up is not waited for by anybody.
+  // A look-up may be abandoned.
   return tool.sideEffects ? executing : await Promise.race([executing, stopped(tool, signal)])
 }
 
@@ -261,7 +272,7 @@ function stopped (tool: Tool, signal: AbortSignal): Promise<ToolOutcome> {
   })
 }
 
-/** The same text for the same arguments, in whatever order they were written. */
+/** JSON with sorted members: the same text for the same arguments in any order. */
 function canonical (args: unknown): string {
   return JSON.stringify(args, (_key, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value

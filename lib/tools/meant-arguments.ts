@@ -1,21 +1,21 @@
 /**
- * The arguments that a model meant, where a server has not streamed them piece by piece.
+ * Recovers a call's arguments from text that a server repeated, joined or wrapped.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { GrowingJson } from './growing-json.js'
 
 type Arguments = Readonly<Record<string, unknown>>
 
-/** How often JSON may be written as a string within JSON. */
+/** How many times JSON may be wrapped as a string in JSON. */
 const MOST_WRAPPINGS = 3
 
 /**
- * The objects, as JSON text, that the arguments of a call hold: one as a rule; several where a server joins calls. None where the text
- * is no such thing, and is best shown to the model as it is. An object that a later one repeats, or adds to, is left out.
+ * The objects in the arguments of a call, as JSON text: usually one; several if a server joins calls; none if the text holds no objects,
+ * and is best shown to the model unchanged. An object that a later one repeats or extends is left out.
  */
 export function meantObjects (args: GrowingJson): string[] {
   const text = args.text.trim()
-  // The usual case, which keeps the model's own writing.
+  // The usual case keeps the model's text unchanged.
   if (isWritten(text)) return [text]
   const found = unwrapped(text) ?? sequence(text) ?? unwrapped(args.cumulated ?? '')
   return found === undefined ? [] : latest(found).map(object => JSON.stringify(object))
@@ -25,14 +25,14 @@ function isWritten (text: string): boolean {
   return text.startsWith('{') && isObject(parsed(text))
 }
 
-/** One object, or one that is written as a string. */
+/** One object, possibly wrapped as a string. */
 function unwrapped (text: string): Arguments[] | undefined {
   let value: unknown = text
   for (let count = 0; count <= MOST_WRAPPINGS && typeof value === 'string'; count++) value = parsed(value)
   return isObject(value) ? [value] : undefined
 }
 
-/** Objects and nulls, one behind the other. */
+/** A sequence of objects and nulls. */
 function sequence (text: string): Arguments[] | undefined {
   const objects: Arguments[] = []
   for (let rest = text; rest !== '';) {
@@ -45,7 +45,7 @@ function sequence (text: string): Arguments[] | undefined {
   return objects.length > 0 ? objects : undefined
 }
 
-/** Where the object ends that a text begins with. */
+/** The length of the object that a text begins with. */
 function lengthOfFirst (text: string): number {
   const strings = /"(?:[^"\\]|\\.)*"|[{}]/gs
   let depth = 0
@@ -56,7 +56,7 @@ function lengthOfFirst (text: string): number {
   return text.length
 }
 
-// Quadratic in the number of objects: a model that has gone wrong may write thousands, which are shown to it as they are.
+// `latest` is quadratic in the number of objects, and a failing model may write thousands. Those are shown to it unchanged.
 const MOST_OBJECTS = 128
 
 function latest (objects: readonly Arguments[]): readonly Arguments[] {
@@ -64,12 +64,12 @@ function latest (objects: readonly Arguments[]): readonly Arguments[] {
   return objects.filter((object, index) => !objects.some((other, place) => place > index && holds(other, object)))
 }
 
-/** Does the one hold all members of the other? A text that is still being written may have grown. */
+/** True if the one object has all members of the other. */
 function holds (one: Arguments, other: Arguments): boolean {
   return Object.entries(other).every(([name, value]) => Object.hasOwn(one, name) && isDeepStrictEqual(one[name], value))
 }
 
-/** Undefined where it is no JSON. */
+/** Undefined if the text is not JSON. */
 function parsed (text: string): unknown {
   try {
     return JSON.parse(text)

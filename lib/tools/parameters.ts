@@ -1,5 +1,5 @@
 /**
- * What a tool takes: schemas of every kind, as JSON Schema for the model and as a check of what it writes.
+ * A tool's parameters: converts every kind of schema to JSON Schema for the model and to a check of its arguments.
  */
 import { Kind, type TObject } from '@sinclair/typebox'
 import { ConfigError } from '../contract/errors.js'
@@ -11,31 +11,31 @@ import { closeObjects, strictFaults } from './strict-schema.js'
 import { isObject } from './tool-options.js'
 import { typeBoxCheck } from './typebox-parameters.js'
 
-/** A JSON Schema of an object, such as the `inputSchema` of an MCP server's tool. Schemas of TypeBox are none. */
+/** A JSON Schema of an object, such as the `inputSchema` of an MCP server's tool. TypeBox schemas are excluded. */
 export interface JsonSchema {
   readonly type: string
   readonly [Kind]?: never
   readonly [keyword: string]: unknown
 }
 
-/** All that `parameters` may be. */
+/** The accepted types of `parameters`. */
 export type ToolParameters = TObject | StandardSchema<object, any> | JsonSchema
 
-/** What `execute` gets. */
+/** The type of the arguments that `execute` gets. */
 export type ArgumentsOf<P extends ToolParameters> =
   P extends TObject ? P['static'] : P extends StandardSchema ? OutputOf<P> : Record<string, unknown>
 
 /** Parameters, ready for use. */
 export interface ReadyParameters {
-  /** What the model is shown. */
+  /** The schema for the model. */
   readonly schema: Schema & { readonly properties: Schema, readonly required: readonly string[] }
-  /** Are members that `schema` does not have dropped before the check? Otherwise the schema's own validator decides. */
+  /** True if members that `schema` does not declare are dropped before the check. Otherwise the schema's own validator decides. */
   readonly dropsUnknown: boolean
   readonly check: Check
 }
 
 /**
- * @param jsonSchema what the model is shown, where `parameters` cannot tell
+ * @param jsonSchema the schema for the model, if `parameters` offers none
  * @throws VOICE_AGENT_ERR_CONFIG naming the tool, and the place in the schema
  */
 export function readyParameters (
@@ -70,7 +70,7 @@ function asJson (schema: unknown, refuse: (why: string) => never): Schema {
   }
 }
 
-// Literals are written in the way that all servers know.
+// Literals become enums, which all servers understand.
 function shown (name: string, { $schema, ...schema }: Schema, strict: boolean, refuse: (why: string) => never): ReadyParameters['schema'] {
   const { properties, required, ...rest } = mapSchemas(schema, one => {
     const { const: literal, ...others } = one
@@ -94,7 +94,7 @@ function shown (name: string, { $schema, ...schema }: Schema, strict: boolean, r
   return closed as ReadyParameters['schema']
 }
 
-/** A literal of which there is no more to say. */
+/** True for a string enum without further keywords. */
 function isWord (schema: unknown): schema is { enum: readonly unknown[] } {
   return isObject(schema) && schema['type'] === 'string' && Array.isArray(schema['enum']) && Object.keys(schema).length === 2
 }

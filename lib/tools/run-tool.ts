@@ -1,5 +1,5 @@
 /**
- * One tool call of one turn: checked, put on the record, run at most once, and waited for no longer than is allowed.
+ * Carries out one tool call of one turn: checks it, records it, runs it at most once, and waits for it until the timeout.
  */
 import { randomBytes } from 'node:crypto'
 import { toolCall, toolResult, type ToolCallAction, type Turn } from '../contract/agent.js'
@@ -11,12 +11,12 @@ import { failed, unfinished, type ToolOutcome } from './tool-outcome.js'
 import type { PendingArguments, Tool, ToolArguments, WrongArguments } from './tool.js'
 
 /**
- * Runs a tool for a turn, as `openAIAgent` does, for agents that ask a model in another way: the arguments are checked,
- * the call and its result recorded, and what has been done in this call is not done again. Resolves with what the model
- * is to be told, be it an error; where an `action` comes with it, yield that.
+ * Runs a tool for a turn, as `openAIAgent` does, for agents that ask a model in another way. Checks the arguments, records the call and
+ * its result, and does not repeat work that was done in this call. Resolves with the result or error for the model; if it has an `action`,
+ * yield that.
  *
- * @param args what the model wrote, as JSON text or parsed
- * @param id the model's for this call. Where there is none, or another call of the conversation has it, one is made up
+ * @param args the model's arguments, as JSON text or parsed
+ * @param id the model's id of the tool call. If it is missing, or used by another tool call of the conversation, a new one is made
  * @throws a rejection with `turn.signal.reason` when the turn is aborted: the tool may run on, see `onSupersede`; with
  * VOICE_AGENT_ERR_CONFIG when `tool` was not made by {@link tool}
  */
@@ -31,7 +31,7 @@ export async function runTool (turn: Turn, tool: Tool, args: unknown, id = newTo
   return await executeToolCall(turn, ownId, tool, tool.read(args))
 }
 
-/** Does what was asked for by a call that is on the record, and records its result. Rejects when the turn is aborted. */
+/** Carries out a recorded tool call, and records its result. Rejects when the turn is aborted. */
 export async function executeToolCall (
   turn: Turn, id: string, tool: Tool | undefined, read: ToolArguments | PendingArguments
 ): Promise<ToolOutcome> {
@@ -48,7 +48,7 @@ export async function executeToolCall (
     ledgerOf(call).settle(tool, checked.args, turn, id, () => isAwaited, checked.compared)
   const settleLate = (checked: ToolArguments): ToolOutcome | Promise<ToolOutcome> => {
     if ('error' in checked) return wrong(turn, tool, checked)
-    // Nothing begins after the turn has stopped waiting.
+    // Do not begin once the turn has stopped waiting.
     return isAwaited ? settle(checked) : failed('cancelled')
   }
   const settled = ('pending' in read ? read.pending.then(settleLate) : settle(read)).then(recorded)
@@ -60,8 +60,9 @@ export async function executeToolCall (
       end()
     }
     const aborted = (): void => finish(() => reject(signal.reason))
-    // The tool was told to stop by then. It may not, and this may be a later turn's wait for it.
-    const timer = setTimeout(() => finish(() => resolve(recorded(unfinished(tool, new DeadlineError('tool', tool.timeoutMs))))), tool.timeoutMs)
+    // The ledger aborts the tool's signal, but a tool may ignore it, and a later turn may wait for the same run.
+    const expire = (): void => resolve(recorded(unfinished(tool, new DeadlineError('tool', tool.timeoutMs))))
+    const timer = setTimeout(() => finish(expire), tool.timeoutMs)
     signal.addEventListener('abort', aborted, { once: true })
     settled.then(outcome => finish(() => resolve(outcome)), (error: unknown) => finish(() => reject(error)))
     if (signal.aborted) aborted()
@@ -73,19 +74,19 @@ function wrong ({ log }: Turn, { name }: Tool, { error, cause }: WrongArguments)
   return failed(error)
 }
 
-/** The entry of a call that is in the ledger. */
+/** The record of a tool call whose run is in the ledger. */
 export function recordedOnce (id: string, name: string, args: string, extra?: object): ToolCallAction {
   return { ...toolCall(id, name, args), runsOnce: true, ...(extra !== undefined && { extra }) }
 }
 
-/** An id for a tool call of a model that gave it none: nine letters and digits, which is all that some servers accept. */
+/** A new id for a tool call: nine letters and digits, since some servers accept no other form. */
 export function newToolCallId (): string {
   return Array.from(randomBytes(9), byte => LETTERS_AND_DIGITS[byte % LETTERS_AND_DIGITS.length]).join('')
 }
 
 const LETTERS_AND_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
-/** What the model wrote, as JSON: not all servers take their own model's mistakes back. */
+/** The model's arguments as valid JSON: some servers refuse a conversation with invalid arguments of their own model. */
 export function argumentsText (args: unknown): string {
   try {
     const value: unknown = typeof args === 'string' ? JSON.parse(args) : args

@@ -1,5 +1,5 @@
 /**
- * Schemas of other libraries, such as Zod, Valibot and ArkType, through the interface that they share: https://standardschema.dev
+ * Schemas of libraries such as Zod, Valibot and ArkType, by their common interface: https://standardschema.dev
  */
 import { misfits, type Check, type Checked } from './argument-check.js'
 
@@ -10,12 +10,12 @@ export interface StandardSchema<Input = unknown, Output = Input> {
     readonly vendor: string
     readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>
     readonly types?: { readonly input: Input, readonly output: Output } | undefined
-    /** Standard JSON Schema: how the library writes the schema as JSON Schema. */
+    /** Standard JSON Schema: converts the schema to JSON Schema. */
     readonly jsonSchema?: { readonly input: (options: { readonly target: 'draft-2020-12' }) => Record<string, unknown> }
   }
 }
 
-/** What a schema makes of a value. */
+/** The result of a schema's validation. */
 export type StandardResult<Output> = { readonly value: Output, readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] }
 
 /** One mismatch. */
@@ -24,15 +24,15 @@ export interface StandardIssue {
   readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
 }
 
-/** What `execute` gets of a schema. */
+/** The output type of a schema. */
 export type OutputOf<S extends StandardSchema> = NonNullable<S['~standard']['types']>['output']
 
-/** Is it one? ArkType's schemas are functions. */
+/** True for a Standard Schema. ArkType's are functions. */
 export function isStandardSchema (value: unknown): value is StandardSchema {
   return (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value
 }
 
-/** Checks by the schema's own validator, whose value is what the tool gets. A validator that is asynchronous holds nothing else up. */
+/** Checks by the schema's own validator, whose output the tool gets. An asynchronous validator delays nothing else. */
 export function standardCheck ({ '~standard': standard }: StandardSchema): Check {
   const checked = (result: StandardResult<unknown>): Checked =>
     result.issues === undefined ? { value: result.value } : { error: misfits(result.issues.map(issue => [pathOf(issue), issue.message])) }

@@ -1,5 +1,5 @@
 /**
- * Strict schemas: what OpenAI's servers refuse in them is found when the tool is made, and not in the first call.
+ * Strict schemas. Keywords that OpenAI's servers refuse are reported when the tool is made, and not in the first call.
  */
 import { mapSchemas, type Schema } from './json-schema.js'
 import { isObject } from './tool-options.js'
@@ -12,22 +12,22 @@ const REFUSED = [
   '$dynamicRef'
 ]
 
-/** Keywords that some models take and others do not. */
+/** Keywords that some models accept and others refuse. */
 const DOUBTFUL = [
   'minLength', 'maxLength', 'pattern', 'format', 'minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf', 'minItems',
   'maxItems', 'default'
 ]
 
-/** One of these says what a value is. */
+/** Keywords that define a type: each schema needs one. */
 const KINDS = ['type', 'enum', 'const', 'anyOf', '$ref']
 
-/** Closes each object of a schema that does not say whether it is closed. */
+/** Adds `additionalProperties: false` to each object schema that has no `additionalProperties`. */
 export function closeObjects (schema: Schema): Schema {
   return mapSchemas(schema, one =>
     isObject(one['properties']) && one['additionalProperties'] === undefined ? { ...one, additionalProperties: false } : one)
 }
 
-/** Why a schema cannot be strict, and what in it some models refuse. Each entry begins with the JSON pointer of a place. */
+/** The faults that keep a schema from being strict, and the keywords that some models refuse. Each entry begins with a JSON pointer. */
 export function strictFaults (schema: Schema): { readonly refused: string[], readonly doubtful: string[] } {
   const refused: string[] = []
   const doubtful: string[] = []

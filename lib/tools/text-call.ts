@@ -1,15 +1,15 @@
 /**
- * A tool call that a model wrote into its answer, read from the text that the speech filter cut.
+ * Reads a tool call from text that a model wrote into its answer and the speech filter cut.
  */
 import { isObject } from './tool-options.js'
 import type { ModelToolCall } from './tool-loop.js'
 
-/** Text of calls' results, which models make up, and of lists of tools. */
+/** The beginning of tool results, which models make up, and of lists of tools. */
 const NO_CALL = /^(?:<tool_res|\[TOOL_RESULTS|\[AVAILABLE)/
 
 /**
- * Reads the call of one of these tools: JSON with its name and arguments, or its name with a JSON object behind it, whatever marks are
- * around them. Undefined where it is anything else, such as an expression (`find(day="Friday")`) or a call without an end.
+ * Reads the call of one of these tools: JSON with its name and arguments, or its name with a JSON object after it, with any marks around
+ * them. Undefined for anything else, such as an expression (`find(day="Friday")`) or an incomplete call.
  */
 export function readTextCall (text: string, names: readonly string[]): ModelToolCall | undefined {
   if (NO_CALL.test(text)) return undefined
@@ -17,7 +17,7 @@ export function readTextCall (text: string, names: readonly string[]): ModelTool
   const parsed = parse(object)
   if (!isObject(parsed)) return undefined
   const before = text.slice(0, text.indexOf(object))
-  // `functions.find:0` is Kimi's, `find_slots` in `find_slots_v2` is another tool's.
+  // Whole words: Kimi's models write `functions.find:0`, and `find_slots` in `find_slots_v2` is part of another tool's name.
   const written: readonly string[] = before.match(/[\w-]+/g) ?? []
   const named = names.filter(name => written.includes(name))
   if (named.length === 1) return callOf(named[0]!, parsed)

@@ -3,15 +3,15 @@ import { meantObjects } from './meant-arguments.js'
 import type { ModelToolCall } from './tool-loop.js'
 
 /**
- * The name of a tool without what servers and models write around it: marks of a channel (`find<|channel|>commentary`), blanks, a
- * namespace (`functions.find`) and a number (`find:0`). None of that can be part of a tool's name.
+ * A tool's name without the decoration of servers and models: channel marks (`find<|channel|>commentary`), blanks, a namespace
+ * (`functions.find`) and a number (`find:0`). None of that can be part of a tool's name.
  */
 export function undecorated (name: string): string {
   const [plain] = name.trim().split('<|')
   return /(?:^|[.:/\s])([\w-]+)(?::\d+)?$/.exec(plain!.trim())?.[1] ?? name
 }
 
-/** A piece of a tool call, as chat-completions servers stream it: nothing is promised of what is in it. */
+/** An untrusted piece of a tool call, as chat-completions servers stream it. */
 export type ToolCallDelta = {
   index?: unknown
   id?: unknown
@@ -21,12 +21,12 @@ export type ToolCallDelta = {
 
 interface Growing { id: string, name: string, readonly arguments: GrowingJson, readonly extra: object }
 
-/** The calls of one number. An answer may have thousands, which are not searched one by one. */
+/** The calls with one index. By map, since an answer may have thousands. */
 interface Lane { last: Growing, readonly byId: Map<string, Growing> }
 
 /**
- * Puts the tool calls of one answer together: they may come at once or in pieces, the arguments cut anywhere, id and name
- * repeatedly, and several calls in turns.
+ * Assembles the tool calls of one answer. They may arrive whole or in pieces: arguments split anywhere, id and name repeated, several
+ * calls interleaved.
  */
 export class ToolCalls {
   readonly #calls: Growing[] = []
@@ -34,7 +34,7 @@ export class ToolCalls {
 
   /**
    * Adds pieces of calls. Some servers send an empty list with each word, and some a single piece without a list.
-   * @returns whether a piece of a call that has a name is among them
+   * @returns true if a piece belongs to a call that has a name
    */
   add (deltas: readonly ToolCallDelta[] | ToolCallDelta | undefined): boolean {
     let isCalling = false
@@ -42,7 +42,7 @@ export class ToolCalls {
       if (typeof delta !== 'object' || delta === null) continue
       const { index, id, type, function: called, ...extra } = delta
       const name = textOf(called?.name)
-      // Some servers send an object.
+      // Some servers send the arguments as an object.
       const isParsed = isObject(called?.arguments)
       const args = isParsed ? JSON.stringify(called!.arguments) : textOf(called?.arguments)
       if (textOf(id) === '' && name === '' && args === '') continue
@@ -57,9 +57,9 @@ export class ToolCalls {
   }
 
   /**
-   * The calls that have a name, with arguments that are an object where one can be made out. Two objects in the arguments of one call
-   * are two calls: some servers join calls of one tool.
-   * @param isCutOff the answer ended before its end, so that no arguments may be missing arguments
+   * The calls that have a name, with an object as arguments if one is found. Two objects in the arguments of one call are two calls, since
+   * some servers join calls of one tool.
+   * @param isCutOff true if the answer is truncated: then empty arguments are incomplete, and not `{}`
    */
   complete (isCutOff: boolean): ModelToolCall[] {
     return this.#calls.filter(({ name }) => name !== '').flatMap(({ id, name, arguments: args, extra }) => {
@@ -69,8 +69,8 @@ export class ToolCalls {
     })
   }
 
-  // Servers that give every call the same number, or none, tell them apart by their ids, or by nothing at all. Some give
-  // each piece an id of its own.
+  // Some servers give every call the same index, or none: then only ids distinguish calls, or nothing does. Others give each piece a new
+  // id.
   #find (index: unknown, id: string, name: string, args: string): Growing {
     const lane = this.#lanes.get(index)
     const sameId = lane?.byId.get(id)
@@ -83,7 +83,7 @@ export class ToolCalls {
     return call
   }
 
-  // The first id is the call's own.
+  // The first id is the call's id.
   #identify (call: Growing, index: unknown, id: string): void {
     if (id === '' || call.id !== '') return
     call.id = id
@@ -91,11 +91,11 @@ export class ToolCalls {
   }
 }
 
-/** Does a piece with a name begin another call? Some servers repeat it in each piece. */
+/** True if a piece with a name begins another call. Some servers repeat the name in each piece. */
 function isAnother (last: Growing, id: string, name: string, args: string): boolean {
   if (last.name === '') return false
   if (last.name !== name) return true
-  // Gemini's arguments come behind an empty object through some gateways.
+  // Some gateways send an empty object ahead of Gemini's arguments.
   if (id === '' && last.arguments.text.trim() === '{}') return false
   return id !== '' && last.id !== '' ? last.arguments.text === '' || last.arguments.isComplete : args !== '' && last.arguments.isComplete
 }

@@ -1,7 +1,7 @@
 /**
- * Steps: the model is asked, the tools it calls are run, and it is asked again, until it answers in words.
+ * The tool loop: asks the model, runs the tools that it calls, and asks again, until it answers in words.
  */
-import { filler, toolResult, unspoken, working, type Action, type ChatMessage, type Turn } from '../contract/agent.js'
+import { filler, toolResult, unspoken, working, type Action, type ChatMessage, type ChatToolCall, type Turn } from '../contract/agent.js'
 import { ModelError } from '../contract/errors.js'
 import { findLine } from '../speech/line.js'
 import { failed, type ToolOutcome } from './tool-outcome.js'
@@ -12,101 +12,103 @@ import { readTextCall } from './text-call.js'
 import { estimateTokens } from './token-estimate.js'
 import type { PendingArguments, Tool, ToolArguments } from './tool.js'
 
-/** Whether the model may, must or must not call tools, or must call this one, when it is asked for the first time in a turn. */
+/** Whether the model may, must or must not call tools, or must call one of them, in the first request of a turn. */
 export type ToolChoice = 'auto' | 'required' | 'none' | { readonly name: string }
 
 /** A tool call as the model wrote it. */
 export interface ModelToolCall {
-  /** `''` where the model gave none. */
+  /** `''` if the model gave none. */
   readonly id: string
   readonly name: string
   readonly arguments: string
-  /** Members that only this model knows, and wants to have back. */
+  /** The model server's own members, which go back with the call. */
   readonly extra: object
 }
 
-/** One answer of a model. Read as it comes and not handed from generator to generator, which costs more than a token does. */
+/** One answer of a model. The loop reads the chunks itself: a chain of generators would cost more than a token does. */
 export interface ModelAnswer {
-  /** What is streamed. Ends, or throws, when the turn is aborted. */
+  /** The stream. Ends, or throws, when the turn is aborted. */
   readonly chunks: AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>
-  /** The words in a chunk; `''` where there are none. */
+  /** The words in a chunk; `''` if there are none. */
   read (chunk: unknown): string
-  /** The words that only the end of the stream completes. To be called when all chunks are read. */
+  /** The remaining words. Call it after all chunks are read. */
   end (): string
-  /** Was there a piece of a tool call in it? */
+  /** True once a piece of a tool call was read. */
   readonly isCalling: boolean
-  /** Was there something behind the words that is no answer? Then `complete` throws it, once they are said. */
+  /** True if a failure follows the words. `complete` throws it, once the words are spoken. */
   readonly hasFailed: boolean
-  /** What it took, as far as it was told: for the turn's report. */
+  /** The model's usage, if reported, for the turn's report. */
   readonly usage: Action | undefined
   /**
-   * To be called when all chunks are read.
-   * @param hasSpoken whether there was a word in them
-   * @returns the tools it calls
-   * @throws when that is no answer
+   * Call it after all chunks are read.
+   * @param hasSpoken true if there was a word in them
+   * @returns the tool calls
+   * @throws when the answer is not usable
    */
   complete (hasSpoken: boolean): readonly ModelToolCall[]
   /**
-   * Its tool calls are about to be put on the record.
-   * @param ids under which they are, in order
+   * Called before its tool calls are recorded.
+   * @param ids the recorded ids, in order
    */
   called (ids: readonly string[]): void
-  /** What to throw where reading it has thrown. */
+  /** The error to throw in place of one that reading threw. */
   explain (error: unknown): unknown
   /**
-   * Nothing more is wanted of it, be it that it was read to its end.
-   * @param text what of it was to be said
-   * @param thrown what ended it, where it did not come to its end
+   * Called when the answer is read or abandoned.
+   * @param text its words
+   * @param thrown the error that ended it early, if any
    */
   close (text: string, toolCalls: readonly ModelToolCall[], thrown: { readonly error: unknown } | undefined): void
 }
 
-/** What is sent to a model: like {@link ChatMessage}, but with what it said and called in one message, as it did. */
+/** A message to a model: like {@link ChatMessage}, but with the words and the tool calls of one answer in one message. */
 export type StepMessage = ChatMessage | {
   readonly role: 'assistant'
   readonly content: string | null
-  readonly tool_calls: ReadonlyArray<{ readonly id: string, readonly type: 'function', readonly function: { readonly name: string, readonly arguments: string } }>
+  readonly tool_calls: readonly ChatToolCall[]
 }
 
-/** What one turn needs of its agent. */
+/** The agent's settings for one turn. */
 export interface ToolLoopOptions {
   readonly tools: readonly Tool[]
   readonly toolChoice: ToolChoice
-  /** How often the model may be asked in one turn; the last time it may call no tools. */
+  /** The most requests to the model in one turn; in the last one it may not call tools. */
   readonly maxSteps: number
-  /** Is what the model writes freed of what cannot be said? */
+  /** True if text that cannot be spoken is filtered out. */
   readonly speakable: boolean
-  /** Does the model begin its answers with its reasoning, unmarked? */
+  /** True if the model begins its answers with unmarked reasoning. */
   readonly startsInReasoning: boolean
-  /** Is a tool call that the model writes as text run? */
+  /** True if tool calls that the model writes as text are run. */
   readonly runsTextCalls: boolean
   /** Asks the model. */
   ask (messages: readonly StepMessage[], toolChoice: ToolChoice): ModelAnswer
 }
 
-/** A tool call that is about to be carried out. */
+/** A tool call that is ready to run. */
 interface PendingCall {
   readonly id: string
   readonly name: string
   readonly arguments: string
   readonly extra: object
-  /** Undefined where there is no such tool. */
+  /** Undefined if there is no such tool. */
   readonly tool: Tool | undefined
   readonly read: ToolArguments | PendingArguments
 }
 
-/** The most tools that one answer may call. Each call is recorded and run, so a model that has gone wrong must not make thousands. */
+/** The most tools that one answer may call. Each call is recorded and run, so a failing model must not make thousands. */
 const MOST_CALLS = 128
 
-/** For a model, or a voice, that needs no filter. */
-const VERBATIM: Pick<SpeechFilter, 'push' | 'end' | 'cut' | 'calls'> = { push: text => text, end: () => '', cut: { characters: 0, kinds: [] }, calls: [] }
+/** Replaces the filter for a model or a voice that needs none. */
+const VERBATIM: Pick<SpeechFilter, 'push' | 'end' | 'cut' | 'calls'> = {
+  push: text => text, end: () => '', cut: { characters: 0, kinds: [] }, calls: []
+}
 
-// Speech takes some 65 ms a character.
+// The approximate duration of speech.
 const MS_PER_CHARACTER = 65
 
 /**
- * Speaks a model's answer, and runs the tools it calls on the way. An aborted turn ends quietly.
- * @throws VOICE_AGENT_ERR_MODEL when the model keeps calling tools and never says a word, or calls too many at once; what `ask` throws
+ * Speaks a model's answer, and runs the tools that it calls. An aborted turn ends without an error.
+ * @throws VOICE_AGENT_ERR_MODEL when the model calls tools in the last step, or too many at once; the errors of `ask`
  */
 export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): AsyncGenerator<string | Action, void, undefined> {
   const { tools, toolChoice, maxSteps, speakable: isFiltered, startsInReasoning, runsTextCalls, ask } = options
@@ -121,7 +123,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
     const filter = isFiltered ? new SpeechFilter({ tools: names, startsInReasoning }) : VERBATIM
     let text = ''
     let hasSpoken = false
-    // Returns whether it is to be said: blanks ahead of the first word are nothing to hear, and may stay the whole answer.
+    // Returns true if the token is to be spoken. Blanks ahead of the first word are not, since they may be the whole answer.
     const add = (token: string): boolean => {
       text += token
       hasSpoken ||= token.trim() !== ''
@@ -133,7 +135,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
       try {
         for await (const chunk of await answer.chunks) {
           const words = filter.push(answer.read(chunk))
-          // What goes on after a tool's call is no longer the same word.
+          // A tool call ends the word before it.
           const token = answer.isCalling ? words + filter.end() : words
           if (add(token)) yield token
           else if (answer.isCalling) yield working()
@@ -175,7 +177,7 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
     const outcomes = yield * fillSilence(running, calls, turn, (text.length + line.length) * MS_PER_CHARACTER)
     if (outcomes === undefined) return
 
-    // One action a turn, and none whose last words were written before another tool failed.
+    // One action a turn, and none if another tool failed, since the model wrote the action's last words before.
     const revoke = (index: number, why: string): void => {
       outcomes[index] = failed(`not done: ${why}`)
       turn.call.record(toolResult(calls[index]!.id, outcomes[index].content, false))
@@ -183,38 +185,40 @@ export async function * speakInSteps (turn: Turn, options: ToolLoopOptions): Asy
     const isDoubtful = outcomes.some(({ successful }) => !successful)
     const ending = isDoubtful ? -1 : outcomes.findIndex(({ action }) => action !== undefined)
     for (const [index, { action }] of outcomes.entries()) {
-      if (action !== undefined && index !== ending) revoke(index, isDoubtful ? 'another tool failed, and the caller does not know of it' : 'another action ends the turn')
+      if (action === undefined || index === ending) continue
+      revoke(index, isDoubtful ? 'another tool failed, and the caller does not know of it' : 'another action ends the turn')
     }
     if (ending !== -1) {
       yield outcomes[ending]!.action!
       if (turn.signal.aborted) return
-      // Still asked for more.
+      // The turn goes on, so the provider does not support the action.
       revoke(ending, 'not possible in this call')
     }
     messages.push({
       role: 'assistant',
       content: text.trim() === '' ? null : text,
-      tool_calls: calls.map(({ id, name, arguments: args, extra }) => ({ ...extra, id, type: 'function' as const, function: { name, arguments: args } }))
+      tool_calls: calls.map(({ id, name, arguments: args, extra }) =>
+        ({ ...extra, id, type: 'function' as const, function: { name, arguments: args } }))
     })
     for (const [index, { content }] of outcomes.entries()) messages.push({ role: 'tool', tool_call_id: calls[index]!.id, content })
   }
 }
 
-/** Kimi's models write `functions.find:0` for an id, and go wrong where it does not come back. */
+/** Kimi's models write ids such as `functions.find:0`, and fail if another id comes back. */
 const ACCEPTED_ID = /^(?:[\w.:-]{1,40}|functions\.[\w-]{1,64}:\d{1,4})$/
 
-// Some servers number calls from 0 in each answer, or give no ids at all; some take no long ones.
+// Some servers number calls from 0 in each answer, give no ids, or accept no long ones.
 function prepare ({ id, name, arguments: written, extra }: ModelToolCall, tools: readonly Tool[], ids: Set<string>): PendingCall {
   const ownId = ACCEPTED_ID.test(id) && !ids.has(id) ? id : newToolCallId()
   ids.add(ownId)
   const tool = tools.find(tool => tool.name === name) ?? tools.find(tool => tool.name === undecorated(name))
   const read = tool?.read(written) ?? { error: `there is no such tool; there are: ${tools.map(({ name }) => name).join(', ')}` }
-  // It stays in the messages of the whole call, and servers refuse them all for one bad character.
+  // The name stays in the messages of the whole call, and servers refuse all messages for one bad character.
   const acceptedName = tool?.name ?? name.replace(/[^\w-]/g, '_').slice(0, 64)
   return { id: ownId, name: acceptedName, arguments: argumentsText(written), extra, tool, read }
 }
 
-/** Puts the calls on the record, ahead of whatever they do. Returns whether they are still wanted then. */
+/** Records the calls before they run. Returns false if the turn is aborted meanwhile. */
 async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGenerator<Action, boolean, undefined> {
   const announced: Array<ReturnType<typeof recordedOnce>> = []
   let isWanted = false
@@ -224,8 +228,7 @@ async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGene
       announced.push(entry)
       yield entry
     }
-    // Whoever consumes this stops at a yield, if the turn is aborted meanwhile. An agent that wraps this one may not, and
-    // may have kept the entries for itself.
+    // The plugin stops at a yield if the turn is aborted. An agent that wraps this one may go on, and may not have passed the entries on.
     isWanted = !turn.signal.aborted
     if (isWanted) for (const entry of announced) turn.call.record(entry, turn)
   } finally {
@@ -235,7 +238,9 @@ async function * announce (turn: Turn, calls: readonly PendingCall[]): AsyncGene
 }
 
 /** The line of the first tool that has one. */
-function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args?: unknown, readonly spoken: string }) => string): string {
+function firstLine (
+  calls: readonly PendingCall[], turn: Turn, find: (tool: Tool, read: { readonly args?: unknown, readonly spoken: string }) => string
+): string {
   for (const { tool, read } of calls) {
     if (tool === undefined || 'error' in read) continue
     const line = findLine(turn.log, `line of tool ${tool.name}`, () => find(tool, read))
@@ -244,8 +249,10 @@ function firstLine (calls: readonly PendingCall[], turn: Turn, find: (tool: Tool
   return ''
 }
 
-/** Waits for the tools, and says one line while they are slow. Returns undefined when the turn is aborted. */
-async function * fillSilence (running: Promise<ToolOutcome[]>, calls: readonly PendingCall[], turn: Turn, spokenMs: number): AsyncGenerator<Action, ToolOutcome[] | undefined, undefined> {
+/** Waits for the tools, and speaks one filler if they are slow. Returns undefined when the turn is aborted. */
+async function * fillSilence (
+  running: Promise<ToolOutcome[]>, calls: readonly PendingCall[], turn: Turn, spokenMs: number
+): AsyncGenerator<Action, ToolOutcome[] | undefined, undefined> {
   const fillerMs = Math.min(...calls.map(({ tool }) => tool?.fillerMs ?? Infinity))
   let timer: NodeJS.Timeout | undefined
   const isSlow = new Promise<'slow'>(resolve => {

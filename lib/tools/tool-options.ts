@@ -1,5 +1,5 @@
 /**
- * What a tool may be told, and what is wrong with it.
+ * Checks the options of a tool.
  */
 import { Kind } from '@sinclair/typebox'
 import { ConfigError } from '../contract/errors.js'
@@ -29,7 +29,7 @@ const OPTIONS = namesOf<Whole>({
 })
 
 /**
- * Checks what an app in JavaScript may get wrong, where no compiler looks.
+ * Checks the options of an app in JavaScript, which no compiler checks.
  * @throws VOICE_AGENT_ERR_CONFIG naming the tool, the option and what to write
  */
 export function checkToolOptions (options: object): void {
@@ -70,7 +70,7 @@ function isJsonSchema (value: unknown): boolean {
   return isObject(value) && value['type'] === 'object'
 }
 
-/** What looks like a mistake that is made often. */
+/** A hint for a frequent mistake. */
 function likeness (parameters: unknown): string {
   if (parameters === undefined) return '; Type.Object({}) where it takes none'
   if (!isObject(parameters)) return ''
@@ -94,7 +94,7 @@ function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
   return value === undefined || accepted.includes(value)
 }
 
-/** Is it an object with members of its own, and no list? */
+/** True for an object that is neither an array nor null. */
 export function isObject (value: unknown): value is Record<string | symbol, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

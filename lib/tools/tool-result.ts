@@ -1,5 +1,5 @@
 /**
- * What a tool returned or threw, as the model is told it.
+ * Converts the value that a tool returned or threw to an outcome for the model.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { isTerminal } from '../contract/agent.js'
@@ -8,10 +8,10 @@ import { logFailure } from '../telemetry/failure.js'
 import { isObject } from './tool-options.js'
 import { DONE, failed, type ToolOutcome } from './tool-outcome.js'
 
-/** What the model is told of an action that its tool returned, and reads in later turns. */
+/** The content for an action that a tool returned. The model reads it in later turns too. */
 const REQUESTED = 'Requested. It takes place once you were heard to the end; if the caller speaks first it does not.'
 
-/** The outcome of a tool that failed. A ToolError's message is the model's, of other errors it learns nothing. */
+/** The outcome of a tool that threw. The model gets the message of a ToolError, and of no other error. */
 export function thrownOutcome (error: unknown, log: FastifyBaseLogger, what: string): ToolOutcome {
   if (error instanceof ToolError) return { ...failed(error.message), refused: true }
   logFailure(log, error, what)
@@ -19,8 +19,8 @@ export function thrownOutcome (error: unknown, log: FastifyBaseLogger, what: str
 }
 
 /**
- * The outcome of what a tool returned. Never throws: but for an error, and for MCP's `isError`, the tool has done its work, whatever it
- * returned. What JSON has no words for is named instead, and logged without content.
+ * The outcome of a returned value. Never throws: unless the value is an error or has MCP's `isError`, the tool has done its work. Values
+ * that JSON cannot hold are replaced by their type's name, and logged without content.
  */
 export function outcomeOf (returned: unknown, log: FastifyBaseLogger): ToolOutcome {
   try {
@@ -29,7 +29,7 @@ export function outcomeOf (returned: unknown, log: FastifyBaseLogger): ToolOutco
     if (isMcpResult(returned)) return mcpOutcome(returned, log)
     return { content: textOf(returned, log), successful: true }
   } catch (error) {
-    logFailure(log, error, 'what a tool returned cannot be written as JSON')
+    logFailure(log, error, 'a tool\'s result cannot be written as JSON')
     return { content: DONE, successful: true }
   }
 }
@@ -46,7 +46,7 @@ function textOf (returned: unknown, log: FastifyBaseLogger): string {
     return json
   }
   const content = JSON.stringify(returned, function (key, value: unknown) {
-    // Members that are functions are methods, which nobody means to return.
+    // Members that are functions are methods, and not part of a result.
     const isMember = key !== '' && !Array.isArray(this)
     if (typeof value === 'function' || typeof value === 'symbol') return isMember ? undefined : named(value)
     if (value instanceof Error) return named(value)
@@ -60,7 +60,7 @@ function textOf (returned: unknown, log: FastifyBaseLogger): string {
     return names.length === 0 ? named(value) : converted(undefined, Object.fromEntries(names.map(name => [name, null])))
   }) ?? ''
   if (lost.size === 0) return content.trim() === '' ? DONE : content
-  log.warn({ types: [...lost] }, 'a tool returned what JSON cannot hold: return text, or plain objects and lists')
+  log.warn({ types: [...lost] }, 'a tool returned a value that JSON cannot hold: return text, or plain objects and lists')
   return content.startsWith('"') ? unshown(JSON.parse(content) as string) : content
 }
 
@@ -90,7 +90,7 @@ function withArticle (value: unknown): string {
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}${name === 'Response' && typeof status === 'number' ? ` with status ${status}` : ''}`
 }
 
-/** What an MCP server's tool returns. */
+/** The result of an MCP server's tool. */
 interface McpResult {
   readonly content: ReadonlyArray<{ readonly type: string, readonly text?: unknown, readonly resource?: { readonly text?: unknown } }>
   readonly isError?: unknown
@@ -107,7 +107,7 @@ function isMcpResult (value: unknown): value is McpResult {
 function mcpOutcome ({ content, isError, structuredContent }: McpResult, log: FastifyBaseLogger): ToolOutcome {
   const texts = content.map(({ text, resource }) => text ?? resource?.text).filter(text => typeof text === 'string')
   const others = [...new Set(content.filter(({ text, resource }) => typeof (text ?? resource?.text) !== 'string').map(({ type }) => type))]
-  if (others.length > 0) log.warn({ types: others }, 'a tool returned content of MCP that is no text: the model reads the text alone')
+  if (others.length > 0) log.warn({ types: others }, 'a tool returned MCP content that is not text: the model gets only the text')
   const words = texts.join('\n').trim() || (structuredContent === undefined ? '' : JSON.stringify(structuredContent))
   if (isError === true) return failed(words || 'the tool failed')
   return { content: words || (others.length === 0 ? DONE : unshown(others.join(', '))), successful: true }

@@ -1,5 +1,5 @@
 /**
- * Typed tools: what a model may call, and how. Made once, shared by all calls.
+ * Typed tools, which a model may call. Made once, shared by all calls.
  */
 import type { TObject } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
@@ -11,105 +11,105 @@ import { readyParameters, type ArgumentsOf, type JsonSchema, type ReadyParameter
 import type { StandardSchema } from './standard-schema.js'
 import { checkToolOptions, isObject } from './tool-options.js'
 
-/** What {@link ToolOptions.execute} is given besides its arguments. */
+/** The second argument of {@link ToolOptions.execute}. */
 export interface ToolContext {
   readonly call: Call
-  /** The turn that called first. It may be over while the tool still runs. */
+  /** The first turn that called the tool. It may be over while the tool still runs. */
   readonly turn: Turn
   /** Bound to call, turn and tool. */
   readonly log: FastifyBaseLogger
   /**
-   * Aborts when the tool exceeded its `timeoutMs`, and with `onSupersede: 'cancel'` when its turn is aborted. Hand it to
-   * whatever the tool waits for: a tool that is told to stop and never looked at it is complained of in the log.
+   * Aborts when the tool exceeds its `timeoutMs`, and with `onSupersede: 'cancel'` when its turn is aborted. Pass it to everything that
+   * the tool waits for: the log warns of a tool that is aborted and never read it.
    */
   readonly signal: AbortSignal
   /**
-   * The same each time this call runs this tool with these arguments, also on another server, until it has succeeded.
-   * Send it along (`Idempotency-Key`): then not even a run whose outcome is unknown can do its work twice.
+   * The same for each run of this tool with these arguments in this call, also on another server, until one succeeds. Send it along
+   * (`Idempotency-Key`): then not even a run with an unknown outcome does its work twice.
    */
   readonly idempotencyKey: string
 }
 
-/** A parameter that the model fills with what the caller hears while the tool runs. Not among the tool's own arguments. */
+/** A parameter that the model fills with words for the caller to hear while the tool runs. The tool does not get it. */
 export interface SayParameter {
   /** Its name, such as `message`. */
   parameter: string
-  /** What the model is told of it. Default: that it is spoken while the caller waits. */
+  /** Its description for the model. Default: that it is spoken while the caller waits. */
   description?: string
 }
 
-/** Options of {@link tool}. `A` is what `execute` gets, which follows from the parameters, but for those in JSON Schema. */
+/** Options of {@link tool}. `A` is the type of the arguments; it follows from the parameters, except for those in JSON Schema. */
 export interface ToolOptions<P extends ToolParameters, A = ArgumentsOf<P>> {
   /** Letters, digits, `_` and `-`, at most 64. */
   name: string
-  /** What it does, when to use it, and when not to. */
+  /** For the model: what it does, when to use it, and when not to. */
   description: string
   /**
-   * `Type.Object({ … })`, the JSON Schema of an object (MCP's `inputSchema` as it is), or a Standard Schema such as Zod's
-   * `z.object({ … })`. What does not fit goes back to the model as an error. What is not in the schema is dropped, or is what the
-   * Standard Schema makes of it.
+   * `Type.Object({ … })`, the JSON Schema of an object (such as MCP's `inputSchema`), or a Standard Schema such as Zod's
+   * `z.object({ … })`. Arguments that do not fit go back to the model as an error. Members that are not in the schema are dropped; a
+   * Standard Schema handles them itself.
    */
   parameters: P
-  /** What the model is shown of a Standard Schema that offers no JSON Schema: one of Zod before 4.2, for instance. */
+  /** The JSON Schema for the model, if a Standard Schema offers none, such as those of Zod before 4.2. */
   jsonSchema?: Readonly<Record<string, unknown>>
   /**
-   * Does the work. What it returns is given to the model: a string as it is, anything else as JSON. An action that ends
-   * the turn (`endCall()`, `transferCall()`, `pressDigits()`) is carried out. Throw where it failed, so that it may run
-   * again: a ToolError's message is given to the model, of other errors it only learns that the tool failed.
+   * Does the work. The model gets the returned value: a string unchanged, anything else as JSON. An action that ends the turn (`endCall()`,
+   * `transferCall()`, `pressDigits()`) is carried out. Throw on failure, so that the tool may run again: the model gets the message of a
+   * ToolError; of other errors it learns only that the tool failed.
    */
   execute (args: A, context: ToolContext): unknown
   /**
-   * What the caller hears before it runs, unless the model said something itself: a line, a function of the arguments, or a parameter that
-   * the model fills. Never history. Default nothing.
+   * Words for the caller before the tool runs, unless the model said something itself: a line, a function of the arguments, or a parameter
+   * that the model fills. Never part of the history. Default none.
    */
   say?: string | ((args: A) => string) | SayParameter
   /**
-   * What the caller hears once, when the tool takes longer than `fillerMs`; `''` is nothing. Never history. Default
+   * Words for the caller if the tool takes longer than `fillerMs`; `''` means none. Spoken once, never part of the history. Default
    * `One moment, please.`.
    */
   filler?: string | ((args: A) => string)
   /** Silence before `filler` is said, in ms. Default 2,000. */
   fillerMs?: number
-  /** When the model is told that there is no result, and the signal aborts, in ms. Default 10,000. */
+  /** The time, in ms, after which the signal aborts and the model learns that there is no result. Default 10,000. */
   timeoutMs?: number
-  /** Does running it twice do harm? Default true. False: a look-up. */
+  /** True if running it twice does harm. Default true. False for a look-up. */
   sideEffects?: boolean
   /**
-   * May it be run again where nobody knows whether it took effect, as the node that ran it is gone? Then whatever does the
-   * work is to heed `idempotencyKey`. Default false: the model is told that it is not known. Look-ups always may.
+   * True if it may run again after a run with an unknown outcome, whose node is lost. The service behind it must then honour
+   * `idempotencyKey`. Default false: the model learns that the outcome is unknown. Look-ups may always run again.
    */
   idempotent?: boolean
   /**
-   * When its turn is superseded, or aborted for another reason, it runs on (`finish`) or its signal aborts (`cancel`). Default `finish`
-   * with side effects, else `cancel`.
+   * Whether the tool runs on (`finish`) or its signal aborts (`cancel`) when its turn is superseded, or aborted for another reason. Default
+   * `finish` with side effects, else `cancel`.
    */
   onSupersede?: 'finish' | 'cancel'
   /**
-   * How long a result stands for the same arguments, to the letter: for the whole `call`, or until a `turn` was completed
-   * after it, which is to have told of it (a look-up's also only as long as nothing with side effects runs). Default `call` with side
-   * effects, else `turn`. A tool that may well be wanted twice, such as one that adds a pizza, has side effects and `turn`.
+   * How long a result is reused for exactly the same arguments: for the whole `call`, or until a later `turn` has completed, and so has
+   * passed it on (a look-up's result also no longer than until a tool with side effects runs). Default `call` with side effects, else
+   * `turn`. Use `turn` for a tool with side effects that callers may want twice, such as one that adds a pizza.
    */
   reuse?: 'call' | 'turn'
-  /** Has the model's server hold the model to the schema, which not all can. Then no member may be optional. Default false. */
+  /** True makes the model's server enforce the schema, if it can. No member may be optional then. Default false. */
   strict?: boolean
 }
 
-/** What is wrong with arguments, for the model. */
+/** Arguments that do not fit: the error for the model. */
 export interface WrongArguments {
   readonly error: string
-  /** What the schema's own validator threw, for the log. */
+  /** The exception of the schema's own validator, for the log. */
   readonly cause?: unknown
 }
 
-/** Arguments that fit, and what the model wants to have said; or what is wrong with them. */
+/** Valid arguments and the words that the model wants spoken; or the error. */
 export type ToolArguments<A = unknown> = WrongArguments | {
   readonly args: A
   readonly spoken: string
-  /** The JSON by which two calls are the same call: as the model wrote it, without unknown members and without `null` for optional ones. */
+  /** The JSON by which calls are compared: the model's arguments without unknown members and without `null` for optional ones. */
   readonly compared: unknown
 }
 
-/** Arguments that an asynchronous validator still checks. */
+/** Arguments that an asynchronous validator is checking. */
 export interface PendingArguments<A = unknown> {
   /** Never rejects. */
   readonly pending: Promise<ToolArguments<A>>
@@ -120,42 +120,41 @@ export interface PendingArguments<A = unknown> {
 export interface Tool<A = unknown> {
   readonly name: string
   readonly description: string
-  /** JSON schema of what the model is to write. */
+  /** The JSON Schema for the model. */
   readonly parameters: Readonly<Record<string, unknown>>
   readonly strict: boolean
   readonly fillerMs: number
   readonly timeoutMs: number
   readonly sideEffects: boolean
-  /** May it be run again where nobody knows whether it took effect? */
+  /** True if it may run again after a run with an unknown outcome. */
   readonly idempotent: boolean
   readonly onSupersede: 'finish' | 'cancel'
   readonly reuse: 'call' | 'turn'
   execute (args: A, context: ToolContext): unknown
-  /** Checks what the model wrote: JSON text, or a value that was parsed from it. Never throws. */
+  /** Checks the model's arguments: JSON text, or a parsed value. Never throws. */
   read (args: unknown): ToolArguments<A> | PendingArguments<A>
   /**
-   * What is said before it runs, if anything: nothing where it depends on arguments that are still checked. Throws what the app's function
-   * throws.
+   * The words before the tool runs; `''` if they depend on arguments that are still being checked. Throws the errors of the app's function.
    */
   say (read: { readonly args?: A, readonly spoken: string }): string
   /**
-   * What is said when it is slow, if anything: the default where it depends on arguments that are still checked. Throws what the app's
-   * function throws.
+   * The filler for a slow tool; the default if it depends on arguments that are still being checked. Throws the errors of the app's
+   * function.
    */
   filler (args: A | undefined): string
 }
 
-/** The line for slow tools that have none. */
+/** The default filler. */
 const FILLER = 'One moment, please.'
 
 const SPOKEN_PARAMETER = 'Spoken to the caller while this runs: one short sentence, in the language of the call.'
 
 /**
- * Makes a tool, to be given to `openAIAgent({ tools })` or `runTool()`.
- * @throws VOICE_AGENT_ERR_CONFIG when an option is none that is accepted, or the parameters cannot be checked, or not be strict
+ * Makes a tool for `openAIAgent({ tools })` or `runTool()`.
+ * @throws VOICE_AGENT_ERR_CONFIG when an option is not accepted, or the parameters cannot be checked or cannot be strict
  */
 export function tool<P extends TObject | StandardSchema<object, unknown>> (options: ToolOptions<P>): Tool<ArgumentsOf<P>>
-// NoInfer: where a list of tools is expected, that says nothing of the arguments of this one.
+// NoInfer: the type of a list of tools must not determine the arguments of this tool.
 export function tool<A extends object = Record<string, unknown>> (options: ToolOptions<JsonSchema, A>): Tool<NoInfer<A>>
 export function tool<A> (options: ToolOptions<ToolParameters, A>): Tool<A> {
   checkToolOptions(options)
@@ -184,7 +183,7 @@ export function tool<A> (options: ToolOptions<ToolParameters, A>): Tool<A> {
       const words = spoken === undefined ? '' : args[spoken.parameter]
       if (spoken !== undefined) delete args[spoken.parameter]
       const said = typeof words === 'string' ? words : ''
-      // Made-up parameters must not make two calls of one.
+      // Unknown members must not make one call look like two.
       const compared = withoutUnknown([schema], args, true)
       const read = (checked: Checked): ToolArguments<A> =>
         'error' in checked ? checked : { args: checked.value as A, spoken: said, compared }
@@ -203,7 +202,7 @@ export function tool<A> (options: ToolOptions<ToolParameters, A>): Tool<A> {
 
 const tools = new WeakSet<object>()
 
-/** Was it made by {@link tool}? */
+/** True for a value that {@link tool} made. */
 export function isTool (value: unknown): value is Tool {
   return typeof value === 'object' && value !== null && tools.has(value)
 }
@@ -213,10 +212,10 @@ function lineOf<A> (line: string | ((args: A) => string), args: A | undefined, o
   return args === undefined ? otherwise : line(args)
 }
 
-// What comes out is not shared with whoever wrote it, and is JSON.
+// Returns a copy that is plain JSON.
 function parse (raw: unknown): Record<string, unknown> | undefined {
   try {
-    // Models that call a tool without parameters often write nothing.
+    // For a tool without parameters models often write nothing.
     const text = typeof raw === 'string' ? raw.trim() || '{}' : JSON.stringify(raw ?? {})
     const value: unknown = JSON.parse(text) ?? {}
     return isObject(value) ? value : undefined
@@ -225,7 +224,7 @@ function parse (raw: unknown): Record<string, unknown> | undefined {
   }
 }
 
-// First, since models write in order, and think on what they have written.
+// The spoken parameter comes first: models write in order, so the words do not wait for the other arguments.
 function withSpoken (schema: ReadyParameters['schema'], { parameter, description = SPOKEN_PARAMETER }: SayParameter): typeof schema {
   return {
     ...schema,

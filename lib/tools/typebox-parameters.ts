@@ -1,17 +1,17 @@
 /**
- * Parameters of TypeBox.
+ * Checks parameters in TypeBox.
  */
 import { FormatRegistry, Kind, TransformKind, type TObject, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { misfits, type Check } from './argument-check.js'
 
-/** Kinds of values that no JSON holds. */
+/** Kinds of values that JSON cannot hold. */
 const NO_JSON: ReadonlySet<string> = new Set([
   'AsyncIterator', 'BigInt', 'Constructor', 'Date', 'Function', 'Iterator', 'Promise', 'RegExp', 'Symbol', 'Uint8Array', 'Undefined', 'Void'
 ])
 
 /**
- * Checks arguments by a schema of TypeBox. What would reach the tool unchecked, and what no JSON can fit, is refused here.
+ * Checks arguments by a TypeBox schema. Refuses keywords that TypeBox does not check, and types that no JSON can fit.
  * @param refuse throws, with the reason
  */
 export function typeBoxCheck (parameters: TObject, refuse: (why: string) => never): Check {

@@ -283,7 +283,7 @@ t.test('tools, their arguments, results and failures leave nothing in the log ei
   t.equal(caller.frames.at(-1)?.['transfer_number'], DESTINATION)
   await hangUp(caller)
   t.strictSame(await leaks(), [])
-  t.ok(['a tool failed', 'the line of tool book function failed', 'what a tool returned cannot be written as JSON'].every(msg => messages(logs).includes(msg)), 'all that could have told')
+  t.ok(['a tool failed', 'the line of tool book function failed', 'a tool\'s result cannot be written as JSON'].every(msg => messages(logs).includes(msg)), 'all that could have told')
   t.equal(app.calls.size, 0)
 })
 

@@ -24,7 +24,7 @@ function shown ({ name, description, parameters }: Tool): string {
 for (const [name, make] of [
   ['end_call', endCallTool], ['press_digits', pressDigitsTool], ['transfer_call', options => transferCallTool({ destinations, ...options })]
 ] as Array<[string, (options?: { name?: string, description?: string }) => Tool]>) {
-  t.test(`${name} is a tool that may be called again, covers no silence, and can be told otherwise`, async t => {
+  t.test(`${name} may be called again and has no filler, unless its options say otherwise`, async t => {
     const made = make()
     t.equal(isTool(made), true)
     t.match(made, { name, sideEffects: false, reuse: 'turn', onSupersede: 'cancel' })
@@ -33,14 +33,14 @@ for (const [name, make] of [
     t.match(make({ name: 'other', description: 'Another.' }), { name: 'other', description: 'Another.' })
   })
 
-  t.test(`${name} says when to use it and when not to, within what model servers take`, async t => {
+  t.test(`${name} describes when to use it and when not to, within the limits of model servers`, async t => {
     const { description } = make()
     t.match(description, /Use it only (when|once) /)
     t.match(description, /Do not use it /)
     t.ok(description.length <= 1_024, `${description.length} characters`)
   })
 
-  t.test(`${name} is refused under a name that no model takes`, async t => {
+  t.test(`${name} is refused under a name that no model accepts`, async t => {
     t.throws(() => make({ name: 'a b' }), { code: 'VOICE_AGENT_ERR_CONFIG' })
     t.throws(() => make({ description: ' ' }), { code: 'VOICE_AGENT_ERR_CONFIG' })
   })
@@ -59,7 +59,7 @@ t.test('digits are pressed, and nothing else', async t => {
   for (const digits of ['', '1 2', '+1', 'a', '1\n', 'one', 12]) t.match(execute(pressDigitsTool(), { digits }), { error: /\/digits/ })
 })
 
-t.test('the call is transferred to the number that the name stands for', async t => {
+t.test('the call is transferred to the number of the named destination', async t => {
   const made = transferCallTool({ destinations })
   t.strictSame(execute(made, { destination: 'sales', message: 'One moment.' }), transferCall(SALES, { say: 'One moment.' }))
   t.strictSame(execute(made, { destination: 'Dr. Ødegård', message: '' }), transferCall(DOCTOR))
@@ -67,14 +67,14 @@ t.test('the call is transferred to the number that the name stands for', async t
   t.strictSame(execute(transferCallTool({ destinations, showCaller: true }), { destination: 'sales', message: '' }), transferCall(SALES, { showCaller: true }))
 })
 
-t.test('a model is shown the names of destinations, and no number', async t => {
+t.test('a model sees the names of destinations, and no number', async t => {
   const made = transferCallTool({ destinations })
   t.match(made.description, 'Destinations: sales; Dr. Ødegård (only in an emergency).')
   t.match(made.parameters, { properties: { destination: { type: 'string', enum: ['sales', 'Dr. Ødegård'] }, message: { type: 'string' } }, required: ['destination', 'message'] })
   t.notMatch(shown(made), NUMBERS)
 })
 
-t.test('nobody is reached who is not on the list, whatever the model was talked into', async t => {
+t.test('a model cannot transfer to a number that is not on the list', async t => {
   const made = transferCallTool({ destinations })
   const record: Array<{ action: string, content?: string, arguments?: string }> = []
   const call = { id: 'call_1', provider: 'retell', record: (entry: typeof record[number]) => record.push(entry) > 0, waitUntil: () => {} } as unknown as Call
@@ -93,14 +93,14 @@ t.test('nobody is reached who is not on the list, whatever the model was talked 
   t.notMatch(record.map(({ content }) => content).join(), NUMBERS)
 })
 
-t.test('what a transfer comes to names no number either', async t => {
+t.test('the result of a transfer holds no number', async t => {
   const call = { id: 'call_1', provider: 'retell', record: () => true, waitUntil: () => {} } as unknown as Call
   const outcome = await runTool(fakeTurn({ call }), transferCallTool({ destinations }), { destination: 'sales', message: 'Hi' })
   t.strictSame(outcome.action, transferCall(SALES, { say: 'Hi' }))
   t.notMatch(outcome.content, NUMBERS)
 })
 
-t.test('a list may hold a name that objects have by themselves', async t => {
+t.test('a destination may have the name of an inherited property', async t => {
   const made = transferCallTool({ destinations: JSON.parse(`{"__proto__":"${SALES}","constructor":"${DOCTOR}"}`) })
   t.strictSame(execute(made, { destination: '__proto__', message: '' }), transferCall(SALES))
   t.strictSame(execute(made, { destination: 'constructor', message: '' }), transferCall(DOCTOR))
@@ -114,7 +114,7 @@ t.test('a list may hold one name', async t => {
   t.notMatch(shown(made), NUMBERS)
 })
 
-t.test('a list that leads nowhere is refused, without a number', async t => {
+t.test('an invalid list is refused, and the error quotes no number', async t => {
   const wrong = [
     undefined, null, {}, { '': SALES }, { sales: '' }, { sales: ' ' }, { sales: 14155550100 }, { sales: null }, { sales: undefined }, { sales: {} },
     { sales: { number: '' } }, { sales: { number: 14155550100 } }, { doctor: DOCTOR, sales: { description: 'Sales' } }

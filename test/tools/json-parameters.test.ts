@@ -42,13 +42,13 @@ function comparedBy (made: Tool<Record<string, unknown>>, written: unknown): unk
   return (made.read(written) as { compared: unknown }).compared
 }
 
-t.test('the input schema of an MCP tool is shown to the model as it is', async t => {
+t.test('the model gets the input schema of an MCP tool unchanged', async t => {
   const { $schema, ...shown } = inputSchema
   t.strictSame(make(inputSchema).parameters, shown)
   t.strictSame(make({ type: 'object' }).parameters, { type: 'object', properties: {}, required: [] })
 })
 
-t.test('arguments are checked, and what is wrong names the place and what is expected there', async t => {
+t.test('the error for wrong arguments names the place and the expected value', async t => {
   const made = make(inputSchema)
   const written = { day: 'Mon', on: '2026-01-31', guests: 3, near: { window: true } }
   t.strictSame(read(made, JSON.stringify(written)), written)
@@ -60,17 +60,17 @@ t.test('arguments are checked, and what is wrong names the place and what is exp
   t.equal(read(takes({ const: 4 }), '{"value":5}'), 'the arguments do not fit: /value: must be equal to constant: 4')
 })
 
-t.test('five mismatches are told, as more would be no help', async t => {
+t.test('an error names at most five mismatches', async t => {
   const error = read(takes({ type: 'array', items: { type: 'number' } }), { value: Array(1_000).fill('x') }) as string
   t.equal(error.split('; ').length, 5)
 })
 
-t.test('nothing is converted, and defaults fill in nothing', async t => {
+t.test('nothing is converted, and defaults are not filled in', async t => {
   t.strictSame(read(make(inputSchema), { day: 'Tue' }), { day: 'Tue' })
   t.match(read(make(inputSchema), { day: 'Tue', guests: '3' }), '/guests: must be integer')
 })
 
-t.test('what is not in the schema is dropped, at every depth, where the schema does not allow it', async t => {
+t.test('members that the schema does not allow are dropped at every depth', async t => {
   const made = make(inputSchema)
   t.strictSame(read(made, { day: 'Mon', mood: 'good', near: { window: true, view: 'sea' } }), { day: 'Mon', near: { window: true } })
   const open = { type: 'object', properties: { a: { type: 'number' } }, additionalProperties: true }
@@ -89,7 +89,7 @@ t.test('null for an optional member is the same call as its absence, and reaches
   t.strictSame(comparedBy(made, { other: null }), { other: null }, 'nothing is known of it')
 })
 
-t.test('schemas of draft 07 and of 2020-12 are read as what they say they are', async t => {
+t.test('schemas of draft 07 and of 2020-12 are read by their own draft', async t => {
   const old = takes({ type: 'array', items: [{ type: 'string' }, { type: 'number' }], additionalItems: false }, { $schema: DRAFT_07 })
   t.strictSame(read(old, { value: ['a', 1] }), { value: ['a', 1] })
   t.match(read(old, { value: ['a', 'b'] }), '/value/1: must be number')
@@ -109,19 +109,19 @@ t.test('a schema may refer to itself, and two tools may have the same id', async
   }
 })
 
-t.test('keywords and formats that are not known are no obstacle', async t => {
+t.test('unknown keywords and formats are ignored', async t => {
   const made = takes({ type: 'string', format: 'phone', 'x-order': 1, nullable: true })
   t.strictSame(read(made, { value: 'a' }), { value: 'a' })
 })
 
-t.test('a pattern that is no Unicode pattern is checked all the same', async t => {
+t.test('a pattern that is invalid with the u flag is still checked', async t => {
   const made = takes({ type: 'string', pattern: '^[\\w\\-\\.\\@]+$' })
   t.strictSame(read(made, { value: 'a.b@c' }), { value: 'a.b@c' })
   t.match(read(made, { value: 'a b' }), '/value: must match pattern')
   t.strictSame(read(takes({ type: 'string', pattern: '^\\p{L}$' }), { value: 'Ø' }), { value: 'Ø' })
 })
 
-t.test('members have names of which every object has one, too', async t => {
+t.test('members may have the names of inherited properties', async t => {
   const made = make({ type: 'object', properties: { toString: { type: 'string' } }, required: ['toString'] })
   t.match(read(made, '{}'), 'must have required property \'toString\'')
   t.strictSame(read(made, '{"toString":"a","__proto__":{"isAdmin":true}}'), { toString: 'a' })
@@ -144,7 +144,7 @@ t.test('literals are shown as an enum, which all servers know', async t => {
   t.match(read(takes(wine), { value: 'blue' }), '/value: must be equal to constant')
 })
 
-t.test('a parameter that is spoken goes ahead of the others, and does not reach the tool', async t => {
+t.test('a spoken parameter comes first, and does not reach the tool', async t => {
   const made = make(inputSchema, { say: { parameter: 'message' } })
   t.match(made.parameters, { required: ['message', 'day'], properties: { message: { type: 'string' } } })
   t.match(made.read({ message: 'One moment.', day: 'Mon' }), { args: { day: 'Mon' }, spoken: 'One moment.' })
@@ -188,7 +188,7 @@ t.test('a tool keeps its own copy of a schema', async t => {
   t.match(read(made, { day: 'Wed' }), 'must be equal to one of the allowed values: ["Mon","Tue"]')
 })
 
-t.test('what checks JSON Schema is loaded with the first tool that has one', async t => {
+t.test('Ajv is loaded with the first tool that has a JSON Schema', async t => {
   const program = runNode(t, ['--input-type=module', '--eval', `
     const { tool, Type } = await import('fastify-voice-agent')
     const { createRequire } = await import('node:module')

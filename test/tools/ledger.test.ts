@@ -98,7 +98,7 @@ function listeners ({ signal }: FakeTurn): number {
 
 // What a tool is given
 
-t.test('a tool is run before anybody else has a chance to, with its arguments, call, turn and log', async t => {
+t.test('a tool runs at once, with its arguments, call, turn and log', async t => {
   const { book, logs, newTurn, ask } = setup()
   const turn = newTurn()
   const outcome = ask(turn, { n: 1 })
@@ -114,7 +114,7 @@ t.test('a tool is run before anybody else has a chance to, with its arguments, c
   t.strictSame(await outcome, { content: 'done', successful: true })
 })
 
-t.test('a call has one ledger, and no other has it', async t => {
+t.test('each call has one ledger of its own', async t => {
   const call = {} as Call
   t.equal(ledgerOf(call), ledgerOf(call))
   t.not(ledgerOf(call), ledgerOf({} as Call))
@@ -145,7 +145,7 @@ for (const [what, returned, content] of [
   })
 }
 
-t.test('a tool that returns what cannot be written has been done all the same, and is not run again', async t => {
+t.test('a tool whose result cannot be written as JSON counts as done, and does not run again', async t => {
   const circular: Record<string, unknown> = { SECRET }
   circular['itself'] = circular
   for (const returned of [10n, { n: 10n }, circular, { toJSON: () => { throw new Error(SECRET) } }]) {
@@ -156,13 +156,13 @@ t.test('a tool that returns what cannot be written has been done all the same, a
     t.strictSame(await ask(turn, {}, made), { content: 'Done.', successful: true })
     t.strictSame(await ask(turn, {}, made), noted('Done.', ONCE))
     t.equal(runs, 1)
-    t.match(logs.filter(({ level }) => level >= 30), [{ level: 50, tool: 'at_once', msg: 'what a tool returned cannot be written as JSON' }])
+    t.match(logs.filter(({ level }) => level >= 30), [{ level: 50, tool: 'at_once', msg: 'a tool\'s result cannot be written as JSON' }])
     t.notMatch(JSON.stringify(logs.filter(({ level }) => level >= 30)), SECRET)
   }
 })
 
 for (const action of [endCall({ say: 'Bye' }), transferCall('+14155550100'), pressDigits('1')]) {
-  t.test(`${action.action} is handed on, and the model is told that it was asked for`, async t => {
+  t.test(`${action.action} is passed on, and the model learns that it is requested`, async t => {
     const { newTurn, ask } = setup()
     const outcome = await ask(newTurn(), {}, atOnce(() => action))
     t.strictSame(outcome.action, action)
@@ -172,7 +172,7 @@ for (const action of [endCall({ say: 'Bye' }), transferCall('+14155550100'), pre
   })
 }
 
-t.test('an action that the caller talked over is handed on once more when it is asked for again', async t => {
+t.test('an action that the caller interrupted is passed on again when it is requested again', async t => {
   let runs = 0
   for (const sideEffects of [true, false]) {
     const { newTurn, ask } = setup()
@@ -185,7 +185,7 @@ t.test('an action that the caller talked over is handed on once more when it is 
   t.equal(runs, 2)
 })
 
-t.test('what a tool has to say of its failure reaches the model, and no log', async t => {
+t.test('the message of a ToolError reaches the model, and no log', async t => {
   const { logs, newTurn, ask } = setup()
   class Declined extends ToolError {}
   for (const execute of [() => { throw new ToolError('The card was "declined".') }, async () => { throw new Declined('The card was "declined".') }]) {
@@ -194,7 +194,7 @@ t.test('what a tool has to say of its failure reaches the model, and no log', as
   t.strictSame(logs, [])
 })
 
-t.test('what else is thrown reaches neither the model nor a log above debug', async t => {
+t.test('the message of any other error reaches neither the model nor a log above debug', async t => {
   const { logs, newTurn, ask } = setup()
   const cause = new Error('down', { cause: SECRET })
   for (const thrown of [new Error(SECRET), new TypeError(SECRET, { cause }), SECRET, { message: SECRET }, null, undefined, Object.assign(new Error(SECRET), { code: SECRET })]) {
@@ -208,7 +208,7 @@ t.test('what else is thrown reaches neither the model nor a log above debug', as
   t.notMatch(JSON.stringify(seen.map(({ time, pid, ...line }) => line)), '4111')
 })
 
-t.test('an outcome says whether something may have happened', async t => {
+t.test('a failed outcome states if the tool may have taken effect', async t => {
   const [look, book] = [{ sideEffects: false }, { sideEffects: true }] as [Tool, Tool]
   t.strictSame(failed('so'), { content: '{"error":"so"}', successful: false })
   t.strictSame(unfinished(look, new TurnAbortedError('superseded')), CANCELLED)
@@ -219,7 +219,7 @@ t.test('an outcome says whether something may have happened', async t => {
 
 // At the same time
 
-t.test('asked for twice at the same time, a tool runs once, and the model does not take it for two', async t => {
+t.test('a tool that is requested twice at the same time runs once, and the model learns that', async t => {
   for (const sideEffects of [true, false]) {
     const { book, newTurn, ask } = setup({ sideEffects })
     const turn = newTurn()
@@ -231,7 +231,7 @@ t.test('asked for twice at the same time, a tool runs once, and the model does n
   }
 })
 
-t.test('a failure at the same time is shared, too', async t => {
+t.test('two requests at the same time share a failure', async t => {
   const { book, newTurn, ask } = setup()
   const turn = newTurn()
   const outcomes = [ask(turn), ask(turn)]
@@ -240,7 +240,7 @@ t.test('a failure at the same time is shared, too', async t => {
   t.equal(book.runs.length, 1)
 })
 
-t.test('other arguments and other tools run beside it', async t => {
+t.test('other arguments and other tools run at the same time', async t => {
   const { book, newTurn, ask } = setup()
   const other = puppet({ name: 'book_1' })
   const turn = newTurn()
@@ -251,7 +251,7 @@ t.test('other arguments and other tools run beside it', async t => {
   t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['0', '1', '2', '3'])
 })
 
-t.test('the order of members does not make other arguments, the order of a list does', async t => {
+t.test('the order of members does not distinguish arguments, the order of a list does', async t => {
   let runs = 0
   const { newTurn, ask } = setup()
   const made = atOnce(() => ++runs)
@@ -263,7 +263,7 @@ t.test('the order of members does not make other arguments, the order of a list 
 
 // Results that stand
 
-t.test('what was done stands for the whole call, and later turns are told that it was not done again', async t => {
+t.test('a result is reused for the whole call, and later turns learn that the tool did not run again', async t => {
   const { book, newTurn, ask, complete } = setup()
   const first = newTurn()
   const outcome = ask(first)
@@ -277,7 +277,7 @@ t.test('what was done stands for the whole call, and later turns are told that i
   t.equal(book.runs.length, 1)
 })
 
-t.test('a result that its turn did not live to tell is told as new', async t => {
+t.test('a result that its own turn could not pass on is new to a later turn', async t => {
   for (const options of [{}, { reuse: 'turn' as const }, { sideEffects: false }, { sideEffects: false, reuse: 'call' as const }]) {
     const { book, newTurn, ask } = setup(options)
     const first = newTurn()
@@ -293,7 +293,7 @@ t.test('a result that its turn did not live to tell is told as new', async t => 
   }
 })
 
-t.test('what may be wanted twice is done twice, once a turn has told of the first time', async t => {
+t.test('a tool with reuse per turn runs again once a turn has passed on its first result', async t => {
   for (const sideEffects of [true, false]) {
     const { book, newTurn, ask, complete } = setup({ sideEffects, reuse: 'turn' })
     const outcomes = [ask(newTurn())]
@@ -306,7 +306,7 @@ t.test('what may be wanted twice is done twice, once a turn has told of the firs
   }
 })
 
-t.test('what may be wanted twice is done twice in one turn, too, where the model knows of the first time', async t => {
+t.test('a tool with reuse per turn runs again in one turn if the model has the first result', async t => {
   const { book, newTurn, ask } = setup({ reuse: 'turn' })
   const turn = newTurn()
   const outcomes = [ask(turn)]
@@ -317,7 +317,7 @@ t.test('what may be wanted twice is done twice in one turn, too, where the model
   t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'two'])
 })
 
-t.test('a turn that did not ask again has told of a result, too, once it was completed', async t => {
+t.test('a completed turn has passed on a result, even if it did not request it', async t => {
   for (const sideEffects of [true, false]) {
     const { book, newTurn, ask, complete } = setup({ sideEffects, reuse: 'turn' })
     const first = newTurn()
@@ -334,7 +334,7 @@ t.test('a turn that did not ask again has told of a result, too, once it was com
   }
 })
 
-t.test('what was done in a turn that was neither completed nor aborted is not done again', async t => {
+t.test('a tool that ran in a turn that neither completed nor aborted does not run again', async t => {
   const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
   const outcome = ask(newTurn())
   await book.last.succeed('one')
@@ -347,7 +347,7 @@ t.test('what was done in a turn that was neither completed nor aborted is not do
   t.equal(book.runs.length, 2)
 })
 
-t.test('a turn that was completed before a result was there has not told of it', async t => {
+t.test('a turn that completed before the result has not passed it on', async t => {
   const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
   const first = newTurn()
   const outcome = ask(first)
@@ -361,7 +361,7 @@ t.test('a turn that was completed before a result was there has not told of it',
   t.equal(book.runs.length, 2)
 })
 
-t.test('a result that was asked for anew stands until a turn was completed after that', async t => {
+t.test('a result that is requested again is reused until a later turn completes', async t => {
   const { book, newTurn, ask, complete } = setup()
   const outcome = ask(newTurn())
   await book.last.succeed('one')
@@ -375,7 +375,7 @@ t.test('a result that was asked for anew stands until a turn was completed after
   t.strictSame(await ask(newTurn()), noted('one', TOLD_BEFORE))
 })
 
-t.test('a look-up that is to stand for the call does', async t => {
+t.test('a look-up with reuse per call is reused for the call', async t => {
   const { book, newTurn, ask, complete } = setup({ sideEffects: false, reuse: 'call' })
   const outcome = ask(newTurn())
   await book.last.succeed('free')
@@ -386,7 +386,7 @@ t.test('a look-up that is to stand for the call does', async t => {
   t.equal(book.runs.length, 1)
 })
 
-t.test('a look-up is out of date as soon as something with side effects has begun or ended', async t => {
+t.test('a look-up is stale once a tool with side effects has begun or ended', async t => {
   const deeds = { before: 'run', after: 'run', around: 'run again', between: 'run again', unended: 'run again', behind: 'run again', failing: 'run again' }
   for (const [when, expected] of Object.entries(deeds)) {
     const { book: look, newTurn, ask } = setup({ name: 'look', sideEffects: false })
@@ -414,7 +414,7 @@ t.test('a look-up is out of date as soon as something with side effects has begu
   }
 })
 
-t.test('looking something else up makes no look-up out of date', async t => {
+t.test('another look-up makes no look-up stale', async t => {
   const { book: look, newTurn, ask } = setup({ sideEffects: false })
   const other = atOnce(() => 'seen', { sideEffects: false })
   const [first, second] = [newTurn(), newTurn()]
@@ -428,7 +428,7 @@ t.test('looking something else up makes no look-up out of date', async t => {
   t.equal(look.runs.length, 1)
 })
 
-t.test('what failed may be tried again, in the same turn and in later ones', async t => {
+t.test('a failed tool may run again, in the same turn and in later ones', async t => {
   for (const options of [{}, { reuse: 'turn' as const }, { sideEffects: false }, { sideEffects: false, reuse: 'call' as const }]) {
     const { book, newTurn, ask } = setup(options)
     const turn = newTurn()
@@ -445,7 +445,7 @@ t.test('what failed may be tried again, in the same turn and in later ones', asy
 
 // Turns that are aborted
 
-t.test('a turn that is over begins nothing', async t => {
+t.test('a turn that is over starts no tool', async t => {
   const { book, newTurn, ask } = setup()
   const turn = newTurn()
   turn.abort()
@@ -453,7 +453,7 @@ t.test('a turn that is over begins nothing', async t => {
   t.equal(book.runs.length, 0)
 })
 
-t.test('what is to finish is not told that its turn is over, and is waited for by later turns', async t => {
+t.test('a tool that finishes is not aborted with its turn, and later turns wait for it', async t => {
   for (const sideEffects of [true, false]) {
     const { book, newTurn, ask } = setup({ sideEffects, onSupersede: 'finish' })
     const turns = [newTurn(), newTurn(), newTurn()] as const
@@ -472,7 +472,7 @@ t.test('what is to finish is not told that its turn is over, and is waited for b
   }
 })
 
-t.test('what is done for a later turn was told by that one', async t => {
+t.test('a result that a later turn waited for is passed on by that turn', async t => {
   const { book, newTurn, ask, complete } = setup({ reuse: 'turn' })
   const [first, second] = [newTurn(), newTurn()]
   const outcomes = [ask(first)]
@@ -485,7 +485,7 @@ t.test('what is done for a later turn was told by that one', async t => {
   t.strictSame((await Promise.all(outcomes)).map(({ content }) => content), ['one', 'one', 'two'])
 })
 
-t.test('a look-up is dropped with its turn at once, and runs anew for the next', async t => {
+t.test('a look-up is abandoned with its turn, and runs again for the next', async t => {
   const { book: look, newTurn, ask } = setup({ sideEffects: false })
   const first = newTurn()
   const dropped = ask(first)
@@ -505,7 +505,7 @@ t.test('a look-up is dropped with its turn at once, and runs anew for the next',
   t.match(await ask(newTurn()), { content: 'fresh' })
 })
 
-t.test('a look-up that fails late is no failure of the one that runs', async t => {
+t.test('a late failure of an abandoned look-up does not fail the next run', async t => {
   const { book: look, newTurn, ask } = setup({ sideEffects: false })
   const first = newTurn()
   const dropped = ask(first)
@@ -520,7 +520,7 @@ t.test('a look-up that fails late is no failure of the one that runs', async t =
   t.match(await Promise.all([fresh, again]), [{ content: 'fresh' }, { content: 'fresh' }])
 })
 
-t.test('what was cancelled and finishes all the same counts as done', async t => {
+t.test('a cancelled tool that finishes anyway counts as done', async t => {
   const { book, newTurn, ask, complete } = setup({ onSupersede: 'cancel' })
   const [first, second] = [newTurn(), newTurn()]
   const outcomes = [ask(first)]
@@ -535,7 +535,7 @@ t.test('what was cancelled and finishes all the same counts as done', async t =>
   t.equal(book.runs.length, 1)
 })
 
-t.test('what was cancelled and stops runs again for the turn that waited, once', async t => {
+t.test('a cancelled tool that stops runs again once, for the turn that waits', async t => {
   const { book, logs, newTurn, ask } = setup({ onSupersede: 'cancel' })
   const [first, second] = [newTurn(), newTurn()]
   const dropped = ask(first)
@@ -553,7 +553,7 @@ t.test('what was cancelled and stops runs again for the turn that waited, once',
   t.match(logs, [{ level: 20, msg: 'a tool threw when it was told to stop' }])
 })
 
-t.test('nothing runs again for a turn that is over by the time it was stopped', async t => {
+t.test('a cancelled tool does not run again for a turn that is over when it stops', async t => {
   const { book, newTurn, ask } = setup({ onSupersede: 'cancel' })
   const turns = [newTurn(), newTurn(), newTurn()] as const
   const outcomes = turns.map(turn => {
@@ -567,7 +567,7 @@ t.test('nothing runs again for a turn that is over by the time it was stopped', 
   t.strictSame(await Promise.all(outcomes), [CANCELLED_UNKNOWN, CANCELLED, { content: 'done', successful: true }])
 })
 
-t.test('a turn that is over no longer concerns a tool that a later one waits for', async t => {
+t.test('the end of a turn does not cancel a tool that a later turn waits for', async t => {
   const { book, newTurn, ask } = setup({ onSupersede: 'finish' })
   const [first, second] = [newTurn(), newTurn()]
   const outcomes = [ask(first)]
@@ -580,7 +580,7 @@ t.test('a turn that is over no longer concerns a tool that a later one waits for
 
 // Deadlines
 
-t.test('a look-up that takes too long is told to stop, given up, and may run again', async t => {
+t.test('a look-up that exceeds its timeout is aborted, abandoned, and may run again', async t => {
   const clock = useClock(t)
   const { book: look, newTurn, ask } = setup({ sideEffects: false, timeoutMs: 50 })
   const turn = newTurn()
@@ -600,7 +600,7 @@ t.test('a look-up that takes too long is told to stop, given up, and may run aga
   t.equal(clock.left(), 0)
 })
 
-t.test('what has side effects is told to stop when it takes too long, and never runs twice at a time', async t => {
+t.test('a tool with side effects is aborted at its timeout, and never runs twice at the same time', async t => {
   const clock = useClock(t)
   const { book, newTurn, ask, complete } = setup({ timeoutMs: 50 })
   const turn = newTurn()
@@ -620,7 +620,7 @@ t.test('what has side effects is told to stop when it takes too long, and never 
   t.equal(clock.left(), 0)
 })
 
-t.test('what was done too late to be told of stands until it was told, once', async t => {
+t.test('a late result is reused until a turn has passed it on', async t => {
   const clock = useClock(t)
   const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
   // Whoever asked gives up at the deadline.
@@ -637,7 +637,7 @@ t.test('what was done too late to be told of stands until it was told, once', as
   t.equal(book.runs.length, 2)
 })
 
-t.test('what a later turn waited for past the deadline and was told of is not told again', async t => {
+t.test('a result that a later turn got after the timeout is not passed on again', async t => {
   const clock = useClock(t)
   const { book, ledger, newTurn, ask, complete } = setup({ timeoutMs: 50, reuse: 'turn' })
   const first = newTurn()
@@ -653,7 +653,7 @@ t.test('what a later turn waited for past the deadline and was told of is not to
   t.equal(book.runs.length, 2, 'another one is wanted')
 })
 
-t.test('what stops when it takes too long may run again', async t => {
+t.test('a tool that stops at its timeout may run again', async t => {
   const clock = useClock(t)
   const { book, logs, newTurn, ask } = setup({ timeoutMs: 50 })
   const turn = newTurn()
@@ -669,7 +669,7 @@ t.test('what stops when it takes too long may run again', async t => {
   t.equal(clock.left(), 0)
 })
 
-t.test('a tool that is done has no deadline any more', async t => {
+t.test('the timeout of a finished tool is cleared', async t => {
   const clock = useClock(t)
   const { book, logs, newTurn, ask } = setup({ timeoutMs: 50 })
   const outcomes = [ask(newTurn(), { n: 1 }), ask(newTurn(), { n: 2 })]
@@ -683,7 +683,7 @@ t.test('a tool that is done has no deadline any more', async t => {
   t.strictSame(logs, [])
 })
 
-t.test('a tool that hangs keeps no process from ending', async t => {
+t.test('a tool that hangs does not keep the process alive', async t => {
   const { newTurn, ask } = setup()
   const timers = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length
   const before = timers()
@@ -693,7 +693,7 @@ t.test('a tool that hangs keeps no process from ending', async t => {
 
 // Tools that do not listen
 
-t.test('a tool that was told to stop and never looked is complained of once', async t => {
+t.test('an aborted tool that never read its signal is warned of once', async t => {
   const clock = useClock(t)
   for (const sideEffects of [true, false]) {
     const { book, logs, newTurn, ask } = setup({ sideEffects, onSupersede: 'cancel', timeoutMs: 50 })
@@ -708,7 +708,7 @@ t.test('a tool that was told to stop and never looked is complained of once', as
   }
 })
 
-t.test('a tool that looked, or was not told to stop, is not complained of', async t => {
+t.test('a tool that read its signal, or was not aborted, causes no warning', async t => {
   const clock = useClock(t)
   const { book, logs, newTurn, ask } = setup({ timeoutMs: 50 })
   const [first, second] = [newTurn(), newTurn()]
@@ -723,7 +723,7 @@ t.test('a tool that looked, or was not told to stop, is not complained of', asyn
   t.strictSame(logs, [])
 })
 
-t.test('nothing is left on a turn when its tool is done', async t => {
+t.test('a finished tool leaves no listener on its turn', async t => {
   for (const onSupersede of ['cancel', 'finish'] as const) {
     for (const sideEffects of [true, false]) {
       const { book, newTurn, ask } = setup({ onSupersede, sideEffects })
@@ -740,7 +740,7 @@ t.test('nothing is left on a turn when its tool is done', async t => {
 
 // Work that goes on
 
-t.test('the app waits for a run until it is over, once for all who asked', async t => {
+t.test('the app waits for a run until it is over, once for all requests', async t => {
   const clock = useClock(t)
   const { book, work, newTurn, ask } = setup()
   const [first, second] = [newTurn(), newTurn()]
@@ -760,7 +760,7 @@ t.test('the app waits for a run until it is over, once for all who asked', async
   t.equal(clock.left(), 0)
 })
 
-t.test('the app waits for a run that does not end no longer than it may take', async t => {
+t.test('the app waits for a run no longer than its timeout', async t => {
   const clock = useClock(t)
   const { work, newTurn, ask } = setup({ timeoutMs: 50 })
   const outcome = ask(newTurn())
@@ -773,7 +773,7 @@ t.test('the app waits for a run that does not end no longer than it may take', a
 
 // Keys
 
-t.test('a try has the key of the one before, until one succeeded or was refused', async t => {
+t.test('each retry has the same key, until one succeeded or was refused', async t => {
   useClock(t)
   const { book, newTurn, ask, complete } = setup({ reuse: 'turn', onSupersede: 'cancel' })
   const turn = newTurn()
@@ -820,7 +820,7 @@ const step = fc.oneof(
   ...(['next', 'succeed', 'fail', 'stop', 'deadline', 'deed', 'wait'] as const).map(step => ({ weight: 1, arbitrary: fc.constant(step) }))
 )
 
-t.test('in whatever order turns come and go and a tool ends, it never runs twice at a time, nor after a success', async t => {
+t.test('in any order of turns and ends, a tool never runs twice at the same time, nor after a success', async t => {
   const clock = useClock(t)
   let runs = 0
   let reruns = 0

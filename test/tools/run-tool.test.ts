@@ -73,7 +73,7 @@ function listeners ({ signal }: FakeTurn): number {
   return getEventListeners(signal, 'abort').length
 }
 
-t.test('a call is on the record before its tool runs, and its result once it is there', async t => {
+t.test('a call is recorded before its tool runs, and its result at once', async t => {
   const { record, made, newTurn, runs, succeed } = setup()
   const running = runTool(newTurn(), made, ARGS, 'id 1')
   t.equal(runs.length, 1)
@@ -83,7 +83,7 @@ t.test('a call is on the record before its tool runs, and its result once it is 
   t.strictSame(record, [called('id 1', ARGS), toolResult('id 1', 'done', true)])
 })
 
-t.test('a tool that fails is on the record as that', async t => {
+t.test('a failed tool is recorded as failed', async t => {
   const { record, made, newTurn, fail } = setup()
   const running = runTool(newTurn(), made, { n: 1 }, 'id 1')
   await fail(new Error('down'))
@@ -91,7 +91,7 @@ t.test('a tool that fails is on the record as that', async t => {
   t.strictSame(record, [called('id 1', ARGS), toolResult('id 1', '{"error":"the tool failed"}', false)])
 })
 
-t.test('arguments that do not fit reach no tool, and are answered with what is wrong', async t => {
+t.test('wrong arguments do not reach the tool, and are answered with an error', async t => {
   const { record, made, newTurn, runs, work } = setup()
   const content = '{"error":"the arguments do not fit: /n: Expected number"}'
   t.strictSame(await runTool(newTurn(), made, '{"n":"one"}', 'id 1'), { content, successful: false })
@@ -100,7 +100,7 @@ t.test('arguments that do not fit reach no tool, and are answered with what is w
   t.equal(work.length, 0)
 })
 
-t.test('arguments that are no JSON object are recorded as none', async t => {
+t.test('arguments that are not a JSON object are recorded as an empty object', async t => {
   for (const written of ['{"n":1', '[1]', 'null', '1', '"n"', '', null, undefined, 1, [1], () => {}]) {
     const { record, made, newTurn, runs } = setup()
     const { successful } = await runTool(newTurn(), made, written, 'id 1')
@@ -112,7 +112,7 @@ t.test('arguments that are no JSON object are recorded as none', async t => {
   }
 })
 
-t.test('a tool that nobody has is answered for, too', async t => {
+t.test('a call of an unknown tool is answered with an error', async t => {
   const { record, newTurn } = setup()
   const content = '{"error":"there is no such tool"}'
   t.strictSame(await executeToolCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '', compared: {} }), { content, successful: false })
@@ -121,7 +121,7 @@ t.test('a tool that nobody has is answered for, too', async t => {
   t.strictSame(record, [toolResult('id 1', content, false), toolResult('id 2', named, false)])
 })
 
-t.test('an action comes with the outcome, and not on the record', async t => {
+t.test('an action is in the outcome, and not in the record', async t => {
   const { record, made, newTurn, succeed } = setup()
   const running = runTool(newTurn(), made, ARGS, 'id 1')
   await succeed(endCall({ say: 'Goodbye!' }))
@@ -130,7 +130,7 @@ t.test('an action comes with the outcome, and not on the record', async t => {
   t.strictSame(record[1], toolResult('id 1', content, true))
 })
 
-t.test('what a tool refused is told as that', async t => {
+t.test('a tool\'s refusal is reported as such', async t => {
   const { record, made, newTurn, fail } = setup()
   const running = runTool(newTurn(), made, ARGS, 'id 1')
   await fail(new ToolError('full'))
@@ -138,7 +138,7 @@ t.test('what a tool refused is told as that', async t => {
   t.strictSame(record[1], toolResult('id 1', '{"error":"full"}', false))
 })
 
-t.test('two calls of the same are one run with two results, of which the second says so', async t => {
+t.test('two equal calls are one run with two results, and the second has a note', async t => {
   const { record, made, newTurn, runs, succeed } = setup()
   const turn = newTurn()
   const running = [runTool(turn, made, ARGS, 'id 1'), runTool(turn, made, ' {"n": 1, "m": 2}', 'id 2')]
@@ -151,7 +151,7 @@ t.test('two calls of the same are one run with two results, of which the second 
 
 // Turns that are aborted
 
-t.test('for a turn that is over nothing is called', async t => {
+t.test('a turn that is over runs no tool', async t => {
   const { record, made, newTurn, runs, work } = setup()
   const turn = newTurn()
   turn.abort('interrupted')
@@ -159,7 +159,7 @@ t.test('for a turn that is over nothing is called', async t => {
   t.strictSame([record, runs, work], [[], [], []])
 })
 
-t.test('a turn that is aborted meanwhile does not wait, and what its tool comes to is recorded', async t => {
+t.test('an aborted turn does not wait, and its tool\'s result is recorded', async t => {
   const { record, made, newTurn, succeed } = setup()
   const turn = newTurn()
   const running = runTool(turn, made, ARGS, 'id 1')
@@ -171,7 +171,7 @@ t.test('a turn that is aborted meanwhile does not wait, and what its tool comes 
   t.strictSame(record, [called('id 1', ARGS), toolResult('id 1', 'done', true)])
 })
 
-t.test('a turn that is aborted by the time the result is there is aborted all the same', async t => {
+t.test('a turn that is aborted when the result arrives rejects', async t => {
   const { record, made, newTurn, runs } = setup()
   const turn = newTurn()
   const failure = runTool(turn, made, ARGS, 'id 1').catch((error: unknown) => error)
@@ -182,7 +182,7 @@ t.test('a turn that is aborted by the time the result is there is aborted all th
   t.strictSame(record[1], toolResult('id 1', 'done', true))
 })
 
-t.test('a look-up that is dropped with its turn is on the record as that', async t => {
+t.test('a look-up that is cancelled with its turn is recorded as cancelled', async t => {
   const { record, made, newTurn, succeed } = setup({ sideEffects: false })
   const turn = newTurn()
   const failure = runTool(turn, made, ARGS, 'id 1').catch((error: unknown) => error)
@@ -193,7 +193,7 @@ t.test('a look-up that is dropped with its turn is on the record as that', async
   t.strictSame(record.slice(1), [toolResult('id 1', '{"error":"cancelled"}', false)])
 })
 
-t.test('a later turn gets the result that the first did not wait for, and each has it on the record', async t => {
+t.test('a later turn gets the result that the first did not wait for, and both calls have it recorded', async t => {
   const { record, made, newTurn, runs, succeed } = setup()
   const [first, second] = [newTurn(), newTurn()]
   const failure = runTool(first, made, ARGS, 'id 1').catch((error: unknown) => error)
@@ -208,7 +208,7 @@ t.test('a later turn gets the result that the first did not wait for, and each h
 
 // Waits that are too long
 
-t.test('a tool that does not stop in time is not waited for, and its late result takes its place', async t => {
+t.test('a tool that ignores its timeout is not awaited, and its late result replaces the error', async t => {
   const clock = useClock(t)
   const { record, made, newTurn, runs, succeed } = setup({ timeoutMs: 50 })
   const turn = newTurn()
@@ -254,7 +254,7 @@ t.test('a look-up that took too long has one result, and no later one', async t 
   t.strictSame(record.slice(1), [toolResult('id 1', content, false)])
 })
 
-t.test('nothing is left of a call that was answered', async t => {
+t.test('an answered call leaves no timer and no listener', async t => {
   const clock = useClock(t)
   for (const end of ['done', new Error('down'), 'aborted'] as const) {
     const { made, newTurn, succeed, fail } = setup({ onSupersede: 'cancel' })
@@ -273,7 +273,7 @@ t.test('nothing is left of a call that was answered', async t => {
 
 // Work that goes on
 
-t.test('the app is told of the work that goes on when its turn is over', async t => {
+t.test('the app waits for work that outlives its turn', async t => {
   const { work, made, newTurn, succeed } = setup()
   const turn = newTurn()
   const failure = runTool(turn, made, ARGS).catch((error: unknown) => error)
@@ -286,7 +286,7 @@ t.test('the app is told of the work that goes on when its turn is over', async t
   t.equal(await Promise.race([over, tick()]), 'over')
 })
 
-t.test('work that failed is no rejection, as the model was told', async t => {
+t.test('failed work does not reject waitUntil', async t => {
   const { work, made, newTurn, fail } = setup()
   const running = runTool(newTurn(), made, ARGS)
   await fail(new Error('down'))
@@ -303,7 +303,7 @@ t.test('a call that cannot be recorded is not made', async t => {
   t.equal(runs.length, 0)
 })
 
-t.test('a call is recorded for its own turn, whatever its id, so that one that is over calls nothing', async t => {
+t.test('a call is recorded for its own turn with any id, so a turn that is over runs nothing', async t => {
   const { recorders, record, made, newTurn } = setup()
   const turn = newTurn()
   await runTool(turn, made, '{}', 'id 1')
@@ -314,7 +314,7 @@ t.test('a call is recorded for its own turn, whatever its id, so that one that i
 
 // Ids and texts
 
-t.test('a call without an id is given one that no other has', async t => {
+t.test('a call without an id gets a unique one', async t => {
   const { record, made, newTurn, succeed } = setup()
   const running = [runTool(newTurn(), made, ARGS), runTool(newTurn(), made, ARGS)]
   await succeed()
@@ -324,7 +324,7 @@ t.test('a call without an id is given one that no other has', async t => {
   t.strictSame(results.toSorted(), [first, second].toSorted())
 })
 
-t.test('an id that another call has is replaced, in the result as well', async t => {
+t.test('an id that another call has is replaced, also in the result', async t => {
   const { record, made, newTurn, runs, succeed } = setup()
   await runTool(newTurn(), made, '{"n":"one"}', 'id 1')
   const running = runTool(newTurn(), made, ARGS, 'id 1')
@@ -336,13 +336,13 @@ t.test('an id that another call has is replaced, in the result as well', async t
   t.strictSame(record.slice(2), [called(id, ARGS), toolResult(id, 'done', true)])
 })
 
-t.test('ids that are made up are nine letters and digits, which all models accept', async t => {
+t.test('new ids are nine letters and digits, which all models accept', async t => {
   const ids = Array.from({ length: 1_000 }, newToolCallId)
   t.equal(new Set(ids).size, ids.length)
   for (const id of ids) if (!/^[A-Za-z0-9]{9}$/.test(id)) t.fail(id)
 })
 
-t.test('a JSON object is recorded as it is, without what is between', async t => {
+t.test('a JSON object is recorded without white space', async t => {
   t.equal(argumentsText(' { "n" : 1,\n"a": [ {} ] } '), '{"n":1,"a":[{}]}')
   t.equal(argumentsText({ n: 1, a: undefined, at: new Date(0) }), '{"n":1,"at":"1970-01-01T00:00:00.000Z"}')
   const circular: Record<string, unknown> = {}
@@ -350,7 +350,7 @@ t.test('a JSON object is recorded as it is, without what is between', async t =>
   for (const odd of [circular, { n: 1n }]) t.equal(argumentsText(odd), '{}')
 })
 
-t.test('whatever a model wrote, a JSON object is recorded', async () => {
+t.test('for any text of a model a JSON object is recorded', async () => {
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json(), fc.anything({ withBigInt: true, withMap: true, withSet: true, withTypedArray: true })), written => {
     const read: unknown = JSON.parse(argumentsText(written))
     return typeof read === 'object' && read !== null && !Array.isArray(read)

@@ -44,7 +44,7 @@ for (const provider of PROVIDERS) {
     t.strictSame(resultsIn(server.requests[1]!), ['open on Mon', 'free on Tue', 'booked Tue'])
   })
 
-  t.test(`what does not fit goes back to the model on ${provider}, which calls again`, async t => {
+  t.test(`the model gets an error for wrong arguments on ${provider}, and calls again`, async t => {
     const { door, made } = slow()
     door.resolve(false)
     const { server, hear } = await openLine(t, provider, [find, made])
@@ -72,7 +72,7 @@ t.test('a null for an optional member is the same call as its absence, in every 
   }
 })
 
-t.test('a tool whose arguments are still checked has the usual filler where its own needs them', async t => {
+t.test('the default filler is spoken if the tool\'s own needs arguments that are still being checked', async t => {
   const clock = useClock(t)
   const { door, made } = slow({ say: ({ day }) => `${day}!`, filler: ({ day }) => `${day}...`, fillerMs: 100 })
   const { server, line, ask, said, asked } = await openLine(t, 'retell', [made])

@@ -28,7 +28,7 @@ function refuses (t: Test, parameters: ToolParameters, why: string): void {
   t.throws(() => make(parameters), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 }
 
-t.test('objects that do not say whether they are closed are closed, at every depth', async t => {
+t.test('object schemas without additionalProperties are closed, at every depth', async t => {
   const schema = (closed: object) => ({
     type: 'object',
     properties: {
@@ -71,7 +71,7 @@ function valueOf (keyword: string): unknown {
   return /^m(in|ax)/.test(keyword) ? 1 : string
 }
 
-t.test('all faults of a schema are told at once', async t => {
+t.test('one error names all faults of a schema', async t => {
   t.throws(() => make({ type: 'object', properties: { a: {}, b: { not: string } }, anyOf: [{ required: ['a'] }] }), {
     message: 'tool book: parameters cannot be strict: /anyOf/0: the type is missing; /properties/a: the type is missing; ' +
       '/properties/b: not is not possible; /properties/b: the type is missing; /: anyOf is not possible at the top; ' +
@@ -79,7 +79,7 @@ t.test('all faults of a schema are told at once', async t => {
   })
 })
 
-t.test('schemas of TypeBox and Zod are held to the same', async t => {
+t.test('schemas of TypeBox and Zod follow the same rules', async t => {
   refuses(t, Type.Object({ extras: Type.Record(Type.String(), Type.Number()) }), '/properties/extras: patternProperties is not possible')
   refuses(t, Type.Object({ any: Type.Unknown() }), '/properties/any: the type is missing')
   refuses(t, z.object({ note: z.string().optional() }), '/: note must not be optional')
@@ -97,7 +97,7 @@ t.test('schemas of TypeBox and Zod are held to the same', async t => {
   })
 })
 
-t.test('bounds, patterns and defaults are warned of, once a tool', async t => {
+t.test('bounds, patterns and defaults cause one warning a tool', async t => {
   const warned = once(process, 'warning')
   const day = { type: 'string', pattern: '^[A-Z]', maxLength: 3, default: 'Mon' }
   make({ type: 'object', properties: { day, on: { type: 'string', format: 'date' } }, required: ['day', 'on'] })

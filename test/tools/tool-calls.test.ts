@@ -78,7 +78,7 @@ for (const [behaviour, deltas] of ways) {
   })
 }
 
-t.test('calls without an id have none', async t => {
+t.test('calls without an id get an empty id', async t => {
   t.strictSame(assemble([delta(0, undefined, 'look_up', A.arguments), delta(1, '', 'book', B.arguments)]), [{ ...A, id: '' }, { ...B, id: '' }])
 })
 
@@ -115,17 +115,17 @@ for (const [behaviour, pieces, meant] of [
 }
 
 for (const text of ['{"city":"Kiel"', '{"a":{"b":1}', '{"a":1} and more', '[1]', '5', '"text"', '"\\"', '}', '{}'.repeat(129), 'null', '{"a":1},{"b":2}', '']) {
-  t.test(`arguments that are no object are left as they are: ${text.slice(0, 20)}`, async t => {
+  t.test(`arguments that are not an object stay unchanged: ${text.slice(0, 20)}`, async t => {
     t.match(assemble([delta(0, 'a', 'find', text)]), [{ arguments: text }])
     t.match(assemble([...text].map((piece, index) => delta(0, 'a', index === 0 ? 'find' : '', piece)).concat(delta(0, 'a', 'find', ''))), [{ arguments: text }])
   })
 }
 
-t.test('arguments that come as an object once more are the same call', async t => {
+t.test('arguments that are repeated as an object belong to the same call', async t => {
   t.strictSame(assemble([delta(0, 'a', 'look_up', {}), delta(0, 'a', 'look_up', { day: 'Sunday' }), delta(0, 'a', undefined, { day: 'Sunday' })]), [A])
 })
 
-t.test('an empty object ahead of the arguments is no call of its own, though name and number come again', async t => {
+t.test('an empty object ahead of the arguments is no call of its own, even if name and index are repeated', async t => {
   t.strictSame(assemble([delta(0, undefined, 'look_up', '{}'), delta(0, undefined, 'look_up', A.arguments)]), [{ ...A, id: '' }])
 })
 
@@ -135,25 +135,25 @@ t.test('a piece may come without a list', async t => {
   t.strictSame(calls.complete(false), [A, B])
 })
 
-t.test('a call that never has a name is none', async t => {
+t.test('a call that never gets a name is dropped', async t => {
   t.strictSame(assemble([delta(0, 'a', undefined, '{}'), delta(1, 'b', '', ''), delta(2, 'b', 'book', B.arguments)]), [B])
 })
 
-t.test('a piece of a call with a name is a call, and nothing else is', async t => {
+t.test('only a piece of a call with a name counts as a call', async t => {
   const calls = new ToolCalls()
   for (const none of [[], null, undefined, [{}], [null], [delta(0, 'a', undefined, '{')]]) t.equal(calls.add(none as ToolCallDelta[]), false)
   t.equal(calls.add([delta(0, 'a', 'look_up', undefined) as ToolCallDelta]), true)
   t.equal(calls.add([delta(0, undefined, undefined, '}') as ToolCallDelta]), true)
 })
 
-t.test('a name is freed of what servers write around it', async t => {
+t.test('the decoration of a name is removed', async t => {
   for (const name of ['find', ' find\n', 'functions.find', 'functions.find:0', 'find:12', 'find<|channel|>commentary', 'functions.find<|constrain|>json', 'default_api:find', 'to functions.find']) {
     t.equal(undecorated(name), 'find', name)
   }
   for (const name of ['', '<|call|>', 'finden', 'fi nd!']) t.equal(undecorated(name), name)
 })
 
-t.test('members that nobody here knows are kept for the model that wrote them', async t => {
+t.test('unknown members are kept for the model that wrote them', async t => {
   const signature = { google: { thought_signature: 'x' } }
   const [call] = assemble([
     { ...delta(0, 'a', 'look_up', '{"day":'), extra_content: signature, seen: 1 },
@@ -162,24 +162,24 @@ t.test('members that nobody here knows are kept for the model that wrote them', 
   t.strictSame(call, { ...A, extra: { extra_content: signature, seen: 2 } })
 })
 
-t.test('two calls of one tool with one number are told apart by their ids', async t => {
+t.test('two calls of one tool with one index are distinguished by their ids', async t => {
   const sunday = { ...A, id: 'b' }
   t.strictSame(assemble([delta(0, 'a', 'look_up', A.arguments), delta(0, 'b', 'look_up', A.arguments)]), [A, sunday])
   t.strictSame(assemble([delta(0, 'a', 'look_up', ''), delta(0, 'b', 'look_up', '')]), [{ ...A, arguments: '' }, { ...sunday, arguments: '' }])
 })
 
-t.test('two tools without parameters, numbers and ids are two calls', async t => {
+t.test('two tools without parameters, indices and ids are two calls', async t => {
   t.match(assemble([{ function: { name: 'a' } }, { function: { name: 'b' } }]), [{ name: 'a', arguments: '' }, { name: 'b', arguments: '' }])
 })
 
-t.test('what is no part of a call is passed over', async t => {
+t.test('values that are not pieces of a call are skipped', async t => {
   for (const junk of [null, undefined, 5, 'call', true]) t.strictSame(assemble([junk]), [])
   const calls = new ToolCalls()
   for (const junk of [null, undefined, {}, 5, 'call', true]) calls.add(junk as unknown as ToolCallDelta[])
   t.strictSame(calls.complete(false), [])
 })
 
-t.test('what is wrong in a part of a call does not hurt the rest of it', async t => {
+t.test('an invalid member of a piece does not affect the rest of the call', async t => {
   const junk = [
     { index: 0, function: null }, { index: 0, function: 'look_up' }, { index: 0, function: 5 }, { index: 0, id: 7 }, { index: 0, id: null },
     { index: 0, function: { name: 7, arguments: null } }, { index: 0, function: { name: {} } }, { index: 0 }
@@ -187,19 +187,19 @@ t.test('what is wrong in a part of a call does not hurt the rest of it', async t
   t.strictSame(assemble([...junk, delta(0, 'a', 'look_up', '{"day":'), ...junk, delta(0, undefined, undefined, '"Sunday"}'), ...junk]), [A])
 })
 
-t.test('members of a delta cannot reach what all objects share', async t => {
+t.test('members of a delta cannot change Object.prototype', async t => {
   const [call] = assemble([JSON.parse('{"index":0,"id":"a","__proto__":{"polluted":1},"function":{"name":"x","arguments":"{}","__proto__":{"polluted":1}}}')])
   t.equal(({} as { polluted?: number }).polluted, undefined)
   t.match(call, { id: 'a', name: 'x', arguments: '{}' })
 })
 
-t.test('when an answer is cut off, arguments that had not begun are no arguments', async t => {
+t.test('in a truncated answer, empty arguments are incomplete', async t => {
   const deltas = [delta(0, 'a', 'look_up', A.arguments), delta(1, 'b', 'book', ' ')]
   t.strictSame(assemble(deltas, true), [A, { ...B, arguments: '{' }])
   t.strictSame(assemble(deltas), [A, { ...B, arguments: ' ' }])
 })
 
-t.test('a split of the arguments, wherever it is, and calls in turns, however mixed, make the same calls', async t => {
+t.test('any split of the arguments and any interleaving of calls make the same calls', async t => {
   const call = fc.record({ name: fc.string({ minLength: 1 }), args: fc.dictionary(fc.string(), fc.jsonValue()), cuts: fc.array(fc.nat(200), { maxLength: 6 }) })
   fc.assert(fc.property(fc.array(call, { maxLength: 4 }), fc.constantFrom('first', 'each'), fc.infiniteStream(fc.nat(3)), (calls, ids, order) => {
     const written = calls.map(({ name, args }, index) => ({ id: `id ${index}`, name, arguments: JSON.stringify(args), extra: {} }))
@@ -218,7 +218,7 @@ t.test('a split of the arguments, wherever it is, and calls in turns, however mi
   }))
 })
 
-t.test('whatever a server sends, what comes of it are calls of texts', async () => {
+t.test('anything that a server sends becomes calls whose members are text', async () => {
   const junk = fc.oneof(
     fc.anything(),
     fc.record({ index: fc.constantFrom(0, 1, null, '0', undefined), id: fc.oneof(fc.constantFrom('a', 'b', ''), fc.jsonValue()), function: fc.oneof(fc.jsonValue(), fc.record({ name: fc.jsonValue(), arguments: fc.jsonValue() })) }, { requiredKeys: [] })
@@ -227,7 +227,7 @@ t.test('whatever a server sends, what comes of it are calls of texts', async () 
     typeof call.id === 'string' && typeof call.name === 'string' && typeof call.arguments === 'string' && typeof call.extra === 'object')))
 })
 
-t.test('a name that is repeated in each piece, by a server that gives no ids, is that of one call', async t => {
+t.test('a name that is repeated in each piece without ids is one call', async t => {
   const calls = new ToolCalls()
   for (const args of ['{"day"', ':"tue"', '}', '']) calls.add([{ function: { name: 'book', arguments: args } }])
   t.match(calls.complete(false), [{ name: 'book', arguments: '{"day":"tue"}' }])

@@ -11,7 +11,7 @@ import type { LogLine } from '../helpers/app.js'
 import { scaledRuns } from '../helpers/runs.js'
 
 const SECRET = 'my card number is 4111'
-const CANNOT_HOLD = 'a tool returned what JSON cannot hold: return text, or plain objects and lists'
+const CANNOT_HOLD = 'a tool returned a value that JSON cannot hold: return text, or plain objects and lists'
 
 /** What comes of a returned value, and what is logged at info and above. */
 function tell (returned: unknown) {
@@ -101,7 +101,7 @@ for (const [what, returned, outcome] of [
 
 t.test('content of MCP that is no text is named in the log, and to the model where there is no text', async t => {
   const image = { type: 'image', data: 'AAAA', mimeType: 'image/png' }
-  const msg = 'a tool returned content of MCP that is no text: the model reads the text alone'
+  const msg = 'a tool returned MCP content that is not text: the model gets only the text'
   t.strictSame(tell({ content: [image, { type: 'text', text: 'A map.' }] }),
     { outcome: { content: 'A map.', successful: true }, logs: [{ level: 40, types: ['image'], msg }] })
   t.strictSame(tell({ content: [image, image, { type: 'resource', resource: { uri: 'a:b', blob: 'AAAA' } }] }),

@@ -48,7 +48,7 @@ function results (messages: WireMessage[]): unknown[] {
 // Wanted twice, wanted once
 
 for (const provider of PROVIDERS) {
-  t.test(`${provider}: what a caller who spoke on was told of is done again when it is wanted again`, async t => {
+  t.test(`${provider}: a tool runs again on request once the caller heard of its first result`, async t => {
     const { add, order } = pizzas()
     const { server, ask, asked, hear, last } = await openLine(t, provider, [add])
     server.next(calling(MARGHERITA), [STALL])
@@ -66,7 +66,7 @@ for (const provider of PROVIDERS) {
 }
 
 for (const [how, wrap] of Object.entries(WAYS)) {
-  t.test(`${how}: what was done before the model failed is not done again when the caller says it once more`, async t => {
+  t.test(`${how}: a tool that ran before the model failed does not run again when the caller repeats the request`, async t => {
     const { add, order } = pizzas()
     const { server, hear, last } = await openLine(t, 'millis', [add], { wrap })
     server.next(calling(MARGHERITA), { status: 500 })
@@ -77,7 +77,7 @@ for (const [how, wrap] of Object.entries(WAYS)) {
     t.strictSame(results(last()), Array(2).fill('added, 1 in the order'))
   })
 
-  t.test(`${how}: what was done in a turn that ended by hanging up is done again when it is wanted again`, async t => {
+  t.test(`${how}: a tool runs again on request after a turn that ended by hanging up`, async t => {
     const { add, order } = pizzas()
     const { server, hear } = await openLine(t, 'millis', [add, endCallTool()], { wrap })
     server.next(calling(MARGHERITA), calling('end_call({"message":"It is in. Bye!"})'))
@@ -88,7 +88,7 @@ for (const [how, wrap] of Object.entries(WAYS)) {
   })
 }
 
-t.test('a model that calls twice for the same in one answer is told that it was done once', async t => {
+t.test('a model that makes the same call twice in one answer learns that it ran once', async t => {
   const { add, order } = pizzas()
   const { server, hear, last } = await openLine(t, 'millis', [add])
   server.next(calling(MARGHERITA, MARGHERITA), calling(MARGHERITA), ['Two are in.'])
@@ -97,7 +97,7 @@ t.test('a model that calls twice for the same in one answer is told that it was 
   t.strictSame(results(last()), ['added, 1 in the order', `added, 1 in the order${ONCE}`, 'added, 2 in the order'])
 })
 
-t.test('what is done once a call is not done again in the next step, and the model is told so', async t => {
+t.test('a tool that runs once a call does not run again in the next step, and the model learns that', async t => {
   let booked = 0
   const book = make('book', Type.Object({}), () => `booked ${++booked}`)
   const { server, hear, last } = await openLine(t, 'millis', [book])
@@ -106,7 +106,7 @@ t.test('what is done once a call is not done again in the next step, and the mod
   t.strictSame(results(last()), ['booked 1', `booked 1${ONCE}`])
 })
 
-t.test('what was looked up for a turn that was superseded is looked up anew, once a later turn has told of it', async t => {
+t.test('a look-up of a superseded turn runs again, once a later turn has passed its result on', async t => {
   let minutes = 10
   const eta = make('eta', Type.Object({}), () => `${minutes--} minutes away`, { sideEffects: false })
   const { server, ask, asked, hear, last } = await openLine(t, 'millis', [eta])
@@ -123,7 +123,7 @@ t.test('what was looked up for a turn that was superseded is looked up anew, onc
 // Actions
 
 for (const provider of PROVIDERS) {
-  t.test(`${provider}: nobody is hung up on with words that were written before another tool failed`, async t => {
+  t.test(`${provider}: a call is not ended with words that were written before another tool failed`, async t => {
     const book = make('book', Type.Object({}), () => { throw new ToolError('that day is taken') })
     const { server, line, hear, last } = await openLine(t, provider, [book, endCallTool()])
     server.next(calling('book({})', 'end_call({"message":"It is booked. Goodbye!"})'), ['That day is taken.'])
@@ -136,7 +136,7 @@ for (const provider of PROVIDERS) {
   })
 }
 
-t.test('arguments that do not fit are a failure, too: nobody is transferred before they are put right', async t => {
+t.test('a call is not transferred while another tool\'s arguments are wrong', async t => {
   const note = make('note', Type.Object({ text: Type.String() }), () => 'noted')
   const { server, line, hear } = await openLine(t, 'retell', [note, transferCallTool({ destinations: { sales: '+14155550100' } })])
   const transfer = 'transfer_call({"destination":"sales","message":"I put you through."})'
@@ -152,7 +152,7 @@ for (const [what, options] of Object.entries<object>({
   say: { say: async () => { throw new Error('no line') } },
   filler: { filler: async () => { throw new Error('no line') } }
 })) {
-  t.test(`a ${what} that is an async function by mistake, and rejects, is complained of and ends nothing`, async t => {
+  t.test(`a ${what} that is an async function and rejects is logged and ends nothing`, async t => {
     const clock = useClock(t)
     const { promise, resolve } = deferred<string>()
     const book = make('book', Type.Object({}), () => promise, options)
@@ -170,7 +170,7 @@ for (const [what, options] of Object.entries<object>({
 }
 
 for (const [how, wrap] of Object.entries(WAYS)) {
-  t.test(`${how}: many tools at a time are no leak of listeners`, async t => {
+  t.test(`${how}: many tools at the same time leak no listeners`, async t => {
     const warnings: Error[] = []
     const warned = (warning: Error): void => { warnings.push(warning) }
     process.on('warning', warned)
@@ -187,7 +187,7 @@ for (const [how, wrap] of Object.entries(WAYS)) {
 
 // Models and their servers
 
-t.test('a made-up name with characters that servers refuse does not have them refuse the rest of the call', async t => {
+t.test('an invented name with characters that servers refuse is replaced in the messages', async t => {
   const { add } = pizzas()
   const { server, hear, last } = await openLine(t, 'millis', [add])
   server.next(calling('multi_tool_use.parallel({"tool_uses":[]})'), ['What was that?'])
@@ -200,7 +200,7 @@ t.test('a made-up name with characters that servers refuse does not have them re
   t.match(results(last()), ['{"error":"there is no such tool; there are: add_pizza"}'])
 })
 
-t.test('members of its own that a model put on a call come back to it, also in later turns', async t => {
+t.test('a model\'s own members of a tool call come back to it, also in later turns', async t => {
   const { add } = pizzas()
   const { server, ask, asked, hear, last } = await openLine(t, 'millis', [add])
   const extra = { extra_content: { google: { thought_signature: 'sig' } } }
@@ -215,7 +215,7 @@ t.test('members of its own that a model put on a call come back to it, also in l
   t.strictSame(last().at(-2)!.tool_calls, [written], 'in the next turn')
 })
 
-t.test('words and the call behind them are one message, so that texts alternate', async t => {
+t.test('words and the tool call after them are one message, so that roles alternate', async t => {
   const { add } = pizzas()
   const { server, hear, last } = await openLine(t, 'millis', [add])
   server.next({ ...calling(MARGHERITA), steps: ['I am on it. ', ...calling(MARGHERITA).steps] }, ['It is in.'])
@@ -229,7 +229,7 @@ t.test('words and the call behind them are one message, so that texts alternate'
 })
 
 for (const how of ['alone', 'in a failover'] as const) {
-  t.test(`${how}: a model that takes its time to write a long call is not taken for one that is silent`, async t => {
+  t.test(`${how}: a model that slowly writes a long tool call does not exceed the deadline for words`, async t => {
     const clock = useClock(t)
     const notes: string[] = []
     const book = make('book', Type.Object({ notes: Type.String() }), ({ notes: written }) => { notes.push(written); return 'booked' })
@@ -269,7 +269,7 @@ for (const how of ['alone', 'in a failover'] as const) {
 
 // Agents around the agent
 
-t.test('of calls that an agent around it kept until its turn was over, the provider is told nothing', async t => {
+t.test('tool calls that a wrapping agent kept until its turn was over do not reach the provider', async t => {
   const { add, order } = pizzas()
   const reached = deferred()
   const release = deferred()
