@@ -9,13 +9,13 @@ import { logFailure } from '../../telemetry/failure.js'
 const LONGEST_RETRY_AFTER_MS = 300_000
 
 /** One agent of several and what is known of its health, over all calls. */
-export class Patient {
+export class CircuitBreaker {
   readonly agent: Agent
   /** Its place in the list of agents, from 0. */
   readonly index: number
   readonly #cooldownMs: number
   /** By `performance.now()`; 0 is healthy. */
-  #sickUntil = 0
+  #openUntil = 0
 
   constructor (agent: Agent, index: number, cooldownMs: number) {
     this.agent = agent
@@ -23,24 +23,24 @@ export class Patient {
     this.#cooldownMs = cooldownMs
   }
 
-  get healthy (): boolean {
-    return this.#sickUntil === 0
+  get isClosed (): boolean {
+    return this.#openUntil === 0
   }
 
   /** Has it been left alone for long enough? */
-  get rested (): boolean {
-    return this.#sickUntil <= performance.now()
+  get hasCooledDown (): boolean {
+    return this.#openUntil <= performance.now()
   }
 
   /**
    * To be called when the agent is asked, and what it returns when the agent answered: that makes it healthy, unless
    * it fell sick in between. An answer to an older question proves nothing.
    */
-  examine (): (log: FastifyBaseLogger) => void {
-    const known = this.#sickUntil
+  track (): (log: FastifyBaseLogger) => void {
+    const known = this.#openUntil
     return log => {
-      if (known === 0 || known !== this.#sickUntil) return
-      this.#sickUntil = 0
+      if (known === 0 || known !== this.#openUntil) return
+      this.#openUntil = 0
       this.#bind(log).info('agent is healthy again')
     }
   }
@@ -48,7 +48,7 @@ export class Patient {
   /** It did not answer. It is sick for a cooldown, or for as long as the error says. */
   fail (error: unknown, log: FastifyBaseLogger): void {
     const cooldownMs = Math.max(this.#cooldownMs, Math.min(retryAfterMs(error), LONGEST_RETRY_AFTER_MS))
-    this.#sickUntil = Math.max(this.#sickUntil, performance.now() + cooldownMs)
+    this.#openUntil = Math.max(this.#openUntil, performance.now() + cooldownMs)
     // The caller may still hear an answer, and where not, the turn logs its failure itself.
     logFailure(this.#bind(log, { cooldownMs }), error, 'agent gave no answer', 'warn')
   }

@@ -9,7 +9,7 @@ import { checkNames, namesOf } from '../../contract/option-names.js'
 import { noteAnswerFacts } from '../../telemetry/answer-facts.js'
 import { Attempt, isAnswer } from './attempt.js'
 import { isDuration, LONGEST_MS } from '../../timing/duration.js'
-import { Patient } from './circuit-breaker.js'
+import { CircuitBreaker } from './circuit-breaker.js'
 
 /** Options of {@link failover}. */
 export interface FailoverOptions {
@@ -65,27 +65,27 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
   if (probe !== undefined && probe !== false && typeof probe !== 'function') {
     throw new ConfigError('failover: probe must be a function or false')
   }
-  const patients = agents.map((agent: Agent, index) => new Patient(agent, index, cooldownMs))
-  const probes = new Map<Patient, AbortController>()
+  const breakers = agents.map((agent: Agent, index) => new CircuitBreaker(agent, index, cooldownMs))
+  const probes = new Map<CircuitBreaker, AbortController>()
 
   async function * speak (this: FastifyInstance, turn: Turn): AsyncGenerator<Speech, void, undefined> {
-    const healthy = patients.filter(patient => patient.healthy || (probe === false && patient.rested))
-    const sick = patients.filter(patient => !healthy.includes(patient))
+    const healthy = breakers.filter(breaker => breaker.isClosed || (probe === false && breaker.hasCooledDown))
+    const sick = breakers.filter(breaker => !healthy.includes(breaker))
     const candidates = [...healthy, ...sick]
     let failure: unknown
-    for (const [index, patient] of candidates.entries()) {
+    for (const [index, breaker] of candidates.entries()) {
       if (turn.signal.aborted) return
       const isLast = index === candidates.length - 1
       const isLastHope = isLast || index === healthy.length - 1
-      const recover = patient.examine()
-      noteAnswerFacts(turn, { agent: patient.index, server: undefined, httpStatus: undefined, finishReason: undefined })
-      const attempt = new Attempt(this, patient.agent, turn, isLastHope ? undefined : firstTokenMs)
+      const recover = breaker.track()
+      noteAnswerFacts(turn, { agent: breaker.index, server: undefined, httpStatus: undefined, finishReason: undefined })
+      const attempt = new Attempt(this, breaker.agent, turn, isLastHope ? undefined : firstTokenMs)
       const askedAt = performance.now()
       let answered = false
       try {
         let asked = attempt.next()
         // Behind the caller's back, and so after the agent that answers was asked.
-        if (index === 0 && healthy.length > 0) probeRested(this, sick, turn)
+        if (index === 0 && healthy.length > 0) probeCooledDown(this, sick, turn)
         for (;;) {
           const { done, value } = await asked
           attempt.throwIfStopped()
@@ -102,7 +102,7 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
       } catch (error) {
         // A turn that was given up for taking too long says as much of its agent, where that had time enough.
         const ranOut = error instanceof TurnAbortedError && error.reason === 'deadline' && performance.now() - askedAt >= firstTokenMs
-        if (!answered && (!turn.signal.aborted || ranOut)) patient.fail(error, turn.log)
+        if (!answered && (!turn.signal.aborted || ranOut)) breaker.fail(error, turn.log)
         if (turn.signal.aborted) return
         if (answered) throw error
         failure = error
@@ -113,37 +113,37 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
     throw failure
   }
 
-  function probeRested (app: FastifyInstance, sick: readonly Patient[], turn: Turn): void {
-    for (const patient of sick) {
+  function probeCooledDown (app: FastifyInstance, sick: readonly CircuitBreaker[], turn: Turn): void {
+    for (const breaker of sick) {
       // It catches whatever the agent does.
-      if (patient.rested && !probes.has(patient)) void probeOne(app, patient, turn) // eslint-disable-line no-void
+      if (breaker.hasCooledDown && !probes.has(breaker)) void probeOne(app, breaker, turn) // eslint-disable-line no-void
     }
   }
 
-  async function probeOne (app: FastifyInstance, patient: Patient, turn: Turn): Promise<void> {
+  async function probeOne (app: FastifyInstance, breaker: CircuitBreaker, turn: Turn): Promise<void> {
     const controller = new AbortController()
     const { signal } = controller
     const timer = setTimeout(() => controller.abort(new TurnAbortedError('deadline')), firstTokenMs).unref()
-    probes.set(patient, controller)
-    const recover = patient.examine()
+    probes.set(breaker, controller)
+    const recover = breaker.track()
     try {
       await Promise.race([
-        probe ? probe(patient.agent, signal) : sayHello(app, patient.agent, turn, signal),
+        probe ? probe(breaker.agent, signal) : sayHello(app, breaker.agent, turn, signal),
         aborted(signal)
       ])
       recover(turn.log)
     } catch (error) {
-      patient.fail(error, turn.log)
+      breaker.fail(error, turn.log)
     } finally {
       clearTimeout(timer)
-      probes.delete(patient)
+      probes.delete(breaker)
       controller.abort() // also stops an agent that has begun to answer
     }
   }
 
   async function close (): Promise<void> {
     for (const controller of probes.values()) controller.abort()
-    const closed = await Promise.allSettled(patients.map(async ({ agent }) => {
+    const closed = await Promise.allSettled(breakers.map(async ({ agent }) => {
       if ('close' in agent && typeof agent.close === 'function') await agent.close()
     }))
     for (const outcome of closed) {
