@@ -1,12 +1,12 @@
 /**
- * The agent that serves where the app decorated none.
+ * The agent that serves if the app decorates none.
  */
 import type { Agent, Reply, Turn } from '../contract/agent.js'
 import { loadModelLibraries } from './openai/model-libraries.js'
 import { openAIAgent, type OpenAIAgent, type OpenAIAgentOptions } from './openai/agent.js'
 import { GREETING, scriptedAgent } from './scripted.js'
 
-/** What decides which agent serves, and how: the plugin's environment. */
+/** The settings that choose and configure the agent. */
 export interface BuiltInAgentEnv {
   readonly OPENAI_API_KEY: string
   readonly OPENAI_BASE_URL: string
@@ -19,22 +19,22 @@ export interface BuiltInAgentEnv {
   readonly AGENT_GREETING?: string
 }
 
-/** Options for which there is no variable. */
+/** Options without a variable. */
 const OPTIONS = [
   'temperature', 'maxTokens', 'maxTokensAs', 'tools', 'toolChoice', 'maxSteps', 'parallelToolCalls', 'speakable', 'startsInReasoning',
   'runsTextCalls', 'usage', 'headers', 'body', 'maxResultCharacters', 'maxHistoryCharacters'
 ] as const satisfies Array<keyof OpenAIAgentOptions>
 
 /**
- * The OpenAI agent, where a key or a server is known, else the scripted one. The caller of this function closes it. Resolves once all
- * that it takes to ask a model is loaded, so that loading delays the start instead of a call.
- * @throws VOICE_AGENT_ERR_CONFIG when what is known is not enough
+ * The OpenAI agent if a key or a server is configured, else the scripted one. The caller of this function closes it. Resolves once the
+ * libraries for model requests are loaded, so that loading delays the start instead of a call.
+ * @throws VOICE_AGENT_ERR_CONFIG when the settings are incomplete
  */
 export async function builtInAgent (
   env: BuiltInAgentEnv,
   options: Pick<OpenAIAgentOptions, typeof OPTIONS[number]>
 ): Promise<Agent | (Agent & Pick<OpenAIAgent, 'close'>)> {
-  // An empty variable is as good as none, but for instructions and greeting.
+  // An empty variable counts as not set, except for instructions and greeting.
   const { OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT } = env
   if (OPENAI_API_KEY === '' && OPENAI_BASE_URL === '' && AZURE_OPENAI_ENDPOINT === '') return scriptedAgent
   const model = openAIAgent({
@@ -56,7 +56,7 @@ export async function builtInAgent (
   const { AGENT_GREETING: greeting = GREETING } = env
   const speak = (turn: Turn): Reply => {
     const answer = model(turn)
-    // As one text it leaves in one frame, with the completion; a stream's first words leave before its end is known.
+    // A string leaves in one frame with the completion; a stream's first words leave before its end is known.
     return turn.reason === 'greeting' ? greeting : answer
   }
   return Object.assign(speak, { close: () => model.close() })

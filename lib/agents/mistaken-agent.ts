@@ -1,5 +1,5 @@
 /**
- * What is decorated as the agent and is none: found when the app starts, and named with what to write instead.
+ * Checks the decorated agent at the start. The error for a value that is not an agent says what to write instead.
  */
 import type { Agent } from '../contract/agent.js'
 import { AgentError } from '../contract/errors.js'
@@ -16,8 +16,8 @@ const FUNCTIONS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
 ])
 
 /**
- * Is it an agent, as far as can be seen without asking it?
- * @throws VOICE_AGENT_ERR_AGENT when it is none
+ * Checks that a value is an agent, as far as possible without a call.
+ * @throws VOICE_AGENT_ERR_AGENT when it is not
  */
 export function assertAgent (agent: unknown): asserts agent is Agent {
   const mistake = typeof agent === 'function' ? mistakenFunction(agent as Agent) : mistakenValue(agent)

@@ -4,7 +4,7 @@ import { failover, openAIAgent, scriptedAgent, tool, Type } from '../../lib/inde
 
 const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), execute () {} })
 
-t.test('what is no agent is named with what to write instead', async t => {
+t.test('the error for a value that is not an agent says what to write instead', async t => {
   const HANDLER = "app.decorate('agent', async function * (turn) { … })"
   const cases: Record<string, [agent: unknown, got: string]> = {
     'openAIAgent, not called': [openAIAgent, "openAIAgent itself, which makes one: app.decorate('agent', openAIAgent({ … }))"],
@@ -29,7 +29,7 @@ t.test('what is no agent is named with what to write instead', async t => {
   }
 })
 
-t.test('what takes turns is an agent', async t => {
+t.test('every function that takes turns is an agent', async t => {
   const agents = [() => 'Hi', async () => 'Hi', function * () { yield 'Hi' }, scriptedAgent, openAIAgent({ apiKey: 'key' }), function classOfTheirs () { return 'Hi' }]
   for (const agent of agents) t.doesNotThrow(() => assertAgent(agent))
 })

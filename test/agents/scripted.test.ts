@@ -9,10 +9,10 @@ t.test('the scripted agent greets', async t => {
   t.equal(scriptedAgent.call(app, fakeTurn({ reason: 'greeting' })), 'How may I help you?')
 })
 
-t.test('the scripted agent asks again, whatever was said', async t => {
+t.test('the scripted agent asks the caller to repeat any words', async t => {
   t.equal(scriptedAgent.call(app, fakeTurn({ reason: 'response' })), 'I am sorry, can you say that again?')
 })
 
-t.test('the scripted agent asks again when the caller is silent', async t => {
+t.test('the scripted agent asks a silent caller to repeat', async t => {
   t.equal(scriptedAgent.call(app, fakeTurn({ reason: 'reminder' })), 'I am sorry, can you say that again?')
 })

@@ -1,16 +1,16 @@
 /**
- * One agent, asked one turn: it can be taken off the turn at any moment, and then nothing it does is heard.
+ * One agent's attempt at one turn. It can be stopped at any moment; later words of the agent are dropped.
  */
 import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
-import { isAction, type Agent, type ChatMessage, type Reply, type Turn } from '../../contract/agent.js'
+import { isAction, type Action, type Agent, type ChatMessage, type Reply, type Turn } from '../../contract/agent.js'
 import { DeadlineError, TurnAbortedError } from '../../contract/errors.js'
 import { openReply, type Source } from '../../speech/reply.js'
 import { unspeakable } from '../../speech/unspeakable.js'
 
 /**
- * Owns the agent's AbortSignal and reply. Whoever makes it closes it; until then it listens to the turn's signal, whose
- * abort reaches the agent at once. An agent that came to its end by itself is not aborted.
+ * Owns the agent's AbortSignal and reply. Its creator closes it; until then it listens to the turn's signal, whose abort reaches the agent
+ * at once. An agent that has ended by itself is not aborted.
  */
 export class Attempt {
   readonly #turn: Turn
@@ -22,11 +22,11 @@ export class Attempt {
   #stoppedBy: unknown
   #over = false
 
-  /** @param firstTokenMs how long the agent may take until `answered()`; for ever, unless given */
+  /** @param firstTokenMs the time, in ms, that the agent has until `answered()`; no limit by default */
   constructor (app: FastifyInstance, agent: Agent, turn: Turn, firstTokenMs?: number) {
     this.#turn = turn
     this.#ask = () => agent.call(app, viewOf(turn, this.#controller.signal))
-    setMaxListeners(0, this.#controller.signal) // each tool that runs has two
+    setMaxListeners(0, this.#controller.signal) // each running tool adds two listeners
     turn.signal.addEventListener('abort', this.#onTurnAborted)
     if (firstTokenMs === undefined) return
     this.#deadline = setTimeout(() => {
@@ -34,7 +34,7 @@ export class Attempt {
     }, firstTokenMs)
   }
 
-  /** Asks the agent, the first time, and resolves with its next piece. Rejects with what it threw, or was stopped by. */
+  /** Resolves with the agent's next piece; the first call asks the agent. Rejects with its error, or with the reason why it was stopped. */
   next (): Promise<IteratorResult<unknown>> {
     return new Promise((resolve, reject) => {
       this.throwIfStopped()
@@ -43,23 +43,23 @@ export class Attempt {
     })
   }
 
-  /** To be called after every wait for `next()`: a piece that is on its way while the agent is stopped is not heard. */
+  /** Call it after every wait for `next()`: a piece that arrives after the agent was stopped must be dropped. */
   throwIfStopped (): void {
     if (this.#stoppedBy !== undefined) throw this.#stoppedBy
   }
 
-  /** There is no deadline any more. */
+  /** Clears the deadline. */
   answered (): void {
     clearTimeout(this.#deadline)
   }
 
-  /** Aborts the agent's signal and closes its reply, unless it has come to its end. */
+  /** Aborts the agent's signal and closes its reply, unless it has ended. */
   close (): void {
     this.#stop()
   }
 
   async #pull (): Promise<IteratorResult<unknown>> {
-    // Not a tick between opening it and keeping it, or it could be missed by #stop.
+    // Opened and assigned in the same tick, or #stop could miss it.
     this.#source ??= this.#open(await this.#ask())
     const step = await this.#source.next()
     if (step.done) this.#release()
@@ -68,7 +68,7 @@ export class Attempt {
 
   #open (reply: unknown): Source {
     const source = openReply(typeof reply === 'string' ? [reply] : reply ?? [])
-    // Stopped before there was anything to close.
+    // The attempt may have been stopped while the agent was called.
     if (this.#stoppedBy !== undefined) source.close()
     this.throwIfStopped()
     return source
@@ -93,15 +93,17 @@ export class Attempt {
 }
 
 /**
- * Is this piece part of an answer, and not what covers or shapes the wait for one?
+ * True if the piece is part of an answer, and not a filler, a pause or a report.
  * @throws VOICE_AGENT_ERR_SPEECH when it cannot be spoken
  */
 export function isAnswer (piece: unknown): boolean {
   if (piece === undefined || piece === null) return false
   if (typeof piece === 'string') return piece !== ''
   if (!isAction(piece)) throw unspeakable(piece, 'yielded')
-  return piece.action !== 'filler' && piece.action !== 'flush' && piece.action !== 'pause' && piece.action !== 'usage' && piece.action !== 'unspoken'
+  return !NO_ANSWERS.has(piece.action)
 }
+
+const NO_ANSWERS: ReadonlySet<Action['action']> = new Set(['filler', 'flush', 'pause', 'usage', 'unspoken'])
 
 // Field by field: the turn's getters need the turn itself as `this`.
 function viewOf (turn: Turn, signal: AbortSignal): Turn {
@@ -111,7 +113,7 @@ function viewOf (turn: Turn, signal: AbortSignal): Turn {
     get reason () { return turn.reason },
     get call () { return turn.call },
     get transcript () { return turn.transcript },
-    // A tool loop appends to them, and leaves them in the middle of a step when it is stopped.
+    // A copy, since an agent may append to the array and be stopped in the middle of a step.
     get messages () { return (messages ??= structuredClone(turn.messages)) },
     get log () { return turn.log },
     signal

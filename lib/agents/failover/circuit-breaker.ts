@@ -1,20 +1,20 @@
 /**
- * Which agents are worth asking: one that failed is sick until its cooldown is over.
+ * Circuit breakers of agents: after a failure an agent is not asked until its cooldown is over.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Agent } from '../../contract/agent.js'
 import { logFailure } from '../../telemetry/failure.js'
 
-/** A server that wants to be left alone for longer is asked again all the same: its quota may have been raised. */
+/** The longest `retry-after` that is honoured. After that the server is asked again, since its quota may have been raised. */
 const LONGEST_RETRY_AFTER_MS = 300_000
 
-/** One agent of several and what is known of its health, over all calls. */
+/** The circuit breaker of one agent, shared by all calls. */
 export class CircuitBreaker {
   readonly agent: Agent
-  /** Its place in the list of agents, from 0. */
+  /** Its index in the list of agents. */
   readonly index: number
   readonly #cooldownMs: number
-  /** By `performance.now()`; 0 is healthy. */
+  /** The end of the cooldown, by `performance.now()`; 0 if the breaker is closed. */
   #openUntil = 0
 
   constructor (agent: Agent, index: number, cooldownMs: number) {
@@ -23,18 +23,19 @@ export class CircuitBreaker {
     this.#cooldownMs = cooldownMs
   }
 
+  /** True if the agent is healthy. */
   get isClosed (): boolean {
     return this.#openUntil === 0
   }
 
-  /** Has it been left alone for long enough? */
+  /** True once the cooldown is over: the agent may be probed. */
   get hasCooledDown (): boolean {
     return this.#openUntil <= performance.now()
   }
 
   /**
-   * To be called when the agent is asked, and what it returns when the agent answered: that makes it healthy, unless
-   * it fell sick in between. An answer to an older question proves nothing.
+   * Call it when the agent is asked, and the returned function when the agent answers: that closes the breaker, unless the agent failed
+   * meanwhile. An answer to an older request proves nothing.
    */
   track (): (log: FastifyBaseLogger) => void {
     const known = this.#openUntil
@@ -45,11 +46,11 @@ export class CircuitBreaker {
     }
   }
 
-  /** It did not answer. It is sick for a cooldown, or for as long as the error says. */
+  /** Opens the breaker after a failure, for the cooldown or for the error's `retry-after`. */
   fail (error: unknown, log: FastifyBaseLogger): void {
     const cooldownMs = Math.max(this.#cooldownMs, Math.min(retryAfterMs(error), LONGEST_RETRY_AFTER_MS))
     this.#openUntil = Math.max(this.#openUntil, performance.now() + cooldownMs)
-    // The caller may still hear an answer, and where not, the turn logs its failure itself.
+    // A warning: another agent may still answer. If none does, the turn logs an error.
     logFailure(this.#bind(log, { cooldownMs }), error, 'agent gave no answer', 'warn')
   }
 
@@ -58,13 +59,13 @@ export class CircuitBreaker {
   }
 }
 
-/** What a model's server said with its refusal, as the openai client passes it on; 0 where it said nothing. */
+/** The `retry-after` of a model server's refusal, as the openai client passes it on; 0 if there is none. */
 function retryAfterMs (error: unknown): number {
   try {
     const { headers } = error as { headers: Headers }
     const after = headers.get('retry-after') ?? ''
     const ms = Number(after) * 1000
-    // Some say it in ms beside.
+    // Some servers send it in ms as well.
     return Math.max(
       Number(headers.get('retry-after-ms')) || 0,
       Number.isNaN(ms) ? Date.parse(after) - Date.now() || 0 : ms

@@ -1,5 +1,5 @@
 /**
- * Several agents in place of one: where one fails or keeps silent, the next is asked.
+ * Makes one agent of several: if one fails or stays silent, the next is asked.
  */
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
@@ -14,45 +14,43 @@ import { CircuitBreaker } from './circuit-breaker.js'
 /** Options of {@link failover}. */
 export interface FailoverOptions {
   /**
-   * How long an agent may take until the first piece of its answer, in ms, where another one is there to be asked.
-   * Default 2,000. The turn's own `deadlines.firstTokenMs` is to be longer: it bounds them all together.
+   * The time that an agent has for the first piece of its answer, in ms, if another agent can be asked. Default 2,000. The turn's own
+   * `deadlines.firstTokenMs` should be longer, since it bounds all agents together.
    */
   firstTokenMs?: number
-  /** How long an agent that failed is left alone, in ms. Default 30,000. A `retry-after` its server sent makes it longer, by up to 5 min. */
+  /** The time that a failed agent is not asked, in ms. Default 30,000. A server's `retry-after` extends it to at most 5 min. */
   cooldownMs?: number
   /**
-   * Finds out, after the cooldown, whether an agent is healthy again: resolves when it is. Runs beside a turn that
-   * another agent answers; not heard, cut off after `firstTokenMs` (`signal` aborts), and never twice at once for one
-   * agent. Default: it is asked to answer `Hello?` in a call that cannot be controlled, and is healthy when it begins
-   * to. `false`: the next turn finds out.
+   * Checks after the cooldown if an agent is healthy again: it resolves if so. It runs beside a turn that another agent answers, unheard,
+   * for at most `firstTokenMs` (then `signal` aborts), and never twice at the same time for one agent. Default: the agent is asked to
+   * answer `Hello?` in a call that cannot be controlled, and is healthy when it begins to answer. `false`: the next turn asks the agent.
    */
   probe?: false | ((agent: Agent, signal: AbortSignal) => Promise<unknown>)
 }
 
 const OPTIONS = namesOf<FailoverOptions>({ firstTokenMs: true, cooldownMs: true, probe: true })
 
-/** An agent that asks others. From an agent of one's own: `yield * model.call(this, turn)`. Whoever made it closes it. */
+/** An agent that asks others. Another agent may use it by `yield * model.call(this, turn)`. Its creator closes it. */
 export interface FailoverAgent {
   /**
-   * Streams the answer of the first agent that begins one. Leaving the generator, or `turn.signal`, stops the agent
-   * that is being asked; an aborted turn ends quietly.
-   * @throws what the last agent threw, and what an agent threw that had begun to answer
+   * Streams the answer of the first agent that begins one. A return of the generator, or an abort of `turn.signal`, stops the agent in
+   * use; an aborted turn ends without an error.
+   * @throws the last agent's error, or the error of an agent that had begun to answer
    */
   (this: FastifyInstance, turn: Turn): AsyncGenerator<Speech, void, undefined>
-  /** Cuts off probes and closes the agents that can be closed. Rejects when one of them does, once all are closed. */
+  /** Stops probes and closes the agents that have a `close()`. Rejects if one of those rejects, once all are closed. */
   close (): Promise<void>
 }
 
 /**
- * Makes one agent of several, the most wanted first. A turn is put to the first healthy one, and as long as that has
- * said no more than fillers, pauses and flushes, to the next one when it throws or takes too long. From the first
- * token or other action on, the answer is that agent's alone. An agent that says nothing and ends chose silence.
+ * Makes one agent of several, in order of preference. The first healthy agent is asked. If it throws or takes too long before its answer
+ * has begun, the next one is asked; fillers, pauses and flushes do not begin an answer. After the first token or other action no other
+ * agent is asked. An agent that ends without a word has chosen silence.
  *
- * Each is given the turn with an AbortSignal and messages of its own. The signal aborts with the turn's (same reason),
- * when the agent took too long (a TurnAbortedError, `deadline`) and when its reply is left before it ended. Agents
- * that failed are sick until their cooldown is over, and are asked only after all healthy ones have failed. The last
- * agent, and the last healthy one, has no deadline but the turn's own, which makes it sick as well.
- * @throws VOICE_AGENT_ERR_CONFIG when there are less than two agents, or an option is none that is accepted
+ * Each agent gets the turn with its own AbortSignal and messages. The signal aborts with the turn's (same reason), when the agent takes too
+ * long (a TurnAbortedError, `deadline`), and when its reply is abandoned. After a failure an agent is asked only if all healthy ones fail,
+ * until its cooldown is over. The last agent and the last healthy agent have only the turn's own deadline, which counts as a failure too.
+ * @throws VOICE_AGENT_ERR_CONFIG when there are fewer than two agents, or an option is not accepted
  */
 export function failover (agents: readonly Agent[], options: FailoverOptions = {}): FailoverAgent {
   const { firstTokenMs = 2_000, cooldownMs = 30_000, probe } = options
@@ -70,8 +68,8 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
 
   async function * speak (this: FastifyInstance, turn: Turn): AsyncGenerator<Speech, void, undefined> {
     const healthy = breakers.filter(breaker => breaker.isClosed || (probe === false && breaker.hasCooledDown))
-    const sick = breakers.filter(breaker => !healthy.includes(breaker))
-    const candidates = [...healthy, ...sick]
+    const failed = breakers.filter(breaker => !healthy.includes(breaker))
+    const candidates = [...healthy, ...failed]
     let failure: unknown
     for (const [index, breaker] of candidates.entries()) {
       if (turn.signal.aborted) return
@@ -84,15 +82,15 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
       let answered = false
       try {
         let asked = attempt.next()
-        // Behind the caller's back, and so after the agent that answers was asked.
-        if (index === 0 && healthy.length > 0) probeCooledDown(this, sick, turn)
+        // After the request of the turn, so that probes do not delay the caller.
+        if (index === 0 && healthy.length > 0) probeCooledDown(this, failed, turn)
         for (;;) {
           const { done, value } = await asked
           attempt.throwIfStopped()
           if (!answered && (done || isAnswer(value))) {
             answered = true
             attempt.answered()
-            // A greeting is often a fixed line, for which no model is asked.
+            // A greeting proves nothing: it is often a fixed line.
             if (turn.reason !== 'greeting') recover(turn.log)
           }
           if (done) return
@@ -100,7 +98,7 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
           asked = attempt.next()
         }
       } catch (error) {
-        // A turn that was given up for taking too long says as much of its agent, where that had time enough.
+        // The turn's deadline counts as the agent's failure if the agent had enough time.
         const ranOut = error instanceof TurnAbortedError && error.reason === 'deadline' && performance.now() - askedAt >= firstTokenMs
         if (!answered && (!turn.signal.aborted || ranOut)) breaker.fail(error, turn.log)
         if (turn.signal.aborted) return
@@ -113,9 +111,9 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
     throw failure
   }
 
-  function probeCooledDown (app: FastifyInstance, sick: readonly CircuitBreaker[], turn: Turn): void {
-    for (const breaker of sick) {
-      // It catches whatever the agent does.
+  function probeCooledDown (app: FastifyInstance, failed: readonly CircuitBreaker[], turn: Turn): void {
+    for (const breaker of failed) {
+      // probeOne never rejects.
       if (breaker.hasCooledDown && !probes.has(breaker)) void probeOne(app, breaker, turn) // eslint-disable-line no-void
     }
   }
@@ -154,27 +152,37 @@ export function failover (agents: readonly Agent[], options: FailoverOptions = {
   return Object.assign(speak, { close })
 }
 
-/** Resolves when the agent begins to answer, or chooses silence. Goes on until `signal` aborts, which whoever calls sees to. */
+/** Resolves when the agent begins to answer, or ends without a word. The caller must abort `signal`. */
 async function sayHello (app: FastifyInstance, agent: Agent, { call, log }: Turn, signal: AbortSignal): Promise<void> {
-  const attempt = new Attempt(app, agent, madeUpTurn(call, log.child({ probe: true }), signal))
+  const attempt = new Attempt(app, agent, probeTurn(call, log.child({ probe: true }), signal))
   for (;;) {
     const { done, value } = await attempt.next()
     if (done || isAnswer(value)) return
-    // An agent that has nothing but fillers, all ready, would never let the event loop turn.
+    // An agent that yields only fillers, without a wait, would block the event loop.
     await nextLoopTurn()
   }
 }
 
-// A probe has the facts of a real call, as agents may look them up, and no way to reach its caller.
-function madeUpTurn (call: Call, log: Turn['log'], signal: AbortSignal): Turn {
+// A probe has the facts of a real call, since agents may read them, and cannot reach its caller.
+function probeTurn (call: Call, log: Turn['log'], signal: AbortSignal): Turn {
   const { id, provider, from, to, direction, metadata, variables, details, completedTurns } = call
   const refuse = async () => { throw new CallEndedError() }
   const facts = { id, provider, from, to, direction, metadata, variables, details, completedTurns }
-  // Nothing is recorded, and so no tool runs.
+  // Nothing can be recorded, so no tool runs.
   const refuseNow = () => { throw new CallEndedError() }
-  const control = { interject: refuse, end: refuse, transfer: refuse, sendMetadata: refuse, updateAgent: refuse, record: refuseNow, waitUntil: refuseNow, countTokens () {} }
+  const control = {
+    interject: refuse,
+    end: refuse,
+    transfer: refuse,
+    sendMetadata: refuse,
+    updateAgent: refuse,
+    record: refuseNow,
+    waitUntil: refuseNow,
+    countTokens () {}
+  }
   const said = { role: 'user' as const, content: 'Hello?' }
-  return { id: 'probe', reason: 'response', call: { ...facts, ...control, state: {}, log }, transcript: [said], messages: [said], signal, log }
+  const probeCall = { ...facts, ...control, state: {}, log }
+  return { id: 'probe', reason: 'response', call: probeCall, transcript: [said], messages: [said], signal, log }
 }
 
 function aborted (signal: AbortSignal): Promise<never> {

@@ -156,7 +156,7 @@ t.test('the first agent answers, and no other is asked', async t => {
   t.strictSame(logs, [])
 })
 
-t.test('it is an agent, and can be asked from another', async t => {
+t.test('a failover is an agent, and another agent can use it', async t => {
   const model: Agent = failover([scriptedAgent, scriptedAgent])
   const outer: Agent = async function * (turn) { yield * model.call(this, turn) as AsyncGenerator<Speech> }
   const heard = []
@@ -164,7 +164,7 @@ t.test('it is an agent, and can be asked from another', async t => {
   t.strictSame(heard, ['I am sorry, can you say that again?'])
 })
 
-t.test('whatever an agent may reply can be failed over from and to', async t => {
+t.test('failover works with every kind of reply', async t => {
   const stream = (...pieces: Speech[]) => new ReadableStream<Speech>({
     start (controller) {
       for (const piece of pieces) controller.enqueue(piece)
@@ -203,7 +203,7 @@ t.test('whatever an agent may reply can be failed over from and to', async t => 
   }
 })
 
-t.test('an agent sees the turn, and has the instance as this', async t => {
+t.test('an agent gets the turn, with the instance as this', async t => {
   const { a, b, model, newTurn } = setup(t)
   // A turn whose getters need the very turn, as a live one.
   class PrivateTurn {
@@ -231,7 +231,7 @@ t.test('an agent sees the turn, and has the instance as this', async t => {
   }
 })
 
-t.test('what one agent adds to the messages the next does not see', async t => {
+t.test('messages that one agent adds do not reach the next', async t => {
   const { a, b, model, newTurn } = setup(t)
   const turn = newTurn()
   listen(model, turn)
@@ -244,7 +244,7 @@ t.test('what one agent adds to the messages the next does not see', async t => {
   t.strictSame(turn.messages, [{ role: 'user', content: 'Hi' }])
 })
 
-t.test('messages nobody reads are not converted', async t => {
+t.test('messages that no agent reads are not converted', async t => {
   const { a, b, model, newTurn } = setup(t)
   const turn = Object.defineProperty(newTurn(), 'messages', { get () { throw new Error('converted') } })
   const line = listen(model, turn)
@@ -269,7 +269,7 @@ t.test('an agent that fails before its first word is replaced at once', async t 
   t.equal(listeners(turn), 0)
 })
 
-t.test('an agent that is silent for too long is replaced, and what it says later is dropped', async t => {
+t.test('an agent that is silent for too long is replaced, and its later words are dropped', async t => {
   const { a, b, model, clock, newTurn } = setup(t)
   const turn = newTurn()
   const line = listen(model, turn)
@@ -289,7 +289,7 @@ t.test('an agent that is silent for too long is replaced, and what it says later
   t.equal(listeners(turn), 0)
 })
 
-t.test('fillers, pauses and flushes are heard and are no answer', async t => {
+t.test('fillers, pauses and flushes are passed on and are not an answer', async t => {
   const { a, b, model, clock, newTurn } = setup(t, {}, 3)
   const line = listen(model, newTurn())
   for (const piece of [filler('Let me see.'), pause(100), flush(), '', null, undefined]) await a.last.say(piece)
@@ -299,7 +299,7 @@ t.test('fillers, pauses and flushes are heard and are no answer', async t => {
   t.strictSame(line.heard, [filler('Let me see.'), pause(100), flush(), '', null, undefined, filler('Well.')])
 })
 
-t.test('fillers do not buy an agent time', async t => {
+t.test('fillers do not extend an agent\'s deadline', async t => {
   const { a, b, model, clock, newTurn } = setup(t)
   listen(model, newTurn())
   await clock.pass(FIRST_TOKEN_MS - 1)
@@ -308,7 +308,7 @@ t.test('fillers do not buy an agent time', async t => {
   t.equal(b.askings.length, 1)
 })
 
-t.test('the deadline holds while the filler is being taken', async t => {
+t.test('the deadline applies while a filler is being consumed', async t => {
   const { a, b, model, clock, newTurn } = setup(t)
   const reply = model.call(app, newTurn())
   const first = reply.next()
@@ -340,7 +340,7 @@ for (const piece of ['Hello', ' ', endCall(), transferCall('+15550100'), pressDi
   })
 }
 
-t.test('after the first word it is up to the turn what may be spoken', async t => {
+t.test('after the first word the turn checks what may be spoken', async t => {
   const { a, model, newTurn } = setup(t)
   const line = listen(model, newTurn())
   await a.last.say('Hello')
@@ -348,7 +348,7 @@ t.test('after the first word it is up to the turn what may be spoken', async t =
   t.strictSame(line.heard, ['Hello', 42])
 })
 
-t.test('an agent that ends without a word chose silence', async t => {
+t.test('an agent that ends without a word has chosen silence', async t => {
   const { a, b, model, newTurn, logs } = setup(t)
   for (const pieces of [[], [''], [filler('Hm.')]]) {
     const line = listen(model, newTurn())
@@ -378,7 +378,7 @@ t.test('the last agent has no deadline, and its error is the turn\'s', async t =
 
 // Cancellation
 
-t.test('an aborted turn stops the agent with its own reason, and nobody else is asked', async t => {
+t.test('an aborted turn stops the agent with its own reason, and no other is asked', async t => {
   const { a, b, model, newTurn, logs } = setup(t)
   for (const begun of [false, true]) {
     const turn = newTurn()
@@ -396,7 +396,7 @@ t.test('an aborted turn stops the agent with its own reason, and nobody else is 
   t.strictSame(logs, [])
 })
 
-t.test('an agent that throws because its turn was aborted is not sick', async t => {
+t.test('an error of an agent whose turn was aborted is not a failure', async t => {
   const { logs, log } = capture()
   let asked = 0
   const obedient: Agent = async function * ({ signal }) {
@@ -416,7 +416,7 @@ t.test('an agent that throws because its turn was aborted is not sick', async t 
   t.strictSame(logs, [])
 })
 
-t.test('a turn that is already aborted asks nobody', async t => {
+t.test('a turn that is already aborted asks no agent', async t => {
   const { a, b, model, newTurn } = setup(t)
   const turn = newTurn()
   turn.abort()
@@ -424,7 +424,7 @@ t.test('a turn that is already aborted asks nobody', async t => {
   t.strictSame([...a.askings, ...b.askings], [])
 })
 
-t.test('a turn that is aborted while its agent is replaced asks nobody else', async t => {
+t.test('a turn that is aborted while its agent is replaced asks no other', async t => {
   const { a, b, model, newTurn } = setup(t)
   // The failed agent's clean-up is the last thing that runs before the next is asked.
   const turn = newTurn()
@@ -449,7 +449,7 @@ t.test('an agent that aborts its turn while it is being called is closed', async
   t.strictSame(logs, [])
 })
 
-t.test('a promise that is kept too late has its stream cancelled, one that is broken too late is let go', async t => {
+t.test('a stream that resolves too late is cancelled, and a late rejection is ignored', async t => {
   const clock = stopClocks(t)
   for (const settle of ['resolve', 'reject'] as const) {
     const late = deferred<Reply>()
@@ -485,7 +485,7 @@ t.test('an iterable that comes too late is closed unread', async t => {
   t.strictSame(calls, ['return'])
 })
 
-t.test('a reply that is left stops its agent', async t => {
+t.test('an abandoned reply stops its agent', async t => {
   const { a, b, model, newTurn, logs } = setup(t)
   for (const piece of [filler('Hm.'), 'Hello']) {
     const turn = newTurn()
@@ -503,7 +503,7 @@ t.test('a reply that is left stops its agent', async t => {
   t.strictSame(logs, [])
 })
 
-t.test('what an agent\'s clean-up throws concerns nobody', async t => {
+t.test('an error of an agent\'s clean-up is ignored', async t => {
   const clock = stopClocks(t)
   const stuck = deferred()
   const first: Agent = async function * () {
@@ -567,7 +567,7 @@ t.test('whichever comes first, token or abort, the reply ends quietly', async t 
 
 // Health
 
-t.test('a sick agent is skipped until its cooldown is over', async t => {
+t.test('a failed agent is skipped until its cooldown is over', async t => {
   const stage = setup(t, { probe: false })
   const { a, b, model, clock, newTurn } = stage
   await sicken(stage)
@@ -579,7 +579,7 @@ t.test('a sick agent is skipped until its cooldown is over', async t => {
   t.strictSame([a.askings.length, b.askings.length], [2, 2])
 })
 
-t.test('without a probe the next turn finds out', async t => {
+t.test('without a probe the next turn asks the agent', async t => {
   const stage = setup(t, { probe: false })
   const { a, b, model, clock, newTurn, logs } = stage
   await sicken(stage)
@@ -630,7 +630,7 @@ for (const [reason, begun, ms, next] of [
   })
 }
 
-t.test('when the only healthy agent fails, the sick one is a caller\'s last hope', async t => {
+t.test('when the only healthy agent fails, the failed ones are asked', async t => {
   const stage = setup(t)
   const { a, b, model, clock, newTurn } = stage
   await sicken(stage)
@@ -642,7 +642,7 @@ t.test('when the only healthy agent fails, the sick one is a caller\'s last hope
   t.strictSame(line.heard, ['Here I am'])
 })
 
-t.test('when all are sick they are asked in their order, and an answer heals', async t => {
+t.test('when all have failed they are asked in order, and an answer closes the breaker', async t => {
   const { a, b, c, model, clock, newTurn, logs } = setup(t, {}, 3)
   const first = listen(model, newTurn())
   for (const { askings } of [a, b, c]) await askings[0]!.fail(new Error('down'))
@@ -659,7 +659,7 @@ t.test('when all are sick they are asked in their order, and an answer heals', a
   t.strictSame([a.askings.length, b.askings.length, c.askings.length], [2, 3, 2], 'c is due for a probe, a is not')
 })
 
-t.test('a greeting, often a fixed line, heals nobody', async t => {
+t.test('a greeting does not close the breaker', async t => {
   const { a, b, model, newTurn, logs } = setup(t)
   const line = listen(model, newTurn())
   await a.last.fail(new Error('down'))
@@ -671,7 +671,7 @@ t.test('a greeting, often a fixed line, heals nobody', async t => {
   t.notOk(healed(logs))
 })
 
-t.test('silence that was chosen heals as well', async t => {
+t.test('chosen silence closes the breaker', async t => {
   const { a, b, model, newTurn, logs } = setup(t)
   const line = listen(model, newTurn())
   await a.last.fail(new Error('down'))
@@ -682,7 +682,7 @@ t.test('silence that was chosen heals as well', async t => {
   t.ok(healed(logs))
 })
 
-t.test('an answer to an older question proves nothing of an agent that was sick already', async t => {
+t.test('an answer to an older request proves nothing of an agent that had failed before', async t => {
   const stage = setup(t)
   const { a, b, model, clock, newTurn, logs } = stage
   await sicken(stage)
@@ -696,7 +696,7 @@ t.test('an answer to an older question proves nothing of an agent that was sick 
   t.notOk(healed(logs))
 })
 
-t.test('an answer to an older question proves nothing', async t => {
+t.test('an answer to an older request proves nothing', async t => {
   const stage = setup(t)
   const { a, b, model, newTurn, logs } = stage
   const old = listen(model, newTurn())
@@ -724,7 +724,7 @@ t.test('a second failure does not shorten the cooldown', async t => {
   t.equal(a.askings.length, 3)
 })
 
-t.test('an agent is left alone for as long as its server says', async t => {
+t.test('an agent is not asked for as long as its server says', async t => {
   const headers = (init: Record<string, string>) => new APIError(429, undefined, 'slow down', new Headers(init))
   const hostile = Object.defineProperty(new Error('down'), 'headers', { get () { throw new Error('no headers') } })
   const cases: Array<[string, unknown, number]> = [
@@ -780,14 +780,14 @@ t.test('a failure is a warning without content', async t => {
   t.match(whole, { level: 20, err: { message: SECRET } })
 })
 
-t.test('silence is a failure that says how long it was', async t => {
+t.test('silence is logged as a failure with its duration', async t => {
   const { model, clock, newTurn, logs } = setup(t)
   listen(model, newTurn())
   await clock.pass(FIRST_TOKEN_MS)
   t.match(logs[0], { level: 40, err: { code: 'VOICE_AGENT_ERR_DEADLINE', message: /first-token deadline of 2000 ms/ } })
 })
 
-t.test('a model that refuses is replaced by another model, and left alone for as long as it says', async t => {
+t.test('a model that refuses is replaced by another, and is not asked for as long as it says', async t => {
   const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
   t.teardown(() => Promise.all([first.close(), second.close()]))
   const { logs, log } = capture()
@@ -799,7 +799,7 @@ t.test('a model that refuses is replaced by another model, and left alone for as
   t.match(logs[0], { level: 40, agentIndex: 0, cooldownMs: 60_000, err: { type: 'RateLimitError', status: 429 } })
 })
 
-t.test('the request to a model that is silent is cancelled', async t => {
+t.test('the request to a silent model is cancelled', async t => {
   const [first, second] = await Promise.all([startScriptedModel(), startScriptedModel()])
   t.teardown(() => Promise.all([first.close(), second.close()]))
   const model = failover([first, second].map(({ url }) => openAIAgent({ apiKey: 'k', baseURL: url })), { firstTokenMs: 50 })
@@ -817,7 +817,7 @@ t.test('the request to a model that is silent is cancelled', async t => {
 
 // Probes
 
-t.test('after its cooldown a sick agent is asked beside a turn, and healthy when it begins to answer', async t => {
+t.test('after its cooldown a failed agent is probed beside a turn, and healthy when it begins to answer', async t => {
   const stage = setup(t)
   const { a, b, model, clock, newTurn, logs } = stage
   await sicken(stage)
@@ -842,7 +842,7 @@ t.test('after its cooldown a sick agent is asked beside a turn, and healthy when
   t.strictSame([a.askings.length, b.askings.length], [3, 2])
 })
 
-t.test('a turn probes an agent once, whatever happens to the others', async t => {
+t.test('a turn probes an agent once, even if others fail', async t => {
   const { a, b, c, model, clock, newTurn, logs } = setup(t, {}, 3)
   const line = listen(model, newTurn())
   await a.last.fail(new Error('down'))
@@ -857,7 +857,7 @@ t.test('a turn probes an agent once, whatever happens to the others', async t =>
   t.strictSame([a.askings.length, b.askings.length, c.askings.length], [2, 2, 1])
 })
 
-t.test('a probe that ends without a word is healthy', async t => {
+t.test('an agent whose probe ends without a word is healthy', async t => {
   const stage = setup(t)
   const { a, b, model, clock, newTurn } = stage
   await sicken(stage)
@@ -905,7 +905,7 @@ t.test('the probed agent is asked to answer in a call that cannot be controlled'
   await t.rejects(probe.call.updateAgent({}), ended)
 })
 
-t.test('a probe outlives its turn, and is asked for once at a time', async t => {
+t.test('a probe outlives its turn, and runs once at a time', async t => {
   const stage = setup(t)
   const { a, model, clock, newTurn } = stage
   await sicken(stage)
@@ -919,7 +919,7 @@ t.test('a probe outlives its turn, and is asked for once at a time', async t => 
   t.equal(a.askings.length, 2)
 })
 
-t.test('an agent whose probe fails is sick for another cooldown', async t => {
+t.test('an agent whose probe fails is skipped for another cooldown', async t => {
   const fails: Record<string, (stage: ReturnType<typeof setup>) => Promise<void>> = {
     'it throws': ({ a }) => a.last.fail(new Error(SECRET)),
     'it says what cannot be spoken': ({ a }) => a.last.say(42),
@@ -948,7 +948,7 @@ t.test('an agent whose probe fails is sick for another cooldown', async t => {
   }
 })
 
-t.test('a probed agent that never stops filling is cut off', async t => {
+t.test('a probed agent that yields only fillers is stopped', async t => {
   const clock = stopClocks(t)
   const { log } = capture()
   let state = 'down'
@@ -1009,7 +1009,7 @@ t.test('a probe does not keep the process alive, and no timer is left', async t 
   }
 })
 
-t.test('a probe of one\'s own decides', async t => {
+t.test('the app\'s own probe decides', async t => {
   const probes: Array<{ agent: Agent, signal: AbortSignal, resolve (value: unknown): void, reject (error: unknown): void }> = []
   const stage = setup(t, {
     probe: (agent, signal) => {
@@ -1045,7 +1045,7 @@ t.test('a probe of one\'s own decides', async t => {
   t.strictSame([a.askings.length, b.askings.length], [2, asked])
 })
 
-t.test('a probe of one\'s own that throws at once is a failed one', async t => {
+t.test('an app\'s probe that throws at once has failed', async t => {
   const stage = setup(t, { probe: () => { throw new Error('no probe') } })
   const { a, b, model, clock, newTurn, logs } = stage
   await sicken(stage)
@@ -1058,7 +1058,7 @@ t.test('a probe of one\'s own that throws at once is a failed one', async t => {
 
 // Closing
 
-t.test('closing it closes the agents that can be closed, and cuts probes', async t => {
+t.test('close() closes the agents that can be closed, and stops probes', async t => {
   const closed: string[] = []
   const closable = (name: string) => Object.assign((() => { throw new Error('down') }) as Agent, { close: async () => { closed.push(name) } })
   const { log } = capture()
@@ -1078,7 +1078,7 @@ t.test('closing it closes the agents that can be closed, and cuts probes', async
   t.strictSame(closed, ['a', 'd'])
 })
 
-t.test('an agent that cannot be closed does not keep the others open', async t => {
+t.test('an agent whose close() rejects does not keep the others open', async t => {
   const last = deferred()
   const error = new Error('stuck')
   const broken = Object.assign((() => '') as Agent, { close: () => { throw error } })
@@ -1093,7 +1093,7 @@ t.test('an agent that cannot be closed does not keep the others open', async t =
 
 // Options
 
-t.test('less than two agents, or what is none, is refused', async t => {
+t.test('fewer than two agents, or a value that is not an agent, are refused', async t => {
   const refused = { code: 'VOICE_AGENT_ERR_CONFIG', message: /failover: agents/ }
   for (const agents of [[], [scriptedAgent], [scriptedAgent, 'b'], [scriptedAgent, undefined], scriptedAgent, undefined]) {
     t.throws(() => failover(agents as Agent[]), refused)
@@ -1107,7 +1107,7 @@ t.test('the list of agents may be changed afterwards', async t => {
   t.strictSame(await ask(model, fakeTurn()), ['I am sorry, can you say that again?'])
 })
 
-t.test('an option that is not accepted is named', async t => {
+t.test('the error names an option that is not accepted', async t => {
   for (const name of ['firstTokenMs', 'cooldownMs']) {
     for (const ms of [0, -1, NaN, Infinity, 2 ** 31, '5', null]) {
       t.throws(() => failover([scriptedAgent, scriptedAgent], { [name]: ms }), { code: 'VOICE_AGENT_ERR_CONFIG', message: new RegExp(`failover: ${name}`) })
@@ -1116,7 +1116,7 @@ t.test('an option that is not accepted is named', async t => {
   t.throws(() => failover([scriptedAgent, scriptedAgent], { probe: true as never }), { code: 'VOICE_AGENT_ERR_CONFIG', message: /failover: probe/ })
 })
 
-t.test('without options an agent has 2 s, and is left alone for 30 s', async t => {
+t.test('by default an agent has 2 s, and is skipped for 30 s after a failure', async t => {
   const clock = stopClocks(t)
   const { logs, log } = capture()
   const { agent, askings } = puppet()
