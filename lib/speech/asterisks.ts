@@ -1,6 +1,6 @@
 /**
- * Which asterisks are markdown's, and which are a key, a code to dial or arithmetic. Its partner, which would tell, is too far
- * away to wait for; what stands on both sides nearly always tells, too.
+ * Distinguishes the asterisks of markdown from a key, a code to dial or arithmetic. The closing asterisk is too far away to wait for, but
+ * the characters on both sides nearly always suffice.
  */
 
 // A half of a surrogate pair is one of a letter: pictures are gone.
@@ -25,7 +25,7 @@ const CODE: Code = {
 // **21*5, **62#; but **9:30**, **30 minutes**.
 const CODE_OF_TWO: Code = { isWritten: /^\d+(?:#|\*\d)/, mayCome: /^\d+\*?$/ }
 
-/** Those of one text. */
+/** The asterisks of one text. */
 export class Asterisks {
   /** One for `*`, two for `**`, three for both. */
   #open = 0
@@ -62,7 +62,7 @@ function opensNothing (count: number, before: string, rest: string, isEnd: boole
     if (code.isWritten.test(rest)) return true
   }
   if (LETTER.test(before) && LETTER.test(after)) {
-    // Where words have no blanks between them, nobody writes "f**k", and emphasis must not be late.
+    // In scripts without blanks between words "f**k" does not occur, and emphasis must not be late.
     if (!isOne && !(LATIN.test(before) && LATIN.test(after))) return false
     if (!isEnd && UNFINISHED_WORD.test(rest)) return undefined
     return !MARKED_WORD.test(rest)

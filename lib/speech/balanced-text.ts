@@ -1,5 +1,5 @@
 /**
- * Arguments of a tool call: JSON, or what stands between parentheses.
+ * The arguments of a tool call in text: JSON, or text in parentheses.
  */
 import type { UnspokenKind } from '../contract/actions.js'
 import type { Region } from './mark.js'
@@ -20,7 +20,7 @@ export class BalancedText implements Region {
   #isEscaped = false
   #before = ''
 
-  /** @param gap how much may stand ahead of the first bracket; where no bracket comes, the region ends there */
+  /** @param gap the most text ahead of the first bracket; without a bracket the region ends there */
   constructor (gap: 'none' | 'some' = 'none') {
     this.#gap = gap === 'none' ? 0 : LONGEST_GAP
   }

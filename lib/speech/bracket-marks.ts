@@ -1,5 +1,5 @@
 /**
- * Marks in other brackets than angle brackets: tokens of Mistral's and Llama's, thoughts, and sources.
+ * Marks in other brackets than angle brackets: control tokens of Mistral and Llama, reasoning, and sources.
  */
 import { BalancedText } from './balanced-text.js'
 import { isBeginning, until, WAIT, type Mark, type Reader } from './mark.js'
@@ -38,7 +38,7 @@ const UNFINISHED_WIDE_SOURCE = /^【(?:\d{1,3}(?::\d{0,3})?)?$/
 /** a[1] is an index, and so is the second of a[0][1]. */
 const INDEXED = /(?:^|\W)[a-z]$|\]$/
 
-/** Reads the mark of a source, with a blank ahead of it where that is still there to be cut. */
+/** Reads the mark of a source, with the blank ahead of it if that is still held. */
 export const readSource: Reader = (text, isEnd, said) => {
   const blank = text.startsWith(' ') ? 1 : 0
   const ahead = text.slice(blank)

@@ -1,5 +1,5 @@
 /**
- * Control tokens of models, such as `<|im_end|>`, that a server did not take for what they are.
+ * Control tokens of models, such as `<|im_end|>`, that a server left in the text.
  */
 import { readChannel } from './harmony.js'
 import { isBeginning, until, WAIT, type Mark, type Reader } from './mark.js'
@@ -18,7 +18,7 @@ const CALL = /^(?:tool_calls?|tool_call_begin|tool_call_start|start_action|actio
 const CALL_END = /<[|｜](?:\/tool_calls?|tool[_▁]call[_▁]end|end_action|action_end|eom_id|eot_id|im_end)[|｜]>|<tool_call\|>/i
 const ROLE = /^(?:im_start|start|start_header_id|turn)$/
 
-/** Reads a control token at a `<`, and what its message is. */
+/** Reads a control token at a `<`, and the kind of its message. */
 export const readControlToken: Reader = (ahead, isEnd) => {
   const closing = CLOSING_TOKENS.find(token => ahead.startsWith(token))
   if (closing !== undefined) return { length: closing.length, kind: 'control token' }

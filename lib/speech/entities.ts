@@ -1,5 +1,5 @@
 /**
- * Entities of HTML, such as `&amp;`: what they stand for is said.
+ * HTML entities, such as `&amp;`: the character that they stand for is spoken.
  */
 import { isBeginning, WAIT, type Reader } from './mark.js'
 

@@ -1,6 +1,6 @@
 /**
  * Harmony, the format of OpenAI's open models: each message has a channel. `analysis` is reasoning, `final` is the answer, and
- * `commentary` is a call of a tool where it has a recipient (`to=functions.find`), and words for the caller otherwise.
+ * `commentary` is a tool call if it has a recipient (`to=functions.find`), and words for the caller otherwise.
  */
 import { BalancedText } from './balanced-text.js'
 import { isBeginning, until, WAIT, type Reader } from './mark.js'
@@ -42,7 +42,7 @@ export const readLostChannel: Reader = (ahead, isEnd) => {
   return { length: word.length, kind: 'reasoning', region: until('reasoning', /(?=assistant(?:final|commentary|analysis))/) }
 }
 
-/** Reads a call that lost its marks behind words: its "to" was said, for many a sentence goes on with it. */
+/** Reads a call that lost its marks after words. Its "to" was already spoken, since it may belong to a sentence. */
 export const readLostCall: Reader = (ahead, isEnd, said) => {
   const call = CALL.slice('to'.length)
   if (!said.endsWith('to')) return undefined

@@ -1,5 +1,5 @@
 /**
- * Delimiters of LaTeX: the formula between them is said.
+ * LaTeX delimiters: they are cut, and the formula between them is spoken.
  */
 import { WAIT, type Reader } from './mark.js'
 

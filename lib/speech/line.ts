@@ -1,15 +1,15 @@
 /**
- * What is said in the agent's stead, or while it waits, is often found by a function of the app's.
+ * Calls functions of the app that return a line to speak, such as a fallback or a filler.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { logFailure } from '../telemetry/failure.js'
 
-/** Finds a line by a function that may fail, or return something else: both are logged, and there is none. Never throws. */
+/** @returns the line of the app's function. Undefined if the function throws or returns something else, which is logged. Never throws. */
 export function findLine (log: FastifyBaseLogger, name: string, find: () => unknown): string | undefined {
   try {
     const line = find()
     if (typeof line === 'string') return line
-    // An async function, which nobody waits for, may still fail.
+    // The function may be async. Its promise is not awaited, but may reject.
     Promise.resolve(line).catch(error => logFailure(log, error, `the ${name} function failed`))
     log.error(`the ${name} function returned no string`)
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * What the readers of marks have in common. A mark is text that is not speech, or the beginning of it.
+ * The types that all readers of marks share. A mark is text that is not speech, or the beginning of such text.
  */
 import type { UnspokenKind } from '../contract/actions.js'
 
@@ -9,7 +9,7 @@ import type { UnspokenKind } from '../contract/actions.js'
  */
 export const LONGEST_MARK = 28
 
-/** Text that is cut, from behind its mark to its end. */
+/** Text that is cut, from the end of its mark to the region's end. */
 export interface Region {
   readonly kind: UnspokenKind
   /**
@@ -24,17 +24,17 @@ export interface Region {
 export interface Mark {
   /** Its length in UTF-16 units. 0 where the region begins at once. */
   readonly length: number
-  /** Undefined where it only stands for other words. */
+  /** Undefined if the mark is only replaced by other text. */
   readonly kind?: UnspokenKind
-  /** What is said in its place. */
+  /** The text that is spoken in its place. */
   readonly words?: string
-  /** What is cut behind it. */
+  /** The region that it opens. */
   readonly region?: Region
-  /** Reads what stands directly behind it, ahead of all other readers. */
+  /** Reads the text directly after the mark, before all other readers. */
   readonly next?: Reader
 }
 
-/** More text decides. */
+/** The result if more text is needed to decide. */
 export const WAIT = 'wait'
 
 /**
@@ -44,7 +44,7 @@ export const WAIT = 'wait'
  */
 export type Reader = (ahead: string, isEnd: boolean, said: string) => Mark | typeof WAIT | undefined
 
-/** May more text make one of these of it? */
+/** True if more text may complete one of these. */
 export function isBeginning (text: string, marks: readonly string[]): boolean {
   return marks.some(mark => mark.length > text.length && mark.startsWith(text))
 }

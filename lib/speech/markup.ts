@@ -1,9 +1,9 @@
 /**
- * Markdown and addresses of the web, taken out of streamed text.
+ * Removes markdown and web addresses from streamed text.
  */
 import { Asterisks } from './asterisks.js'
 
-/** What may be held back until what follows tells what it is, in UTF-16 units: room for a link's title. */
+/** The most text that is held until the following text decides, in UTF-16 units: room for a link's title. */
 const LONGEST_HELD = 100
 
 /** A link's text, which is late until it is known to be one, in UTF-16 units: some eight tokens. */
@@ -16,7 +16,7 @@ const ADDRESS_LENGTH = 8
 type Step = readonly [taken: number, words: string]
 const WAIT: Step = [0, '']
 
-/** Where nothing of it is found within a line, there is nothing to do. */
+/** A line without a match needs no work. */
 const MARKUP = /[*_~`[|<\n]|(?:^|\s)!|(?:^|[^a-z0-9])(?:h(?:$|t(?:$|t(?:$|p)))|w(?:$|w(?:$|w)))/i
 /** One character, whatever it is, and those after it that are surely text. */
 const TEXT = /^[^][^*_~`![|<\nhw:-]*/i
@@ -37,15 +37,15 @@ const PUNCTUATION = /^[.,;:!?']+/
 const TITLE = /^ +"[^"\n]*"(?=\))/
 const UNFINISHED_TITLE = /^ +(?:"[^"\n]*"?)?$/
 
-/** One text, in whatever pieces it comes. Gets no controls but newlines. */
+/** One text, in any pieces. Gets no control characters except newlines. */
 export class Markup {
   readonly #asterisks = new Asterisks()
   #held = ''
-  /** The end of what was said: its last character counts. */
+  /** The end of the output: its last character matters. */
   #said = ''
-  /** Was nothing but blanks said in this line? */
+  /** True if only blanks were output in this line. */
   #isLineStart = true
-  /** Is the line one of a table? */
+  /** True in a line of a table. */
   #isRow = false
   /** What an address is at: its name, which is said, or what follows, which is not. */
   #place: 'text' | 'host' | 'path' | 'link' = 'text'
@@ -61,7 +61,7 @@ export class Markup {
     return this.#read(false)
   }
 
-  /** What is held back, taken for all there is. */
+  /** Returns the held text, as if the text ended here. */
   end (): string {
     return this.#read(true)
   }
@@ -221,7 +221,7 @@ export class Markup {
     return [border.length, isBlank(this.#said) ? '' : ' ']
   }
 
-  // |:---|---:| tells how a table is set.
+  // |:---|---:| is the alignment row of a table.
   #readColumn (ahead: string, isEnd: boolean): Step {
     if (!this.#isRow || !isBlank(this.#said)) return text(ahead)
     const [run] = /^[:-]+/.exec(ahead)!

@@ -1,6 +1,5 @@
 /**
- * Takes out of streamed text what is not speech: a model's reasoning, calls of tools, control tokens, source marks, LaTeX's delimiters and
- * HTML.
+ * Removes text that is not speech from streamed text: reasoning, tool calls, control tokens, source marks, LaTeX delimiters and HTML.
  *
  *     text ── a mark ──▶ text, without the mark
  *          ── a mark that opens a region ──▶ region ── its end ──▶ text
@@ -18,23 +17,23 @@ import { LONGEST_MARK, WAIT, type Mark, type Reader, type Region } from './mark.
 import { openReasoning, readTag } from './tags.js'
 import { LONGEST_CALL, readCallAtStart, readNamedJson, toolNames, type ToolNames } from './tool-call-text.js'
 
-/** What a model is known to write. */
+/** Facts about a model's answers. */
 export interface NonSpeechOptions {
   /** The names of the tools that the model was given. A call of one that it writes as text, such as `find(day="Friday")`, is cut. */
   readonly tools?: readonly string[]
-  /** Does the answer begin inside the model's reasoning, without a mark? Then all is cut up to a `</think>`. Default false. */
+  /** True if the answer begins inside the model's reasoning, without a mark: all text up to a `</think>` is cut. Default false. */
   readonly startsInReasoning?: boolean
 }
 
-/** What was cut. */
+/** The text that was cut, in figures. */
 export interface Cut {
   /** In UTF-16 units. */
   readonly characters: number
-  /** What it was, each kind once, in the order in which they came. */
+  /** Its kinds, each once, in order of appearance. */
   readonly kinds: readonly UnspokenKind[]
 }
 
-/** Where none of it is found, the text is speech. */
+/** Text without a match is speech. */
 const MARK = /[<&\\$[{【◁=\ue200]/
 /** The same where the model has tools. */
 const MARK_OR_CALL = /[<&\\$[{(【◁=\ue200]/
@@ -61,7 +60,7 @@ const READERS: Readonly<Record<string, readonly Reader[]>> = {
 /** How much text of calls is kept, in UTF-16 units. */
 const MOST_KEPT = 65_536
 
-/** One text, in whatever pieces it comes. */
+/** One text, in any pieces. */
 export class NonSpeech {
   readonly #names: ToolNames | undefined
   readonly #mark: RegExp
@@ -71,19 +70,19 @@ export class NonSpeech {
   #kept = 0
   #characters = 0
   #held = ''
-  /** The end of what was said: its last two characters count. */
+  /** The end of the output: its last two characters matter. */
   #said = ''
   #region: Region | undefined
   /** Reads the head that a mark announced. */
   #next: Reader | undefined
-  /** Was nothing but blanks said since the beginning, or since a message's mark? */
+  /** True if only blanks were output since the beginning, or since a message's mark. */
   #isStart = true
-  /** Was something cut since the last words? */
+  /** True if text was cut since the last words. */
   #isAfterCut = false
-  /** Is that enough to part two words? */
+  /** True if the cut text separates two words. */
   #isParted = false
   #namesSources = false
-  /** Is a text without marks speech as it is? */
+  /** True if text without marks needs no work. */
   #isPlain = false
   #words = ''
 
@@ -98,7 +97,7 @@ export class NonSpeech {
     return { characters: this.#characters, kinds: [...this.#kinds] }
   }
 
-  /** The text of each call of a tool that was cut. */
+  /** The text of each tool call that was cut. */
   get calls (): readonly string[] {
     return this.#calls
   }
@@ -112,7 +111,7 @@ export class NonSpeech {
     return this.#read(false)
   }
 
-  /** What is held back, taken for all there is. */
+  /** Returns the held text, as if the text ended here. */
   end (): string {
     return this.#read(true)
   }
@@ -195,7 +194,7 @@ export class NonSpeech {
     this.#calls.push(this.#calls.pop()! + text)
   }
 
-  /** Returns how much was taken, which may be more than what is said. */
+  /** Returns how much was consumed, which may be more than the output. */
   #say (text: string): number {
     const words = this.#isAfterCut ? this.#join(text) : text
     if (words === '') return text.length
@@ -205,7 +204,7 @@ export class NonSpeech {
     return text.length
   }
 
-  // What was cut had blanks on both sides, or on none.
+  // The cut text had blanks on both sides, or on none.
   #join (text: string): string {
     const words = /(?:^|\n)$/.test(this.#said) ? text.trimStart() : /\s$/.test(this.#said) ? text.replace(/^[ \t]+/, '') : text
     if (words === '') return ''

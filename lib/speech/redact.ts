@@ -1,19 +1,19 @@
 /**
- * What is taken out of texts before they are stored.
+ * Redacts texts before they are stored.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { findLine } from './line.js'
 
 /**
- * Takes out of a text what is not to be stored: names, numbers. Called for each utterance, and in messages for what tools
- * were told and told. Agents still hear all.
+ * Removes text that must not be stored, such as names and numbers. Called for each utterance, and in messages for the arguments and
+ * results of tools. Agents still get the whole text.
  */
 export type Redact = (text: string) => string
 
-// Where the app's function fails, nothing is shown rather than all.
+// If the app's function fails, nothing is shown.
 const REDACTED = '[redacted]'
 
-/** What a function of the app's makes of texts. Never throws. */
+/** Applies the app's function to texts. Never throws. */
 export function cleaner (redact: Redact, log: FastifyBaseLogger): Redact {
   return text => findLine(log, 'redact', () => redact(text)) ?? REDACTED
 }

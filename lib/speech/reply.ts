@@ -1,7 +1,7 @@
 import type { ReadableStream } from 'node:stream/web'
 import { isBytes, unspeakable } from './unspeakable.js'
 
-/** Where a reply's pieces are pulled from, whatever kind of reply it is. Nothing is promised of what comes out. */
+/** The source of a reply's pieces, for any kind of reply. The pieces are unchecked. */
 export interface Source {
   next (): Promise<IteratorResult<unknown>> | IteratorResult<unknown>
   /** Runs the agent's `finally` blocks, or cancels its stream. Never throws or rejects. */
@@ -10,7 +10,7 @@ export interface Source {
 
 /**
  * Opens an iterable, an async iterable or a ReadableStream.
- * @throws VOICE_AGENT_ERR_SPEECH when it is none
+ * @throws VOICE_AGENT_ERR_SPEECH when it is none of these
  */
 export function openReply (reply: unknown): Source {
   if (typeof reply === 'object' && reply !== null && !isBytes(reply)) {
@@ -22,7 +22,7 @@ export function openReply (reply: unknown): Source {
   throw unspeakable(reply, 'returned')
 }
 
-/** Is it to be awaited? What is not need not wait for a tick. */
+/** True for a promise. Other values need no await, which would cost a tick. */
 export function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
@@ -42,7 +42,7 @@ function openIterator (iterator: AsyncIterator<unknown> | Iterator<unknown>): So
   }
 }
 
-// The turn is over: what its clean-up throws concerns nobody any more.
+// The turn is over, so errors of its clean-up are ignored.
 function quietly (cleanUp: () => unknown): void {
   try {
     Promise.resolve(cleanUp()).catch(() => {})

@@ -1,12 +1,12 @@
 /**
- * Heads of messages, as chat templates write them: whose message it is.
+ * Message heads of chat templates, which hold the role of the speaker.
  */
 import { isBeginning, until, WAIT, type Reader } from './mark.js'
 
 const OTHERS = ['user', 'system', 'developer', 'tool', 'function', 'ipython', 'observation']
 const ROLES = ['assistant', 'model', ...OTHERS]
 
-/** Where the assistant speaks again. */
+/** The roles of the assistant. */
 const ASSISTANT_AGAIN = /(?=<[|｜](?:im_start|start|start_header_id)[|｜]>assistant|<start_of_turn>model)/
 
 /** A call in Harmony, whose recipient stands behind the role or the channel. */

@@ -1,6 +1,6 @@
 /**
- * What no voice can say, taken out of streamed text character by character: pictures, controls, what is invisible.
- * Nothing has to wait for what follows, except half a surrogate pair.
+ * Removes characters that no voice can speak from streamed text: pictures, controls and invisible ones. Only half a surrogate pair has to
+ * wait for the following text.
  */
 
 // Symbols that are text unless a font makes pictures of them, and are said; arrows and the suits of cards among them.
@@ -19,18 +19,18 @@ const JOINER = /^[\u200c\u200d]/
 // Persian and Hindi are misspelt without their joiners; where letters stand alone there is nothing to join.
 const JOINED = /(?![\p{sc=Latin}\p{sc=Greek}\p{sc=Cyrillic}\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}])[\p{L}\p{M}]$/u
 
-/** Any of the above, and a little more: where it finds nothing, there is nothing to do. */
+/** A superset of the above: text without a match needs no work. */
 const DOUBTFUL = /[\p{Cc}\p{Cs}\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\p{Me}\ufe0e-\ufe0f\ufeff\ufff9-\ufffd\u{e0000}-\u{e007f}]/u
 
-/** One text, in whatever pieces it comes. */
+/** One text, in any pieces. */
 export class SayableCharacters {
-  /** The end of what was said: its last character counts. */
+  /** The end of the output: its last character matters. */
   #said = ''
   /** The first half of a surrogate pair. */
   #half = ''
   /** The last character, if it was left out. */
   #skipped = ''
-  /** And a picture since something was said? */
+  /** True if a picture was left out since the last output. */
   #hasGap = false
 
   push (text: string): string {
@@ -45,7 +45,7 @@ export class SayableCharacters {
     return words
   }
 
-  /** Half a pair that nothing comes of is dropped. */
+  /** Drops half a pair that was not completed. */
   end (): void {
     this.#half = ''
   }

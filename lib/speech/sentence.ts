@@ -1,7 +1,7 @@
-/** Ends a sentence, as voices want it before they begin to speak. Behind a digit more digits may come. */
+/** The end of a sentence, which voices wait for before they speak. After a digit more digits may follow. */
 const SENTENCE_END = /[.!?…。！？][\s"')\]]|(?:[!?…。！？]|(?<!\d)\.)$/
 
-/** Is there a whole sentence in it? */
+/** True if the text holds a whole sentence. */
 export function hasSentence (text: string): boolean {
   return SENTENCE_END.test(text)
 }

@@ -1,6 +1,6 @@
 /**
- * The speech filter: voice platforms read every character aloud, and models write markdown, emoji and addresses although
- * they are told not to. Some write their thoughts and their calls of tools as well.
+ * The speech filter. Voice platforms read every character aloud, and models write markdown, emoji and addresses even if their instructions
+ * forbid it. Some write their reasoning and tool calls as well.
  */
 import { unspoken, type Action, type Speech } from '../contract/agent.js'
 import { Markup } from './markup.js'
@@ -11,8 +11,8 @@ import { SayableCharacters } from './sayable-characters.js'
 export interface SpeechFilterOptions extends NonSpeechOptions {}
 
 /**
- * The filter for one answer that comes in pieces, for those who have no stream to hand to {@link speakable}. What it
- * returns, put together, does not depend on where the pieces were cut.
+ * The filter for one answer in pieces, for code that has no stream for {@link speakable}. The concatenated output does not depend on how
+ * the answer is split.
  *
  * A piece that is plain text is returned at once and as it is. Held back is only what the next characters decide on, and
  * never more than 128 UTF-16 units (the name of a tool that was given may add 128 to that): half a surrogate pair; marks (`*`, `_`, `~`,
@@ -33,22 +33,22 @@ export class SpeechFilter {
     this.#nonSpeech = new NonSpeech(options)
   }
 
-  /** What was no speech at all, and is left out: reasoning, calls of tools and the like; not markdown, emoji and addresses. */
+  /** Figures of removed text that is not speech, such as reasoning and tool calls; without markdown, emoji and addresses. */
   get cut (): Cut {
     return this.#nonSpeech.cut
   }
 
-  /** The text of each call of a tool that was left out. A call that has not ended is among them. */
+  /** The text of each tool call that was removed, an incomplete one included. */
   get calls (): readonly string[] {
     return this.#nonSpeech.calls
   }
 
-  /** What can be said now. */
+  /** Returns the text that can be spoken now. */
   push (text: string): string {
     return this.#markup.push(this.#characters.push(this.#nonSpeech.push(text)))
   }
 
-  /** What is held back, as if nothing followed. If something does, it goes on in the same line. */
+  /** Returns the held text, as if nothing followed. Later text continues the same line. */
   end (): string {
     const words = this.#markup.push(this.#characters.push(this.#nonSpeech.end()))
     this.#characters.end()
@@ -56,20 +56,26 @@ export class SpeechFilter {
   }
 }
 
-/** A text without what cannot be said. */
+/** Returns a text without the parts that cannot be spoken. */
 export function speakable (text: string, options?: SpeechFilterOptions): string
 /**
- * What an agent yields, without what cannot be said: `yield * speakable(model.stream(…))`. Actions pass as they are, after
- * all words that came before them. What was no speech at all is reported by a last action, for the turn's report. Leaving it closes
- * `tokens`; what `tokens` throws is thrown at once, without what was held back.
+ * Filters the pieces of an agent: `yield * speakable(model.stream(…))`. Actions pass unchanged, after all words ahead of them. A last
+ * action reports removed text that is not speech, for the turn's report. Returning early closes `tokens`; an error of `tokens` is thrown
+ * at once, without the held text.
  */
-export function speakable (tokens: AsyncIterable<Speech> | Iterable<Speech>, options?: SpeechFilterOptions): AsyncGenerator<string | Action, void, undefined>
-export function speakable (tokens: string | AsyncIterable<Speech> | Iterable<Speech>, options?: SpeechFilterOptions): string | AsyncGenerator<string | Action, void, undefined> {
+export function speakable (
+  tokens: AsyncIterable<Speech> | Iterable<Speech>, options?: SpeechFilterOptions
+): AsyncGenerator<string | Action, void, undefined>
+export function speakable (
+  tokens: string | AsyncIterable<Speech> | Iterable<Speech>, options?: SpeechFilterOptions
+): string | AsyncGenerator<string | Action, void, undefined> {
   const filter = new SpeechFilter(options)
   return typeof tokens === 'string' ? filter.push(tokens) + filter.end() : filtered(tokens, filter)
 }
 
-async function * filtered (tokens: AsyncIterable<Speech> | Iterable<Speech>, filter: SpeechFilter): AsyncGenerator<string | Action, void, undefined> {
+async function * filtered (
+  tokens: AsyncIterable<Speech> | Iterable<Speech>, filter: SpeechFilter
+): AsyncGenerator<string | Action, void, undefined> {
   for await (const token of tokens) {
     const isText = typeof token === 'string'
     const words = isText ? filter.push(token) : token ? filter.end() : ''

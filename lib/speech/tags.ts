@@ -1,6 +1,6 @@
 /**
- * Tags in angle brackets: a model's thoughts, calls of tools, ends of turns, and HTML. Tags that are none of these stay, since voices
- * read some of them (`<break time="1s"/>`).
+ * Tags in angle brackets: reasoning, tool calls, ends of turns, and HTML. Other tags stay, since voices understand some of them
+ * (`<break time="1s"/>`).
  */
 import { isBeginning, until, WAIT, type Mark, type Reader } from './mark.js'
 import { readRole } from './roles.js'
@@ -17,10 +17,11 @@ const NAMES: Readonly<Record<Treatment, string>> = {
     'hr html li main nav ol option p pre section select summary table tbody td tfoot th thead title tr ul'
 }
 
-const TREATMENTS = new Map(Object.entries(NAMES).flatMap(([treatment, names]) => names.split(' ').map(name => [name, treatment as Treatment])))
+const TREATMENTS = new Map(Object.entries(NAMES).flatMap(([treatment, names]) =>
+  names.split(' ').map(name => [name, treatment as Treatment])))
 const ALL_NAMES = [...TREATMENTS.keys()]
 
-/** Models close their thoughts with another name than they opened them with. */
+/** Closing tags of reasoning: models may close it by another name than they opened it. */
 const REASONING_END = new RegExp(`</(?:${NAMES.reasoning.replaceAll(' ', '|')})\\s{0,4}>`, 'i')
 
 const WHOLE = /^\s*\/?>/
@@ -63,7 +64,7 @@ function endOf (name: string): RegExp {
   return name === 'start_function_call' ? /<end_function_call>/ : new RegExp(`</${name}\\s{0,4}>`, 'i')
 }
 
-/** The region of an answer that begins inside the model's thoughts, since the opening tag was part of the prompt. */
+/** The region of an answer that begins inside the reasoning, since the opening tag was part of the prompt. */
 export function openReasoning (): ReturnType<typeof until> {
   return until('reasoning', REASONING_END)
 }

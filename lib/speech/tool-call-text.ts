@@ -1,10 +1,10 @@
 /**
- * Calls of tools that a model wrote as text: JSON, or an expression with the name of a tool that it was given.
+ * Tool calls that a model wrote as text: JSON, or an expression with the name of one of its tools.
  */
 import { BalancedText } from './balanced-text.js'
 import { isBeginning, until, WAIT, type Reader } from './mark.js'
 
-// An answer that begins with an object is no speech. Further on only an object that names a tool is a call.
+// An answer that begins with an object is not speech. Later in an answer only an object that names a tool is a call.
 const JSON_START = /^(?:\{\s*["'}]|\[\s*\{\s*["'])/
 const UNFINISHED_JSON_START = /^(?:\{\s*|\[\s*(?:\{\s*)?)$/
 const NAMED_JSON = /^\{\s*"(?:name|tool|tool_name|function|arguments|parameters)"\s*:/
@@ -38,7 +38,7 @@ const OBJECT = /^\{\s*["'}]/
 const UNFINISHED_OBJECT = /^\{\s*$/
 const MISTRAL = '[ARGS]'
 
-/** What models put ahead of a tool's name. */
+/** Prefixes of a tool's name. */
 const FUNCTIONS = 'functions.'
 
 // Kimi's models number calls (`find:0{`), and GLM's write the arguments in a line of their own.
@@ -52,7 +52,7 @@ export const LONGEST_CALL = 128
 const known = new Map<string, ToolNames>()
 const MOST_KNOWN = 64
 
-/** The names of the tools that a model was given: letters, digits, `_` and `-`. Undefined where there are none. */
+/** The names of the model's tools: letters, digits, `_` and `-`. Undefined if there are none. */
 export function toolNames (names: readonly string[]): ToolNames | undefined {
   if (names.length === 0) return undefined
   const key = names.join(' ')
@@ -63,9 +63,9 @@ export function toolNames (names: readonly string[]): ToolNames | undefined {
   return found
 }
 
-/** Finds calls of these tools. It has no state of one text. */
+/** Finds calls of these tools. Holds no state of a text. */
 export class ToolNames {
-  /** Finds a name with a bracket behind it, and at the end of a text what may become one. */
+  /** Finds a name with a bracket after it, and at the end of a text the possible beginning of one. */
   readonly #any: RegExp
   /** Every beginning of a name. */
   readonly #beginnings = new Set<string>()
@@ -85,7 +85,7 @@ export class ToolNames {
     this.#list = new RegExp(`^\\[\\s{0,4}(?:${written.join('|')})\\(`)
   }
 
-  /** Where a call may begin; -1 where none does. */
+  /** The index at which a call may begin; -1 if there is none. */
   find (text: string, said: string): number {
     const isInWord = /[\w-]$/.test(said)
     const start = isInWord ? /^[\w-]*/.exec(text)![0].length : 0
@@ -93,7 +93,7 @@ export class ToolNames {
     return found === -1 ? -1 : start + found
   }
 
-  /** May a text without brackets end with the beginning of a call? A cheap test, for each token. */
+  /** True if a text without brackets may end with the beginning of a call. A cheap test, for each token. */
   mayEnd (text: string): boolean {
     let start = text.length
     while (start > 0 && isWordCharacter(text.charCodeAt(start - 1))) start--
@@ -108,7 +108,7 @@ export class ToolNames {
     if (name === undefined) return !isEnd && this.#any.exec(ahead)?.index === 0 ? WAIT : undefined
     const rest = ahead.slice(name.length)
     if (rest.startsWith(MISTRAL)) return { length: name.length, kind: 'tool call', region: new BalancedText('some') }
-    // A name that is a plain word of a language needs what looks like arguments.
+    // A name that is a plain word needs text that looks like arguments.
     const isCall = rest[0] === '(' ? /[^a-z]/.test(name) || ARGUMENTS.test(rest) : OBJECT.test(rest)
     if (isCall) return { length: name.length, kind: 'tool call', region: new BalancedText() }
     const isUnfinished = UNFINISHED_ARGUMENTS.test(rest) || UNFINISHED_OBJECT.test(rest) || isBeginning(rest, [MISTRAL])

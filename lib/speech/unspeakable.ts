@@ -1,13 +1,13 @@
 /**
- * What an agent said that is no speech: named by its shape, with what to write instead. Nothing of its content is told.
+ * The error for a value that cannot be spoken: names its shape and what to write instead, and quotes no content.
  */
 import { actionName } from '../contract/actions.js'
 import { SpeechError } from '../contract/errors.js'
 
-/** How it came: all that the agent returned, or a piece that it yielded. */
+/** The origin of the value: the agent returned it as its reply, or yielded it as a piece. */
 export type Manner = 'returned' | 'yielded'
 
-/** What is read of a value, which may have none of it, or anything else in its place. */
+/** The members that are read of an unchecked value. */
 interface Shape {
   readonly type?: unknown
   readonly object?: unknown
@@ -20,7 +20,7 @@ interface Shape {
 /** Is it one, what is it called, and what is to be spoken: a `text` or a `stream` in it; or what is to be done `instead`. */
 type Likeness = readonly [is: (value: Shape) => boolean, name: string, to: 'text' | 'stream' | 'instead', what: string]
 
-// The first that fits names it. `in` runs no getter: some SDKs begin to read where a member is looked at.
+// The first matching shape names the value. `in` runs no getter: some SDKs begin to read when a member is read.
 const LIKENESSES: readonly Likeness[] = [
   [value => value instanceof Error, 'an error', 'instead', 'throw it'],
   [isBytes, 'bytes', 'instead', 'decode them, a stream by stream.pipeThrough(new TextDecoderStream())'],
@@ -66,12 +66,12 @@ const LIKENESSES: readonly Likeness[] = [
   [({ text }) => typeof text === 'string', 'a result with a text', 'text', 'result.text']
 ]
 
-/** Are they bytes? They are iterable, and would be taken for a list of numbers. */
+/** True for bytes, which are iterable and would pass as a list of numbers. */
 export function isBytes (value: unknown): boolean {
   return ArrayBuffer.isView(value) || value instanceof ArrayBuffer
 }
 
-/** Makes the error for what cannot be spoken. A promise is marked as handled, since its rejection would end the process. */
+/** Makes the error for a value that cannot be spoken. Marks a promise as handled, since its rejection would end the process. */
 export function unspeakable (value: unknown, manner: Manner): Error {
   return new SpeechError(nameOf(value, manner))
 }
@@ -85,7 +85,7 @@ function nameOf (value: unknown, manner: Manner): string {
       if (action !== undefined) return `an object with action ${action} that ${builderOf(action)}() did not build`
       const likeness = LIKENESSES.find(([is]) => is(value))
       if (likeness !== undefined) return advice(likeness, manner)
-    } catch {} // It may be a proxy, or have getters that throw.
+    } catch {} // The value may be a proxy, or have getters that throw.
   }
   return `a value of type ${typeof value}`
 }

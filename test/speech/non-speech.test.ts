@@ -113,7 +113,7 @@ for (const text of KEPT) {
   })
 }
 
-t.test('calls of tools are kept, each by itself, to a limit', async t => {
+t.test('the texts of tool calls are kept, one by one, up to a limit', async t => {
   const filter = new SpeechFilter(TOOLS)
   filter.push('<tool_call>{"a":1}</tool_call> book(day="x") and <tool_call>{"b"')
   filter.end()
@@ -123,7 +123,7 @@ t.test('calls of tools are kept, each by itself, to a limit', async t => {
   t.equal(filter.calls.length, 3)
 })
 
-t.test('names of any number of agents, and of any characters, are told apart', async t => {
+t.test('tool names of any agents and characters are distinguished', async t => {
   for (let agent = 0; agent < 70; agent++) t.equal(speakable(`Yes. tool_${agent}(1) tool_x(1)`, { tools: [`tool_${agent}`] }), 'Yes. tool_x(1)')
   t.equal(speakable('Yes. a+b(1) aab(1)', { tools: ['a+b'] }), 'Yes. aab(1)')
 })
@@ -145,7 +145,7 @@ function cutAt (text: string, places: readonly number[]): string[] {
   return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end))
 }
 
-t.test('how a text is cut makes no difference, neither to the words nor to what is counted', async t => {
+t.test('the split of a text changes neither the words nor the figures', async t => {
   const all = (pieces: readonly string[], options: SpeechFilterOptions): string => {
     const filter = new SpeechFilter(options)
     const words = pieces.map(piece => filter.push(piece)).join('') + filter.end()
@@ -175,7 +175,7 @@ t.test('at most 128 characters are held', async t => {
   t.pass()
 })
 
-t.test('a text without marks is held no longer than without these stages', async t => {
+t.test('text without marks is held no longer than without these stages', async t => {
   const word = fc.constantFrom('We', 'open', 'at', '9:30', 'or', '5', 'PM', '5>3', 'http://a.io/b', '**so**', '*67', 'http', 'wh', 'to', 'analysis', 'Straße', '你好', 'x_y', '😀', '- ', '#', '(a)', '50 %', '"b"', '\n')
   const text = fc.array(fc.tuple(word, fc.constantFrom(' ', '', ', ')), { maxLength: 30 }).map(words => 'So ' + words.flat().join(''))
   fc.assert(fc.property(text, places, (text, places) => {
@@ -187,11 +187,11 @@ t.test('a text without marks is held no longer than without these stages', async
   t.pass()
 })
 
-t.test('the first words of an answer wait for nothing', async t => {
+t.test('the first words of an answer are not held', async t => {
   for (const token of ['We', 'A', '你', 'Sure', '9', '"Yes', '¿', 'I', '1', 'The', 'Analysis']) t.equal(new SpeechFilter(TOOLS).push(token), token)
 })
 
-t.test('what was cut is told by the last action of a stream', async t => {
+t.test('the last action of a stream reports the cut text', async t => {
   const pieces: unknown[] = []
   for await (const piece of speakable(['<think>', 'Hm', '</think>Yes ', '*'])) pieces.push(piece)
   t.match(pieces, ['Yes ', '*', { action: 'unspoken', characters: 17, kinds: ['reasoning'] }])

@@ -198,13 +198,13 @@ for (const [what, tokens, said] of HELD) {
   t.test(`held back: ${what}`, async t => t.strictSame(pieces(...tokens), said))
 }
 
-t.test('a bracket that is not closed is let go when it holds more than a link\'s text', async t => {
+t.test('an unclosed bracket is released when it holds more than a link\'s text', async t => {
   const remark = 'Note: this is a rather long remark, you see'
   t.strictSame(pieces('[', remark.slice(0, 40), remark.slice(40)), ['', '', `[${remark}`, ''])
   t.strictSame(pieces(`[${'a'.repeat(40)}`, ']', ' b'), ['', '', `[${'a'.repeat(40)}] b`, ''])
 })
 
-t.test('what is said after the end goes on in the same line', async t => {
+t.test('text after the end continues the same line', async t => {
   const filter = new SpeechFilter()
   t.equal(filter.push('5 *') + filter.end(), '5 *')
   t.equal(filter.push(' 3\n- 4') + filter.end(), ' 3\n4')
@@ -226,7 +226,7 @@ const long = fc.tuple(anything, fc.integer({ min: 90, max: 110 }), anything, any
 const places = fc.array(fc.nat(), { maxLength: 12 })
 const RUNS = { numRuns: scaledRuns(3_000) }
 
-t.test('how a text is cut makes no difference', async t => {
+t.test('the split of a text makes no difference', async t => {
   fc.assert(fc.property(fc.oneof({ weight: 5, arbitrary: anything }, long), places, (text, places) => {
     const whole = speakable(text)
     return pieces(...cut(text, places)).join('') === whole && pieces(...text.split('')).join('') === whole
@@ -234,7 +234,7 @@ t.test('how a text is cut makes no difference', async t => {
   t.pass()
 })
 
-t.test('what is held back is bounded', async t => {
+t.test('the held text is bounded', async t => {
   fc.assert(fc.property(long, text => {
     const filter = new SpeechFilter()
     for (const unit of text) {
@@ -248,7 +248,7 @@ t.test('what is held back is bounded', async t => {
   t.pass()
 })
 
-t.test('nothing is left that no voice can say', async t => {
+t.test('no character is left that a voice cannot speak', async t => {
   fc.assert(fc.property(anything, text => {
     return !/[\p{Cs}\p{Emoji_Presentation}\ufe0f\p{Regional_Indicator}\u200b\ufeff]|(?!\n)\p{Cc}/u.test(speakable(text))
   }), RUNS)
@@ -265,7 +265,7 @@ t.test('no letter is lost but those of addresses and the numbers of sources', as
   t.pass()
 })
 
-t.test('what is as models write it is done with at once', async t => {
+t.test('usual text of models is not held', async t => {
   const word = fc.constantFrom('Hello', 'we', 'have', '5', 'rolls,', 'C#', '中文', 'what?', 'a_b@example.com', '3 * 4', '+1 555')
   const words = fc.array(word, { minLength: 1, maxLength: 4 }).map(words => words.join(' '))
   const span = fc.tuple(fc.constantFrom(['', ''], ['**', '**'], ['_', '_'], ['`', '`'], ['~~', '~~'], ['[', '](https://a.io/b)'], ['https://a.io/', ''], ['😀 ', ' 👍🏽'] as const), words)
@@ -278,7 +278,7 @@ t.test('what is as models write it is done with at once', async t => {
   t.pass()
 })
 
-t.test('text with nothing special in it comes out token by token as it went in', async t => {
+t.test('plain text passes token by token, unchanged', async t => {
   const token = fc.array(fc.constantFrom('a', 'B', 'é', 'n', 'o', '5', ' ', ',', '.', '?', '\'', '"', '(', ')', '-', '%', '中', 'か', '안', 'ש', 'م', 'ก', 'न', '𠮷'), { minLength: 1, maxLength: 6 }).map(parts => parts.join(''))
   fc.assert(fc.property(fc.array(token), tokens => {
     const filter = new SpeechFilter()
@@ -290,20 +290,20 @@ t.test('text with nothing special in it comes out token by token as it went in',
 
 // Streams
 
-t.test('a stream is filtered as its tokens are', async t => {
+t.test('a stream is filtered like its tokens', async t => {
   t.strictSame(await gather(speakable(['**Hi**', ' there 👋', '!', '', null, undefined, ' h'])), ['Hi', ' there ', '! ', 'h'])
 })
 
-t.test('actions stay where they were between the words', async t => {
+t.test('actions keep their places between the words', async t => {
   const bye: Action = endCall({ say: '**Bye**' })
   t.strictSame(await gather(speakable(['a *', pause(10), '*b*', pause(20), bye])), ['a ', '*', pause(10), 'b', pause(20), bye])
 })
 
-t.test('what is no speech is left to whoever refuses it', async t => {
+t.test('a value that is not speech passes unchanged', async t => {
   t.strictSame(await gather(speakable(['a', 5 as unknown as string])), ['a', 5])
 })
 
-t.test('it composes with an agent, which is closed with it', async t => {
+t.test('an agent may delegate to it, and it is closed with the agent', async t => {
   let closed = 0
   async function * model () {
     try {
@@ -331,7 +331,7 @@ t.test('it composes with an agent, which is closed with it', async t => {
   t.equal(closed, 3)
 })
 
-t.test('an error comes through, and ahead of what was held back', async t => {
+t.test('an error is thrown ahead of the held text', async t => {
   const said: Speech[] = []
   async function * model () {
     yield 'One ['

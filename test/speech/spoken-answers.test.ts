@@ -43,12 +43,12 @@ async function hearUntil (answer: AsyncGenerator<Speech>, words: string): Promis
   while (said !== words) said += String((await answer.next()).value)
 }
 
-t.test('markdown, emoji and addresses are not said', async t => {
+t.test('markdown, emoji and addresses are not spoken', async t => {
   const { agent } = await setup(t, {}, ['**Hel', 'lo** ', '👋', ' see', ' [our', ' site](', 'https://example.com/a', ').'])
   t.strictSame(await hear(agent), ['Hello see our site.'])
 })
 
-t.test('without the filter all is said as it is written', async t => {
+t.test('without the filter an answer is spoken as written', async t => {
   const { agent } = await setup(t, { speakable: false, tools: [look({ say: { parameter: 'message' } })] }, ['**Hello**', ' 👋'], calling('look({"message":"*Hm*"})'), ['_so_'])
   t.strictSame(await hear(agent), ['**Hello** 👋'])
   t.strictSame(await hear(agent), ['(*Hm*)', '(look)', '_so_'])
@@ -64,12 +64,12 @@ t.test('the plugin\'s agent has the option', async t => {
   }
 })
 
-t.test('the greeting is the app\'s, and said as it is', async t => {
+t.test('the app\'s greeting is spoken unchanged', async t => {
   const { agent } = await setup(t, { greeting: '*Hi*' })
   t.strictSame(await hear(agent, fakeTurn({ reason: 'greeting' })), ['*Hi*'])
 })
 
-t.test('an answer of which nothing can be said is none', async t => {
+t.test('an answer without speakable text counts as no answer', async t => {
   const { agent } = await setup(t, {}, ['👍'], [' 👍🏽', '\n```', '\n'])
   const said: string[] = []
   for (const turn of [fakeTurn(), fakeTurn()]) {
@@ -84,13 +84,13 @@ t.test('and then another model is asked', async t => {
   t.strictSame(await hear(turn => failover([first.agent, second.agent]).call({} as never, turn)), ['Yes'])
 })
 
-t.test('what is held back is said when the answer ends', async t => {
+t.test('held text is spoken when the answer ends', async t => {
   const { agent } = await setup(t, {}, ['Press ', '*'], ['['])
   t.strictSame(await hear(agent), ['Press *'])
   t.strictSame(await hear(agent), ['['])
 })
 
-t.test('what is held back is said before a tool is called, while the model still writes the call', async t => {
+t.test('held text is spoken before a tool call, while the model still writes the call', async t => {
   const more = hold()
   const { agent } = await setup(t, { tools: [look()] }, {
     steps: ['So ', '[', toolCallChunk({ index: 0, id: 'call_1', type: 'function', function: { name: 'look', arguments: '{' } }), more, toolCallChunk({ index: 0, function: { arguments: '}' } })],
@@ -102,13 +102,13 @@ t.test('what is held back is said before a tool is called, while the model still
   t.strictSame(await hear(() => answer), ['(look)', 'Yes'])
 })
 
-t.test('an answer is not taken for the end of the one before it', async t => {
+t.test('an answer is not joined to the one before it', async t => {
   const { agent } = await setup(t, { tools: [look()] }, { steps: ['So [a', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['](https://example.com) b'], ['- c'])
   t.strictSame(await hear(agent), ['So [a', '(look)', '](example.com) b'])
   t.strictSame(await hear(agent), ['c'])
 })
 
-t.test('the model is told what was said', async t => {
+t.test('the model gets the spoken text', async t => {
   const { server, agent } = await setup(t, { tools: [look()] }, { steps: ['**Let me', ' look**.🔍', ...calling('look({})').steps], finishReason: 'tool_calls' },
     { steps: ['🔍', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
   t.strictSame(await hear(agent), ['Let me look.', '(look)', '(look)', 'Yes'])
@@ -116,14 +116,14 @@ t.test('the model is told what was said', async t => {
   t.match(messagesOf(server.requests[2]!)[3], { role: 'assistant', content: null })
 })
 
-t.test('a line that the model fills in is filtered, and one of the app\'s is not', async t => {
+t.test('a line of the model is filtered, and a line of the app is not', async t => {
   const tools = [look({ say: { parameter: 'message' } }), look({ name: 'other', say: '*As it is*' })]
   const { agent } = await setup(t, { tools }, calling('look({"message":"**One** moment 🙂"})'), ['Yes'], calling('look({"message":"🙂"})', 'other({})'), ['Yes'])
   t.strictSame(await hear(agent), ['(One moment )', '(look)', 'Yes'])
   t.strictSame(await hear(agent), ['(*As it is*)', '(look)', '(other)', 'Yes'])
 })
 
-t.test('of a turn that is aborted nothing more is said', async t => {
+t.test('an aborted turn says nothing more', async t => {
   const { agent } = await setup(t, {}, ['One ', '[', STALL])
   const turn = fakeTurn()
   const answer = agent(turn)
@@ -133,7 +133,7 @@ t.test('of a turn that is aborted nothing more is said', async t => {
   t.same(await next, { done: true, value: undefined })
 })
 
-t.test('nor of one that is aborted with its last word', async t => {
+t.test('a turn that is aborted with its last word says nothing more', async t => {
   const { agent } = await setup(t, {}, { steps: ['One ', '['], finishReason: 'content_filter' })
   const turn = fakeTurn()
   const answer = agent(turn)
@@ -142,7 +142,7 @@ t.test('nor of one that is aborted with its last word', async t => {
   t.same(await answer.next(), { done: true, value: undefined })
 })
 
-t.test('a model that fails before its first word that can be said has said nothing', async t => {
+t.test('a model that fails before its first speakable word counts as silent', async t => {
   const { agent } = await setup(t, {}, failures.errorMidStream, { steps: ['👍 [', { chunk: { error: { message: 'no' } } }] }, ['Yes'])
   const said: string[] = []
   await t.rejects(hear(agent, fakeTurn(), said))
@@ -156,27 +156,27 @@ t.test('a model that fails before its first word that can be said has said nothi
 
 const BOOKED = '<tool_call>{"name":"look","arguments":{}}</tool_call>'
 
-t.test('reasoning and calls in the text are neither said nor told to the model again', async t => {
+t.test('reasoning and tool calls in the text are neither spoken nor sent to the model again', async t => {
   const { server, agent } = await setup(t, { tools: [look()] }, { steps: ['<thi', 'nk>Hm.</think>', 'Sure. look()', ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
   t.strictSame(await hear(agent), ['Sure. ', '(look)', 'Yes'])
   t.match(messagesOf(server.requests[1]!)[1], { role: 'assistant', content: 'Sure. ' })
 })
 
-t.test('an answer of nothing else is none, and another model is asked', async t => {
+t.test('an answer of nothing else counts as no answer, and another model is asked', async t => {
   const { agent } = await setup(t, {}, ['<think>', 'They want', ' hours.'], ['<think>They want hours.</think>\n'])
   await t.rejects(hear(agent), { code: 'VOICE_AGENT_ERR_MODEL', message: /answered nothing$/ })
   const second = await setup(t, {}, ['Yes'])
   t.strictSame(await hear(turn => failover([agent, second.agent]).call({} as never, turn)), ['Yes'])
 })
 
-t.test('what was cut is told once an answer, with its figures', async t => {
+t.test('the figures of cut text are reported once an answer', async t => {
   const { agent } = await setup(t, {}, ['<think>Hm</think>Yes'])
   const actions: Speech[] = []
   for await (const piece of agent(fakeTurn())) if (typeof piece === 'object') actions.push(piece)
   t.match(actions, [{ action: 'unspoken', characters: 17, kinds: ['reasoning'] }])
 })
 
-t.test('a call in the text is run where the app wants it, and otherwise is no answer', async t => {
+t.test('a tool call in the text runs if the app allows it, and otherwise counts as no answer', async t => {
   const { server, agent } = await setup(t, { tools: [look()], runsTextCalls: true }, ['Sure. ', BOOKED, BOOKED], ['Yes'], [BOOKED], ['Yes'])
   t.strictSame(await hear(agent), ['Sure. ', '(look)', '(look)', 'Yes'])
   t.match(messagesOf(server.requests[1]!).slice(1), [{ content: 'Sure. ', tool_calls: [{ function: { name: 'look' } }, {}] }, { role: 'tool' }, { role: 'tool' }])
@@ -198,12 +198,12 @@ t.test('a call in the text is not run where the model may call no tools, and the
   t.strictSame(await hear(agent), ['(look)', 'It is free. '])
 })
 
-t.test('a call that the server read is not run once more from the text', async t => {
+t.test('a tool call that the server parsed does not run again from the text', async t => {
   const { agent } = await setup(t, { tools: [look()], runsTextCalls: true }, { steps: [BOOKED, ...calling('look({})').steps], finishReason: 'tool_calls' }, ['Yes'])
   t.strictSame(await hear(agent), ['(look)', 'Yes'])
 })
 
-t.test('an answer that begins inside the reasoning', async t => {
+t.test('an answer that begins inside the reasoning is cut up to its end mark', async t => {
   const { agent } = await setup(t, { startsInReasoning: true }, ['They want', ' hours.</th', 'ink>\n\nWe open at nine.'])
   t.strictSame(await hear(agent), ['We open at nine.'])
 })

@@ -4,7 +4,7 @@ import { unspeakable } from '../../lib/speech/unspeakable.js'
 
 const said = (value: unknown, manner: 'returned' | 'yielded'): string => unspeakable(value, manner).message.replace('An agent speaks strings and actions, got ', '')
 
-t.test('what the usual SDKs stream is named by its shape, with what to write', async t => {
+t.test('the error names the streams of common SDKs, and what to write', async t => {
   const cases: Array<[what: string, value: unknown, name: string, write: string]> = [
     ['a chunk', { object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content: 'secret' } }] }, 'a chunk of chat completions', 'chunk.choices[0]?.delta.content'],
     ['a chunk of usage', { object: 'chat.completion.chunk', choices: [], usage: {} }, 'a chunk of chat completions', 'chunk.choices[0]?.delta.content'],
@@ -28,7 +28,7 @@ t.test('what the usual SDKs stream is named by its shape, with what to write', a
   }
 })
 
-t.test('a stream is handed on whole', async t => {
+t.test('a ReadableStream is passed on whole', async t => {
   // As in the AI SDK, whose getters begin to read.
   const result = { get textStream () { throw new Error('looked at') }, get text () { throw new Error('looked at') } }
   t.equal(said(result, 'yielded'), "what looks like a result of the AI SDK's streamText(): yield * result.textStream")
@@ -38,7 +38,7 @@ t.test('a stream is handed on whole', async t => {
   t.equal(said(['One'], 'yielded'), 'what looks like an array: yield * array')
 })
 
-t.test('what must be treated otherwise is named with what to do', async t => {
+t.test('the error for a value that needs other treatment says what to do', async t => {
   for (const bytes of [Buffer.from('secret'), new Uint8Array(1), new ArrayBuffer(1)]) {
     t.equal(said(bytes, 'yielded'), 'what looks like bytes: decode them, a stream by stream.pipeThrough(new TextDecoderStream())')
   }
@@ -48,18 +48,18 @@ t.test('what must be treated otherwise is named with what to do', async t => {
   t.equal(said({ ...endCall(), say: 1 }, 'yielded'), 'an object with action end-call that endCall() did not build')
 })
 
-t.test('a promise that is yielded and fails does not end the process', async t => {
+t.test('a yielded promise that rejects does not end the process', async t => {
   const failed = Promise.reject(new Error('secret'))
   t.equal(said(failed, 'yielded'), 'what looks like a promise: await it')
   await new Promise(setImmediate)
 })
 
-t.test('what is not known by its shape is named by its type', async t => {
+t.test('a value of unknown shape is named by its type', async t => {
   const cases = [42, true, 1n, Symbol('secret'), {}, { choices: 'none' }, { choices: [null] }, { type: 5 }, { then: 'secret' }, { text: 5 }, { role: 'user' }, { body: 'secret' }, Object.create(null)]
   for (const value of cases) t.equal(said(value, 'yielded'), `a value of type ${typeof value}`)
 })
 
-t.test('an object that resists being looked at is named by its type', async t => {
+t.test('an object whose members throw is named by its type', async t => {
   const refuse = (): never => { throw new Error('secret') }
   const hostile = [
     new Proxy({}, { has: refuse }),
