@@ -64,7 +64,9 @@ export function openAIAgent (options: OpenAIAgentOptions): OpenAIAgent {
   checkTools(tools, toolChoice, maxSteps)
   const client = new ModelClient(options, { model, stream: true, ...sampling(options), ...declarations(options) }, asksUsage(options))
   const server: ModelServer = { ...client.server, model, temperature: options.temperature, maxTokens: options.maxTokens }
-  const prompts = new Prompts({ instructions, model: `${server.address}:${server.port} ${model}`, maxResultCharacters, maxHistoryCharacters })
+  const prompts = new Prompts({
+    instructions, model: `${server.address}:${server.port} ${model}`, maxResultCharacters, maxHistoryCharacters
+  })
 
   function speak (turn: Turn): AsyncGenerator<string | Action, void, undefined> {
     if (turn.reason === 'greeting') {

@@ -154,12 +154,16 @@ function refusesUsage ({ status, message }: APIError): boolean {
   return (status === 400 || status === 422) && /stream_options|include_usage/.test(message)
 }
 
-async function openLine (origin: string, { connect, isKeyless }: Settings, params: Omit<Completion, 'messages'>, own: ModelServerOptions['headers'], usesProxy: boolean): Promise<Line> {
+async function openLine (
+  origin: string, { connect, isKeyless }: Settings, params: Omit<Completion, 'messages'>, own: ModelServerOptions['headers'],
+  usesProxy: boolean
+): Promise<Line> {
   const { openai, undici } = await loadModelLibraries()
   const { url, req } = await connect(openai).buildRequest({ method: 'post', path: '/chat/completions', body: params })
   const { pathname, search } = new URL(url)
-  // What the client tells of itself, such as how often it has tried, is not true of us, and most of the headers.
-  const entries = Object.entries(Object.fromEntries(req.headers)).filter(([name]) => !name.startsWith('x-stainless-') && !(isKeyless && name === 'api-key'))
+  // The client's headers about itself, such as its retry count, are wrong here, and they are most of the headers.
+  const entries = Object.entries(Object.fromEntries(req.headers))
+    .filter(([name]) => !name.startsWith('x-stainless-') && !(isKeyless && name === 'api-key'))
   const headers = { ...Object.fromEntries(entries), 'accept-encoding': 'identity' }
   return {
     openai,
@@ -239,8 +243,10 @@ function settingsOf ({ apiKey = '', baseURL = '', azure, headers }: ModelServerO
   }
   const name = 'OPENAI_API_KEY (option openai.apiKey)'
   const url = baseURL === '' ? OPENAI_BASE_URL : httpUrl(baseURL, BASE_URL)
-  // Nothing is read of the environment here.
-  if (baseURL === '' && apiKey === '' && !mayHoldKey(headers)) throw new ConfigError(`${name} is missing: openAIAgent({ apiKey: process.env.OPENAI_API_KEY })`)
+  // openAIAgent() does not read the environment.
+  if (baseURL === '' && apiKey === '' && !mayHoldKey(headers)) {
+    throw new ConfigError(`${name} is missing: openAIAgent({ apiKey: process.env.OPENAI_API_KEY })`)
+  }
   const sent = apiKey === '' ? NO_KEY : key(apiKey, name)
   return { provider: 'openai', url, isKeyless: false, connect: ({ OpenAI }) => new OpenAI({ ...shared, baseURL: url, apiKey: sent }) }
 }
@@ -256,13 +262,15 @@ function usesProxy (proxy: unknown = 'none'): boolean {
 
 function key (value: string | undefined, name: string): string {
   if (!value) throw new ConfigError(`${name} is missing`)
-  // No header can hold others: each request would fail with an error that quotes the key.
+  // A header cannot hold other characters: each request would fail with an error that quotes the key.
   if (!/^[!-~]+$/.test(value)) throw new ConfigError(`${name} must be ASCII text without blanks`)
   return value
 }
 
 function httpUrl (value: string, name: string): string {
-  // `localhost:11434/v1` is a URL as well, of the scheme `localhost:`.
-  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) throw new ConfigError(`${name} must be an http or https URL without a query`)
+  // `localhost:11434/v1` parses as a URL with the scheme `localhost:`.
+  if (!/^https?:\/\/[^?#]+$/i.test(value) || !URL.canParse(value)) {
+    throw new ConfigError(`${name} must be an http or https URL without a query`)
+  }
   return value
 }

@@ -121,23 +121,27 @@ const OPTIONS = namesOf<OpenAIAgentOptions>({
 })
 const AZURE_OPTIONS = namesOf<AzureOptions>({ endpoint: true, apiKey: true, apiVersion: true })
 
-/** @throws VOICE_AGENT_ERR_CONFIG when they are none, or one is not known */
+/** @throws VOICE_AGENT_ERR_CONFIG when the options are not an object, or one is unknown or not accepted */
 export function checkOptions (options: OpenAIAgentOptions): void {
-  // Turns have members of a class, most of which are not its own.
+  // `in`, since the members of a turn are inherited from its class.
   if (typeof options === 'object' && options !== null && 'reason' in options && 'signal' in options) {
     throw new ConfigError('openAIAgent makes an agent, once: const agent = openAIAgent({ … }). ' +
       'It is the agent that takes the turns: yield * agent(turn)')
   }
   checkNames('openAIAgent', options, OPTIONS)
-  if (!['max_tokens', 'max_completion_tokens', undefined].includes(options.maxTokensAs)) throw new ConfigError('option openai.maxTokensAs must be max_tokens or max_completion_tokens')
+  if (!['max_tokens', 'max_completion_tokens', undefined].includes(options.maxTokensAs)) {
+    throw new ConfigError('option openai.maxTokensAs must be max_tokens or max_completion_tokens')
+  }
   for (const name of ['maxResultCharacters', 'maxHistoryCharacters'] as const) {
     const most = options[name]
-    if (most !== undefined && (!Number.isInteger(most) || most < 1)) throw new ConfigError(`option openai.${name} must be a whole number, at least 1`)
+    if (most !== undefined && (!Number.isInteger(most) || most < 1)) {
+      throw new ConfigError(`option openai.${name} must be a whole number, at least 1`)
+    }
   }
   if (options.azure !== undefined) checkNames('openAIAgent', options.azure, AZURE_OPTIONS, 'azure.')
 }
 
-/** @throws VOICE_AGENT_ERR_CONFIG when one of these is none that is accepted */
+/** @throws VOICE_AGENT_ERR_CONFIG when one of these is not accepted */
 export function checkTools (tools: readonly Tool[], choice: ToolChoice, maxSteps: number): void {
   const must = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`option openai.${what}`)
@@ -146,6 +150,7 @@ export function checkTools (tools: readonly Tool[], choice: ToolChoice, maxSteps
   const names = tools.map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) < index)
   must(twice === undefined, `tools has two that are named ${twice}: give one of them another name`)
-  must(['auto', 'required', 'none'].includes(choice as string) || names.includes((choice as { name: string })?.name), 'toolChoice must be auto, required, none, or { name } of a tool')
+  const isChoice = ['auto', 'required', 'none'].includes(choice as string) || names.includes((choice as { name: string })?.name)
+  must(isChoice, 'toolChoice must be auto, required, none, or { name } of a tool')
   must(Number.isInteger(maxSteps) && maxSteps >= 2, 'maxSteps must be a whole number, 2 or more')
 }

@@ -32,16 +32,16 @@ export interface PromptOptions {
   readonly maxHistoryCharacters: number
 }
 
-/** What is left of a tool's result when a server has refused a request, in characters. */
+/** The most characters of a tool's result after a server has refused a request. */
 const LESS_RESULT = 4_000
 
-/** How servers say that a request is longer than the model's context, where they do not say it by a code. */
+/** Matches messages of servers that refuse a request as too long without a code. */
 const TOO_LONG = /context.{0,20}(length|window|size|limit)|(prompt|input|request|messages?)\b.{0,60}(too (long|large|many)|exceed)|maximum.{0,30}(tokens|length)|too many tokens/i
 
-/** How servers name reasoning where they refuse a request for it. */
+/** Matches messages of servers that refuse a request for its reasoning. */
 const REASONING = /reason|think|thought/i
 
-/** How they say that a tool call lacks it, such as one of another model. */
+/** Matches those that say that a tool call lacks it, such as a call of another model. */
 const LACKING = /missing|must|required/i
 
 /** Writes the prompts of one agent. */
@@ -49,7 +49,7 @@ export class Prompts {
   readonly #system: readonly PromptMessage[]
   readonly #model: string
   readonly #limits: Limits
-  /** Of calls in which a server refused a request, and took less. */
+  /** The limits of calls in which a server refused a request, and accepted a shorter one. */
   readonly #learnt = new WeakMap<Call, Limits>()
 
   constructor ({ instructions, model, maxResultCharacters, maxHistoryCharacters }: PromptOptions) {
@@ -58,7 +58,7 @@ export class Prompts {
     this.#limits = { result: maxResultCharacters, history: maxHistoryCharacters, hasReasoning: true, hasOwnCallsOnly: false }
   }
 
-  /** What the model is sent of a conversation. */
+  /** The messages of a conversation to send. */
   write (call: Call, messages: readonly StepMessage[]): PromptMessage[] {
     return this.#write(call, messages, this.#limitsOf(call))
   }
@@ -72,11 +72,14 @@ export class Prompts {
   }
 
   /**
-   * Sends a prompt. One that the server refuses because it is too long, for the reasoning in it or missing from it, or right behind a tool's
-   * result, is sent once more with less in it; where that is taken, so is it left out of the later prompts of the call.
+   * Sends a prompt. One that the server refuses because it is too long, for the reasoning in it or missing from it, or right behind a
+   * tool's result, is sent once more with less in it. If that is accepted, the later prompts of the call have less in them as well.
    * @throws what `send` throws for the whole prompt
    */
-  async send<T> (call: Call, messages: readonly StepMessage[], prompt: readonly PromptMessage[], send: (prompt: readonly PromptMessage[]) => Promise<T>): Promise<T> {
+  async send<T> (
+    call: Call, messages: readonly StepMessage[], prompt: readonly PromptMessage[],
+    send: (prompt: readonly PromptMessage[]) => Promise<T>
+  ): Promise<T> {
     try {
       return await send(prompt)
     } catch (error) {
@@ -140,7 +143,8 @@ export class Prompts {
         written.push(message)
       } else if (kept.from !== this.#model) {
         open = undefined
-        const calls = message.tool_calls.map(({ id, type, function: { name, arguments: args } }) => ({ id, type, function: { name, arguments: args } }))
+        const calls = message.tool_calls.map(({ id, type, function: { name, arguments: args } }) =>
+          ({ id, type, function: { name, arguments: args } }))
         written.push({ ...message, tool_calls: calls })
       } else if (kept === open?.kept && message.content === null) {
         // The calls of one answer stand apart in `turn.messages`, and its reasoning must not be repeated.
@@ -160,7 +164,8 @@ function withinResult (message: StepMessage, most: number): StepMessage {
   const { content } = message
   // Not inside a character.
   const end = /[\uD800-\uDBFF]/.test(content.charAt(most - 1)) ? most - 1 : most
-  return { ...message, content: `${content.slice(0, end)}\n(Cut off here: the result has ${content.length} characters, and only the first ${end} are shown.)` }
+  const note = `(Cut off here: the result has ${content.length} characters, and only the first ${end} are shown.)`
+  return { ...message, content: `${content.slice(0, end)}\n${note}` }
 }
 
 /** The last turns that fit, from a user's message on. The last turn stays, however long it is. */

@@ -24,7 +24,9 @@ export interface Tunnels {
  */
 export function checkProxies (env: Readonly<Record<string, string | undefined>>): void {
   const wrong = VARIABLES.find(name => !isProxy(env[name] ?? ''))
-  if (wrong !== undefined) throw new ConfigError(`${wrong} must be an http or https URL, since OPENAI_PROXY (option openai.proxy) is environment`)
+  if (wrong !== undefined) {
+    throw new ConfigError(`${wrong} must be an http or https URL, since OPENAI_PROXY (option openai.proxy) is environment`)
+  }
 }
 
 function isProxy (value: string): boolean {
@@ -38,7 +40,7 @@ function isProxy (value: string): boolean {
   }
 }
 
-/** Opens no connection yet. Undefined where a server is to be reached without a proxy: it is on this machine, or the environment says so. */
+/** Opens no connection yet. Undefined if the server is reached without a proxy: it is local, or the environment says so. */
 export function openTunnels ({ Dispatcher, EnvHttpProxyAgent, Pool }: ModelLibraries['undici'], origin: string): Tunnels | undefined {
   if (isLoopback(new URL(origin).hostname)) return undefined
   let connect: buildConnector.connector | undefined

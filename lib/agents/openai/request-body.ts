@@ -24,7 +24,9 @@ const RESERVED: ReadonlyMap<string, string> = new Map([
  */
 export function checkBody (body: unknown): Readonly<Record<string, unknown>> {
   const members = copy(body)
-  if (typeof members !== 'object' || members === null || Array.isArray(members)) throw new ConfigError('option openai.body must be an object that can be written as JSON')
+  if (typeof members !== 'object' || members === null || Array.isArray(members)) {
+    throw new ConfigError('option openai.body must be an object that can be written as JSON')
+  }
   for (const name of Object.keys(members)) {
     const reason = RESERVED.get(name)
     if (reason !== undefined) throw new ConfigError(`option openai.body must not have ${name}: ${reason}`)

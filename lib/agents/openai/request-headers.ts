@@ -54,7 +54,8 @@ export function checkHeaders (headers: unknown): HeaderRecord {
     must(NAME.test(name), 'has a name that no header can have')
     const lowerCase = name.toLowerCase()
     must(!RESERVED.has(lowerCase), `must not have ${lowerCase}, which the agent writes`)
-    must(typeof value === 'string' && VALUE.test(value), `has a value that cannot be sent: ${lowerCase} must be text without line breaks and other control characters`)
+    must(typeof value === 'string' && VALUE.test(value),
+      `has a value that cannot be sent: ${lowerCase} must be text without line breaks and other control characters`)
     return [lowerCase, value as string]
   }))
 }
