@@ -14,7 +14,7 @@ import { useTelemetry, type SpanTree } from '../helpers/telemetry.js'
 
 const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({}), execute: () => 'done' })
 
-t.test('a tool call whose id is none is recorded by one that was made up', async t => {
+t.test('a tool call with an invalid id is recorded by a new one', async t => {
   const record: ToolAction[] = []
   const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
   for (const id of [...FAIR_IDS, ...ODD_IDS]) {
@@ -26,7 +26,7 @@ t.test('a tool call whose id is none is recorded by one that was made up', async
   }
 })
 
-t.test('names that a model\'s server makes up are in spans where they are ids, and nowhere else', async t => {
+t.test('names that a model\'s server invents are in spans only if they are ids', async t => {
   const { trees } = useTelemetry(t)
   const { server, hear, line } = await openLine(t, 'retell', [], {})
   for (const [index, name] of ['served-1', 'served\n1', '\ud800', 'x'.repeat(257)].entries()) {

@@ -33,7 +33,7 @@ const { pair } = fc.letrec<{ pair: Pair }>(tie => ({
     }))
 }))
 
-t.test('whatever a closed schema declares stays, and whatever it does not is dropped', async () => {
+t.test('declared members of a closed schema stay, and all others are dropped', async () => {
   fc.assert(fc.property(pair, ({ schema, clean, written }) => {
     const result = withoutUnknown([schema], written)
     t.strictSame(result, clean)
@@ -42,7 +42,7 @@ t.test('whatever a closed schema declares stays, and whatever it does not is dro
   }), { numRuns: scaledRuns(1_000) })
 })
 
-t.test('every schema inside a schema is visited once, with its place, and the schema stays as it was', async () => {
+t.test('every inner schema is visited once, with its place, and the schema is not changed', async () => {
   fc.assert(fc.property(pair, ({ schema }) => {
     const places: string[] = []
     const copy = mapSchemas(schema, (one, path) => {
@@ -71,18 +71,18 @@ for (const [what, schema, result] of [
   ['closed members', { ...member, additionalProperties: false }, { a: 'x' }],
   ['two objects', { oneOf: [member, { properties: { b: { properties: { d: true } } } }] }, { a: 'x', b: {} }]
 ] as Array<[what: string, schema: Schema, result: unknown]>) {
-  t.test(`with ${what} there stays what may stay`, async t => {
+  t.test(`with ${what} only allowed members stay`, async t => {
     t.strictSame(withoutUnknown([schema], { a: 'x', b: { c: null } }), result)
   })
 }
 
-t.test('lists of which each place has a schema of its own stay as they are', async t => {
+t.test('tuples stay unchanged', async t => {
   for (const schema of [{ prefixItems: [member], items: member }, { items: [member] }, {}, { items: false }]) {
     t.strictSame(withoutUnknown([schema], [{ a: 'x', b: 1 }]), [{ a: 'x', b: 1 }])
   }
 })
 
-t.test('null stays where a member is required, and where nothing is known of it', async t => {
+t.test('null stays for a required or an undeclared member', async t => {
   const schema = { properties: { a: {}, b: {} }, required: ['a'], additionalProperties: true }
   t.strictSame(withoutUnknown([schema], { a: null, b: null, c: null }, true), { a: null, c: null })
   t.strictSame(withoutUnknown([schema], { a: null, b: null, c: null }), { a: null, b: null, c: null })

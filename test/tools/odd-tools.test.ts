@@ -46,7 +46,7 @@ for (const [behaviour, options] of [
   })
 }
 
-t.test('what succeeded late, after the model was told that its outcome is not known, is not done again in that turn', async t => {
+t.test('a tool that succeeds late, after the model got an unknown outcome, does not run again in that turn', async t => {
   const clock = useClock(t)
   const { newTurn } = setup()
   const outcomes: Array<ReturnType<typeof deferred>> = []
@@ -62,7 +62,7 @@ t.test('what succeeded late, after the model was told that its outcome is not kn
   t.equal(outcomes.length, 1, `it runs again, with ${keys[0] === keys[1] ? 'the same' : 'another'} key`)
 })
 
-t.test('nor in a later turn, where it had been told to stop, and another turn was told that it is not known', async t => {
+t.test('a late success does not run again in a later turn either, after an abort and an unknown outcome', async t => {
   const clock = useClock(t)
   const { newTurn } = setup()
   const outcomes: Array<ReturnType<typeof deferred<string>>> = []
@@ -80,7 +80,7 @@ t.test('nor in a later turn, where it had been told to stop, and another turn wa
   t.equal(outcomes.length, 1)
 })
 
-t.test('a look-up that is still under way, and began before something with side effects, is not waited for', async t => {
+t.test('a look-up that began before a tool with side effects is not awaited', async t => {
   const { ledger, newTurn } = setup()
   const outcomes: Array<ReturnType<typeof deferred<string>>> = []
   const slots = make({ name: 'slots', sideEffects: false, onSupersede: 'finish', execute: () => { outcomes.push(deferred()); return outcomes.at(-1)!.promise } })
@@ -94,18 +94,18 @@ t.test('a look-up that is still under way, and began before something with side 
   t.match(await looked, { content: 'taken' })
 })
 
-t.test('a union does not lose members that another of its types has', async t => {
+t.test('members of any type of a union stay', async t => {
   const At = Type.Union([Type.Object({ date: Type.String() }), Type.Object({ date: Type.String(), time: Type.String() })])
   const made = make({ parameters: Type.Object({ at: At }) })
   t.match(made.read('{"at":{"date":"Sunday","time":"noon"}}'), { args: { at: { date: 'Sunday', time: 'noon' } }, spoken: '' })
 })
 
-t.test('in a union of closed objects made-up members are dropped, too', async t => {
+t.test('in a union of closed objects unknown members are dropped', async t => {
   const made = make({ parameters: Type.Object({ at: Type.Union([Type.Object({ date: Type.String() }, { additionalProperties: false }), Type.Null()]) }) })
   t.strictSame((made.read('{"at":{"date":"Sunday","x":1}}') as { args: unknown }).args, { at: { date: 'Sunday' } })
 })
 
-t.test('made-up parameters are dropped under the names that objects have by themselves, too', async t => {
+t.test('unknown members with the names of inherited properties are dropped', async t => {
   const { ledger, newTurn } = setup()
   const { counter, made } = counted({})
   for (const written of ['{}', '{"constructor":1}', '{"__proto__":{"isAdmin":true}}', '{"toString":"x"}']) {
@@ -116,7 +116,7 @@ t.test('made-up parameters are dropped under the names that objects have by them
   t.equal(counter.runs, 1)
 })
 
-t.test('what a tool returns cannot make its run fail', async t => {
+t.test('a returned value cannot make a run fail', async t => {
   const { ledger, newTurn } = setup()
   const clock = useClock(t)
   const returned = { get action () { throw new Error('lazy') } }
@@ -125,7 +125,7 @@ t.test('what a tool returns cannot make its run fail', async t => {
   t.equal(clock.left(), 0, 'its deadline is gone')
 })
 
-t.test('arguments that cannot be written as JSON reject nothing, and leave nothing behind', async t => {
+t.test('arguments that cannot be written as JSON reject nothing, and leave no timer or listener', async t => {
   const clock = useClock(t)
   const { record, newTurn } = setup()
   const { made } = counted({ parameters: Type.Object({ n: Type.Any() }) })
@@ -136,14 +136,14 @@ t.test('arguments that cannot be written as JSON reject nothing, and leave nothi
   t.equal(record.length, 2)
 })
 
-t.test('nor do arguments that are nested too deep', async t => {
+t.test('arguments that are nested too deeply reject nothing', async t => {
   useClock(t)
   const { newTurn } = setup()
   const { made } = counted({ parameters: Type.Object({ n: Type.Any() }) })
   await runTool(newTurn(), made, `{"n":${'['.repeat(20_000)}${']'.repeat(20_000)}}`).catch((error: unknown) => t.fail(`it rejects: ${String(error)}`))
 })
 
-t.test('a turn that its own tool aborts is aborted for whoever runs the tool', async t => {
+t.test('runTool rejects for a turn that its own tool aborts', async t => {
   const { newTurn } = setup()
   const turn: FakeTurn = newTurn()
   const made = make({ execute: async () => { turn.abort('ended'); return 'done' } })
@@ -159,7 +159,7 @@ t.test('a look-up whose own work aborts its turn settles at once', async t => {
   t.equal(await raceTick(ledger.settle(made, {}, turn, 'call_1')), 'settled')
 })
 
-t.test('and the deadline does not end it either', async t => {
+t.test('the timeout does not end such a look-up again', async t => {
   const clock = useClock(t)
   const { ledger, newTurn } = setup()
   const turn: FakeTurn = newTurn()
@@ -169,7 +169,7 @@ t.test('and the deadline does not end it either', async t => {
   t.equal(await raceTick(outcome), 'settled')
 })
 
-t.test('a tool that asks for itself at once does not break', async t => {
+t.test('a tool may request itself at once', async t => {
   useClock(t)
   const { ledger, newTurn } = setup()
   const turn = newTurn()
@@ -179,13 +179,13 @@ t.test('a tool that asks for itself at once does not break', async t => {
   t.match(await inner, { content: 'done' })
 })
 
-t.test('a JSON Schema that is malformed is refused as a config error', async t => {
+t.test('a malformed JSON Schema is refused with a config error', async t => {
   t.throws(() => make({ parameters: { type: 'object', properties: null } as unknown as TObject }), { code: 'VOICE_AGENT_ERR_CONFIG' })
   t.throws(() => make({ say: { parameter: 'm', description: 5 } as unknown as string }), { code: 'VOICE_AGENT_ERR_CONFIG' })
   t.throws(() => tool(undefined as unknown as ToolOptions<TObject>), { code: 'VOICE_AGENT_ERR_CONFIG' })
 })
 
-t.test('showCaller that is no boolean does not show the number to the model', async t => {
+t.test('the error for a showCaller that is not a boolean does not quote the number', async t => {
   const { newTurn } = setup()
   let made
   try {
@@ -197,12 +197,12 @@ t.test('showCaller that is no boolean does not show the number to the model', as
   t.notMatch((await runTool(newTurn(), made, { destination: 'sales', message: '' })).content, /4155550100/)
 })
 
-t.test('destinations that are a text or a list are refused', async t => {
+t.test('destinations that are text or a list are refused', async t => {
   t.throws(() => transferCallTool({ destinations: '+14155550100' } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' })
   t.throws(() => transferCallTool({ destinations: ['+14155550100'] } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' })
 })
 
-t.test('calls in turns, with ids in each piece and no number', async t => {
+t.test('interleaved calls with ids in each piece and no index', async t => {
   const calls = new ToolCalls()
   const d = (id: string, args: string): ToolCallDelta => ({ id, function: { name: id, arguments: args } })
   calls.add([d('a', '{"n":'), d('b', '{"n":'), d('a', '1}'), d('b', '2}')])
@@ -210,13 +210,13 @@ t.test('calls in turns, with ids in each piece and no number', async t => {
   t.equal(calls.complete(false).length, 2)
 })
 
-t.test('two whole calls with neither number nor id are two', async t => {
+t.test('two whole calls without index and id are two', async t => {
   const calls = new ToolCalls()
   calls.add([{ function: { name: 'a', arguments: '{"n":1}' } }, { function: { name: 'b', arguments: '{"n":2}' } }])
   t.equal(calls.complete(false).length, 2)
 })
 
-t.test('a delta with nothing in it is no call', async t => {
+t.test('an empty delta is not a call', async t => {
   const calls = new ToolCalls()
   calls.add([{}, [] as unknown as ToolCallDelta])
   t.strictSame(calls.complete(false), [])

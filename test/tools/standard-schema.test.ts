@@ -61,7 +61,7 @@ const Booking = z.object({
   name: z.string().trim().toUpperCase().optional()
 })
 
-t.test('a schema of Zod is shown to the model as JSON Schema of what it is to write', async t => {
+t.test('the model gets a Zod schema as JSON Schema of its input', async t => {
   t.strictSame(make(Booking).parameters, {
     type: 'object',
     properties: {
@@ -73,20 +73,20 @@ t.test('a schema of Zod is shown to the model as JSON Schema of what it is to wr
   })
 })
 
-t.test('the tool gets what Zod makes of the arguments, defaults and conversions included', async t => {
+t.test('the tool gets Zod\'s output, with defaults and conversions', async t => {
   t.strictSame(read(make(Booking), '{"day":"Mon","name":" Ann ","mood":"good"}'), { day: 'Mon', guests: 2, name: 'ANN' })
   const converted = make(z.object({ on: z.iso.date() }).transform(({ on }) => new Date(on)))
   t.strictSame(read(converted, '{"on":"2026-01-31"}'), new Date('2026-01-31'))
   t.strictSame(read(make(z.looseObject({ a: z.number() })), '{"a":1,"b":2}'), { a: 1, b: 2 })
 })
 
-t.test('what does not fit Zod goes back to the model with place and reason', async t => {
+t.test('the model gets place and reason of a mismatch from Zod', async t => {
   t.equal(read(make(Booking), '{"guests":0}'), 'the arguments do not fit: /day: Invalid option: expected one of "Mon"|"Tue"; ' +
     '/guests: Too small: expected number to be >=1')
   t.match(read(make(z.strictObject({ a: z.number() })), '{"a":1,"b":2}'), 'the arguments do not fit: /: Unrecognized key: "b"')
 })
 
-t.test('two calls are the same by what the model wrote, not by what the schema makes of it', async t => {
+t.test('calls are compared by the model\'s arguments, not by the schema\'s output', async t => {
   const Tags = z.object({ tags: z.array(z.string()).transform(list => new Set(list)), note: z.string().nullish() })
   const compared = (written: string) => (make(Tags).read(written) as { compared: unknown }).compared
   t.strictSame(compared('{"tags":["a"],"note":null,"mood":"good"}'), { tags: ['a'] })
@@ -99,7 +99,7 @@ t.test('two calls are the same by what the model wrote, not by what the schema m
   t.equal(runs, 2)
 })
 
-t.test('a check of Zod that is asynchronous is waited for', async t => {
+t.test('an asynchronous check of Zod is awaited', async t => {
   const made = make(z.object({ slot: z.string().refine(async slot => slot === 'noon', { message: 'taken' }) }))
   const { pending, spoken } = made.read('{"slot":"noon"}') as PendingArguments
   t.equal(spoken, '')
@@ -107,7 +107,7 @@ t.test('a check of Zod that is asynchronous is waited for', async t => {
   t.equal(outcome(await (made.read('{"slot":"one"}') as PendingArguments).pending), 'the arguments do not fit: /slot: taken')
 })
 
-t.test('a schema of Zod that JSON Schema cannot express is refused, with what to do', async t => {
+t.test('a Zod schema that JSON Schema cannot express is refused, and the error says what to do', async t => {
   t.throws(() => make(z.object({ at: z.date() })), {
     code: 'VOICE_AGENT_ERR_CONFIG',
     message: 'tool book: parameters cannot be told to a model: Date cannot be represented in JSON Schema: ' +
@@ -117,7 +117,7 @@ t.test('a schema of Zod that JSON Schema cannot express is refused, with what to
   t.throws(() => make(z.string() as never), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 })
 
-t.test('a schema that cannot tell its JSON Schema needs one beside it', async t => {
+t.test('a schema that offers no JSON Schema needs the option jsonSchema', async t => {
   const parameters = mini.object({ n: mini.number() })
   const message = /^tool book: parameters cannot be told to a model, since zod offers no JSON Schema of them: give jsonSchema beside them/
   t.throws(() => make(parameters), { code: 'VOICE_AGENT_ERR_CONFIG', message })
@@ -133,12 +133,12 @@ t.test('a schema that cannot tell its JSON Schema needs one beside it', async t 
 
 // Other libraries
 
-t.test('a schema may be a function, as those of ArkType are', async t => {
+t.test('a schema may be a function, like ArkType\'s', async t => {
   const parameters = Object.assign(() => {}, schemaOf(value => ({ value })))
   t.strictSame(read(make(parameters), '{"n":1}'), { n: 1 })
 })
 
-t.test('places are named, whichever way a library writes them', async t => {
+t.test('places are named for every form of paths', async t => {
   t.equal(mismatch([{ message: 'a' }, { message: 'b', path: ['x', 0] }, { message: 'c', path: [{ key: 'y' }, { key: Symbol('z') }] }]),
     'the arguments do not fit: /: a; /x/0: b; /y/Symbol(z): c')
   t.equal(mismatch([{ message: 'a'.repeat(300) }]), `the arguments do not fit: /: ${'a'.repeat(200)}`)
@@ -146,7 +146,7 @@ t.test('places are named, whichever way a library writes them', async t => {
     'the arguments do not fit: /0: a; /1: a; /2: a; /3: a; /4: a')
 })
 
-t.test('a validator that fails is no reason to run the tool, and is logged without content', async t => {
+t.test('a validator that throws keeps the tool from running, and is logged without content', async t => {
   const failing: Array<() => unknown> = [
     () => { throw new TypeError(SECRET) },
     async () => { throw new TypeError(SECRET) },
@@ -166,7 +166,7 @@ t.test('a validator that fails is no reason to run the tool, and is logged witho
   }
 })
 
-t.test('a validator that takes its time holds no other tool up', async t => {
+t.test('a slow validator delays no other tool', async t => {
   const { newTurn } = setup()
   const turn = newTurn()
   const door = deferred<StandardResult<object>>()
@@ -178,7 +178,7 @@ t.test('a validator that takes its time holds no other tool up', async t => {
   t.strictSame(await waiting, { content: '{"n":2}', successful: true })
 })
 
-t.test('a tool whose turn is over by the time its arguments are checked does not run', async t => {
+t.test('a tool does not run if its turn is over when its arguments are checked', async t => {
   const { record, newTurn } = setup()
   const turn = newTurn()
   const door = deferred<StandardResult<object>>()
@@ -193,7 +193,7 @@ t.test('a tool whose turn is over by the time its arguments are checked does not
   t.strictSame(record.slice(1), [toolResult('id 1', '{"error":"cancelled"}', false)])
 })
 
-t.test('nor does one whose time is over by then', async t => {
+t.test('a tool does not run if its timeout is over when its arguments are checked', async t => {
   const clock = useClock(t)
   const { newTurn } = setup()
   const door = deferred<StandardResult<object>>()
@@ -208,7 +208,7 @@ t.test('nor does one whose time is over by then', async t => {
   t.equal(clock.left(), 0)
 })
 
-t.test('lines that need arguments wait for none: the usual filler stands in, and nothing is said ahead', async t => {
+t.test('lines that need arguments do not wait for the check: the default filler is spoken, and no line ahead', async t => {
   const schema = schemaOf(async value => ({ value: value as { n: number } }))
   const made = make(schema, { say: ({ n }) => `${n}!`, filler: ({ n }) => `${n}...` })
   const waiting = made.read('{"n":1}') as PendingArguments<{ n: number }>
@@ -222,7 +222,7 @@ t.test('lines that need arguments wait for none: the usual filler stands in, and
   t.equal(make(schema, { say: 'Let me see.' }).say(waiting), 'Let me see.')
 })
 
-t.test('what is spoken is not shown to the validator', async t => {
+t.test('the spoken parameter does not reach the validator', async t => {
   const seen: unknown[] = []
   const made = make(schemaOf(value => { seen.push(value); return { value: value as object } }), { say: { parameter: 'message' } })
   t.match(made.read('{"message":"Let me see.","n":1,"mood":"good"}'),

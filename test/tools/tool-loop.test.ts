@@ -75,7 +75,7 @@ const lookUp = (execute: ToolOptions<typeof Day>['execute'] = ({ day }) => `free
 
 // What is asked, and in what order things happen
 
-t.test('the model is told of the tools, and of nothing where there are none', async t => {
+t.test('the model gets the tools, and no tool members if there are none', async t => {
   const book = heldTool({ strict: true, say: { parameter: 'message' } }).tool
   const { server, agent } = await openModel(t, { tools: [lookUp(), book], parallelToolCalls: false, toolChoice: { name: 'look' } })
   await say(agent)
@@ -129,7 +129,7 @@ t.test('on Retell the holding line, the call, its result and the answer follow o
   ])
 })
 
-t.test('on Millis the holding line is heard at once, as is what the model said itself', async t => {
+t.test('on Millis the holding line is spoken at once, and so are the model\'s own words', async t => {
   const { tool: book, began } = heldTool({ say: 'Let me see.' })
   const { server, line, ask, said } = await openLine(t, 'millis', [book])
   server.next(calling(TUESDAY), ['Done.'], { steps: ['I will', ...calling('book({"day":"wed"})').steps] }, ['Done.'])
@@ -144,7 +144,7 @@ t.test('on Millis the holding line is heard at once, as is what the model said i
   t.equal(said(2), 'I will Done.')
 })
 
-t.test('what the model fills in for the caller to hear is spoken, and is no argument', async t => {
+t.test('a spoken parameter is spoken, and is not an argument', async t => {
   const { tool: book, began } = heldTool({ say: { parameter: 'message' } })
   const { server, line, ask, said } = await openLine(t, 'retell', [book])
   server.next(calling('book({"message":"One second, please.","day":"tue"})'), ['Done.'])
@@ -156,7 +156,7 @@ t.test('what the model fills in for the caller to hear is spoken, and is no argu
   t.equal(said(1), 'One second, please. Done.')
 })
 
-t.test('a line that cannot be found is logged, and the tool runs', async t => {
+t.test('a line function that fails is logged, and the tool runs', async t => {
   const { tool: book, began } = heldTool({ say: () => { throw new Error('Noor') } })
   const { server, line, ask, said } = await openLine(t, 'retell', [book])
   server.next(calling(TUESDAY), ['Done.'])
@@ -168,7 +168,7 @@ t.test('a line that cannot be found is logged, and the tool runs', async t => {
   t.notMatch(JSON.stringify(line.complaints), /Noor/)
 })
 
-t.test('several tools run side by side, the first line is said for all, and results stand in the order of the calls', async t => {
+t.test('several tools run at the same time, one line is spoken for all, and results keep the order of the calls', async t => {
   const book = heldTool()
   const look = heldTool({ name: 'look', say: 'I am looking.' })
   const call = heldTool({ name: 'call', say: 'I am calling.' })
@@ -197,7 +197,7 @@ t.test('the same call twice in one answer runs once, and is answered twice', asy
   t.strictSame(messageFaults(messagesOf(server.requests[1]!)), [])
 })
 
-t.test('ids that a server uses again, or leaves out, are made up', async t => {
+t.test('ids that a server repeats or leaves out are replaced', async t => {
   const look = lookUp()
   const { server, line, ask } = await openLine(t, 'retell', [look])
   const noIds: Script = { steps: [toolCallChunk({ index: 0, id: '', function: { name: 'look', arguments: '{"day":"thu"}' } })] }
@@ -223,7 +223,7 @@ for (const [id, name] of [['functions.look:0', 'look'], ['functions.look:0', 'fu
   })
 }
 
-t.test("members that only the model's server knows come back to it", async t => {
+t.test('the model server\'s own members come back to it', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()] })
   const chunk = { index: 0, id: 'call_1', type: 'function' as const, function: { name: 'look', arguments: '{"day":"tue"}' }, extra_content: { google: { thought_signature: 'abc' } } }
   server.next({ steps: [toolCallChunk(chunk)] }, ['Done.'])
@@ -231,7 +231,7 @@ t.test("members that only the model's server knows come back to it", async t => 
   t.match(messagesOf(server.requests[1]!)[1], { tool_calls: [{ id: 'call_1', extra_content: { google: { thought_signature: 'abc' } } }] })
 })
 
-t.test('what does not fit, is no JSON, is cut off or is made up goes back to the model, and nothing runs', async t => {
+t.test('for wrong, invalid, truncated or invented calls the model gets an error, and nothing runs', async t => {
   const { tool: book, runs } = heldTool()
   const noted = tool({ name: 'note', description: 'Notes.', parameters: Type.Object({ text: Type.Optional(Type.String()) }), execute: () => { runs.push(undefined!) } })
   const { server, line, ask, said } = await openLine(t, 'retell', [book, noted])
@@ -256,13 +256,13 @@ t.test('what does not fit, is no JSON, is cut off or is made up goes back to the
   for (const frame of line.frames) if (frame['arguments'] !== undefined) JSON.parse(frame['arguments'])
 })
 
-t.test('a model without tools that calls one all the same has answered nothing', async t => {
+t.test('a tool call of a model without tools counts as no answer', async t => {
   const { server, agent } = await openModel(t, {})
   server.next(calling(TUESDAY))
   await t.rejects(say(agent), { code: 'VOICE_AGENT_ERR_MODEL' })
 })
 
-t.test('a forced choice is for the first step; in the last one no tool may be called', async t => {
+t.test('a forced choice applies to the first step; in the last one no tool may be called', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()], toolChoice: 'required', maxSteps: 3 })
   server.next(calling('look({"day":"tue"})'), calling('look({"day":"wed"})'), ['Done.'])
   t.strictSame((await say(agent)).at(-1), 'Done.')
@@ -272,7 +272,7 @@ t.test('a forced choice is for the first step; in the last one no tool may be ca
   t.equal(never.server.requests[0]!.body['tool_choice'], 'none')
 })
 
-t.test('a model that never stops calling tools is stopped, and the caller hears of it', async t => {
+t.test('a model that never stops calling tools is stopped, and the caller hears the fallback', async t => {
   let runs = 0
   const { server, line, ask, said } = await openLine(t, 'retell', [lookUp(() => { runs++ })])
   server.handler = () => calling('look({"day":"tue"})')
@@ -289,7 +289,7 @@ t.test('a model that never stops calling tools is stopped, and the caller hears 
   t.equal(said(2), `Well, Well, Well, Well, Well, Well, ${APOLOGY}`)
 })
 
-t.test('a model that falls silent after its tools is apologised for, also where it had announced them', async t => {
+t.test('the fallback is spoken if the model is silent after its tools, even if it had announced them', async t => {
   const { server, line, ask, said } = await openLine(t, 'retell', [lookUp()])
   server.next(calling('look({"day":"tue"})'), [], { steps: ['It is free. ', ...calling('look({"day":"tue"})').steps] }, [])
   ask(1, 'Tuesday')
@@ -300,7 +300,7 @@ t.test('a model that falls silent after its tools is apologised for, also where 
   t.equal(said(2), `It is free. ${APOLOGY}`)
 })
 
-t.test('a model that fails after its tools is apologised for, and does not run them again', async t => {
+t.test('the fallback is spoken if the model fails after its tools, and the tools do not run again', async t => {
   const { tool: book, runs, began } = heldTool()
   const { server, line, ask, said } = await openLine(t, 'retell', [book])
   server.next(calling(TUESDAY), failures.serverError, calling(TUESDAY), ['Booked.'])
@@ -336,7 +336,7 @@ t.test('the model hangs up after a goodbye, once the other tools are done', asyn
   }
 })
 
-t.test('of two actions in one answer the first is carried out, and the other taken back', async t => {
+t.test('of two actions in one answer the first is carried out, and the other revoked', async t => {
   const { server, line, ask } = await openLine(t, 'retell', [endCallTool(), pressDigitsTool()])
   server.next(calling('press_digits({"digits":"1"})', 'end_call({"message":"Goodbye!"})'), ['Well?'])
   ask(1, 'For sales press 1')
@@ -347,7 +347,7 @@ t.test('of two actions in one answer the first is carried out, and the other tak
   t.match(messagesOf(server.requests[1]!).filter(({ role }) => role === 'tool').map(({ content }) => content), [/^Requested/, '{"error":"not done: another action ends the turn"}'])
 })
 
-t.test('an end that the caller talked over did not happen, and the model knows', async t => {
+t.test('an end that the caller interrupted did not happen, and the model learns that', async t => {
   const { server, line, ask } = await openLine(t, 'retell', [endCallTool()])
   server.next(calling('end_call({"message":"Goodbye!"})'), ['Sure.'])
   ask(1, 'Bye')
@@ -363,7 +363,7 @@ t.test('an end that the caller talked over did not happen, and the model knows',
   ])
 })
 
-t.test('digits are pressed on Retell; on Millis the model hears that it cannot, and goes on', async t => {
+t.test('digits are pressed on Retell; on Millis the model learns that it cannot, and goes on', async t => {
   const pressing = calling('press_digits({"digits":"1"})')
   const onRetell = await openLine(t, 'retell', [pressDigitsTool()])
   onRetell.server.next(pressing)
@@ -383,7 +383,7 @@ t.test('digits are pressed on Retell; on Millis the model hears that it cannot, 
 
 // No dead air
 
-t.test('a slow tool gets one filler, which is no history, and its deadline makes the model speak on', async t => {
+t.test('a slow tool gets one filler, which is not history, and after its timeout the model goes on', async t => {
   const clock = useClock(t)
   for (const provider of PROVIDERS) {
     const { tool: book, began } = heldTool({ filler: 'Still working on it.', fillerMs: 2_000, timeoutMs: 9_000 })
@@ -409,7 +409,7 @@ t.test('a slow tool gets one filler, which is no history, and its deadline makes
   }
 })
 
-t.test('the filler waits until what was said before has been heard, about', async t => {
+t.test('the filler waits for the estimated end of the words before it', async t => {
   const clock = useClock(t)
   const { tool: book, began } = heldTool({ filler: ({ day }) => `Still at ${day}.`, say: 'I am looking into that.' })
   const { server, line, ask, said } = await openLine(t, 'retell', [book])
@@ -425,7 +425,7 @@ t.test('the filler waits until what was said before has been heard, about', asyn
   t.equal(clock.left(), 1, 'that of the spare connection to the model')
 })
 
-t.test('a tool without a filler of its own has one; one whose filler is empty or broken has none', async t => {
+t.test('a tool has a default filler, and none if its own is empty or fails', async t => {
   const clock = useClock(t)
   const own = { execute: () => new Promise(() => {}), timeoutMs: 4_000, description: 'Waits.', parameters: Type.Object({}), sideEffects: false }
   for (const [filler, line] of [[undefined, 'One moment, please. '], ['', ''], [() => { throw new Error('Noor') }, '']] as const) {
@@ -692,7 +692,7 @@ t.test('a probe runs no tool', async t => {
   t.strictSame(runs, [])
 })
 
-t.test('a probe runs no tool of an agent that runs them itself', async t => {
+t.test('a probe runs no tool of an agent that uses runTool', async t => {
   const clock = useClock(t)
   const { tool: book, runs } = heldTool()
   const refusals: unknown[] = []
@@ -717,7 +717,7 @@ t.test('a probe runs no tool of an agent that runs them itself', async t => {
   t.strictSame(runs, [])
 })
 
-t.test('a turn that is superseded while it is kept from saying its filler, or its last words, says no more', async t => {
+t.test('a turn that is superseded while its filler or last words wait says no more', async t => {
   const clock = useClock(t)
   const { tool: book, began } = heldTool({ filler: 'Still at it.' })
   const { server, agent } = await openModel(t, { tools: [book, endCallTool()] })
@@ -743,7 +743,7 @@ t.test('a turn that is superseded while it is kept from saying its filler, or it
   t.equal(server.requests.length, 2)
 })
 
-t.test('an agent that wraps it may keep actions for itself: what was done is recorded all the same', async t => {
+t.test('tool calls are recorded even if a wrapping agent drops the actions', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()] })
   const line = openCall(t, 'retell', async function * (turn) {
     for await (const piece of agent(turn)) if (typeof piece === 'string') yield piece
@@ -758,7 +758,7 @@ t.test('an agent that wraps it may keep actions for itself: what was done is rec
   t.strictSame(messagesOf(server.requests[2]!).map(({ content }) => content), ['Tuesday', null, 'free on tue', 'It is free.', 'Really?'])
 })
 
-t.test('an agent that wraps it and does not stop when it should runs no tool', async t => {
+t.test('a wrapping agent that goes on after an abort runs no tool', async t => {
   const { tool: book, runs } = heldTool()
   const { server, agent } = await openModel(t, { tools: [book] })
   server.next(calling(TUESDAY))
@@ -773,7 +773,7 @@ t.test('an agent that wraps it and does not stop when it should runs no tool', a
   t.strictSame(runs, [])
 })
 
-t.test('what a tool needs of its call goes wrong loudly', async t => {
+t.test('an error of call.record() ends the answer', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()] })
   for (const broken of ['tool-call', 'tool-result']) {
     server.next(calling('look({"day":"tue"})'))
@@ -786,7 +786,7 @@ t.test('what a tool needs of its call goes wrong loudly', async t => {
   }
 })
 
-t.test('options that are none stop the start', async t => {
+t.test('options that are not accepted stop the start', async t => {
   const look = lookUp()
   for (const [options, message] of [
     [{ tools: [look, look] }, 'option openai.tools has two that are named look: give one of them another name'],
@@ -800,7 +800,7 @@ t.test('options that are none stop the start', async t => {
   }
 })
 
-t.test('a call that is on the record and was never begun says so', async t => {
+t.test('a recorded call that never began is recorded as cancelled', async t => {
   const { tool: book, runs } = heldTool()
   const { server, line, ask } = await openLine(t, 'retell', [book])
   server.next(calling(TUESDAY, 'book({"day":"wed"})'), ['Fine.'])
@@ -820,7 +820,7 @@ t.test('a call that is on the record and was never begun says so', async t => {
 })
 
 // Keeps a model that stalls from being taken for one that answers nothing.
-t.test('a turn that is aborted while the model writes a call ends quietly', async t => {
+t.test('a turn that is aborted while the model writes a call ends without an error', async t => {
   const { tool: book, runs } = heldTool()
   const { server, agent } = await openModel(t, { tools: [book] })
   server.next({ steps: [...calling(TUESDAY).steps, 'Hm', STALL] })

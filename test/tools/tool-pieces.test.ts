@@ -105,7 +105,7 @@ function assembled (deltas: readonly ToolCallDelta[]): object[] {
   })
 }
 
-t.test('calls are put together as if all pieces were looked at each time', async () => {
+t.test('the assembled calls equal those of an assembly that reads all pieces each time', async () => {
   const delta = fc.record({
     index: fc.constantFrom(0, 1, null, undefined),
     id: fc.constantFrom('', '', 'a', 'b', 'c'),
@@ -119,7 +119,7 @@ t.test('calls are put together as if all pieces were looked at each time', async
   }), { numRuns: scaledRuns(10_000) })
 })
 
-t.test('text is complete once its outermost bracket is closed, and a parser takes it', async () => {
+t.test('text is complete once its outermost bracket is closed and it parses', async () => {
   const part = fc.oneof(fc.constantFrom('{', '}', '[', ']', '"', '\\', ',', ':', ' ', '1', 'a'), fc.json())
   fc.assert(fc.property(fc.array(part), parts => {
     const json = new GrowingJson()
@@ -159,7 +159,7 @@ t.test('an answer that calls too many tools runs and records none of them', asyn
 
 // The way there
 
-t.test('server-sent events in single bytes are looked at once', async t => {
+t.test('server-sent events in single bytes are scanned once', async t => {
   const bytes = Buffer.from(`data: ${'x'.repeat(MANY)}\n\n`)
   let events: string[] = []
   const searched = calls(String.prototype, 'indexOf', () => {
@@ -170,7 +170,7 @@ t.test('server-sent events in single bytes are looked at once', async t => {
   t.equal(searched.filter(({ this: text }) => String(text).length > 1).length, 1, 'a whole line once, when it is complete')
 })
 
-t.test('pieces that wait are not moved for each one that is read', async t => {
+t.test('queued pieces are not moved for each read', async t => {
   const exchange = new Exchange()
   const controller = { pause () {}, resume () {}, abort () {} } as unknown as Dispatcher.DispatchController
   for (const n of pieces) exchange.onResponseData(controller, Buffer.of(n % 256))
@@ -183,7 +183,7 @@ t.test('pieces that wait are not moved for each one that is read', async t => {
   t.strictSame((await Promise.all(read)).map(({ value }) => (value as Buffer)[0]), pieces.map(n => n % 256))
 })
 
-t.test('words without an end of sentence are not read again with each one', async t => {
+t.test('words without an end of sentence are not scanned again with each one', async t => {
   const speaker = new Speaker({ send: () => {} }, newCodec('retell'))
   const floor = new Floor(1)
   speaker.give(floor)
@@ -195,7 +195,7 @@ t.test('words without an end of sentence are not read again with each one', asyn
   t.type(floor.firstSentenceAt, 'number')
 })
 
-t.test('of arguments that are wrong everywhere no more is looked for than is told', async t => {
+t.test('the search for mismatches stops at the number that is reported', async t => {
   const made = tool({ name: 'book', description: 'Books.', parameters: Type.Object({ days: Type.Array(Type.Number()) }), execute: () => {} })
   let error = ''
   const written = JSON.stringify({ days: pieces.map(() => 'x') })

@@ -47,7 +47,7 @@ for (const [what, returned, content, types] of [
   ['members without a value', { table: undefined, guests: undefined }, '{"table":null,"guests":null}', ['undefined']],
   ['methods alone', methods, '{"book":null,"cancel":null}', ['undefined']]
 ] as Array<[what: string, returned: unknown, content: string, types: string[]]>) {
-  t.test(`of ${what} the model learns what is true, and the log the type alone`, async t => {
+  t.test(`the model gets a true statement about ${what}, and the log only the type`, async t => {
     const { outcome, logs } = tell(returned)
     t.strictSame(outcome, { content, successful: true })
     t.strictSame(logs, [{ level: 40, types, msg: CANNOT_HOLD }])
@@ -65,12 +65,12 @@ for (const [what, returned, content] of [
   ['a boxed number', Object(5), '5'],
   ['bytes', Buffer.from('a'), '{"type":"Buffer","data":[97]}']
 ] as Array<[what: string, returned: unknown, content: string]>) {
-  t.test(`${what} is told as JSON writes it, and not logged`, async t => {
+  t.test(`the model gets ${what} as JSON, and nothing is logged`, async t => {
     t.strictSame(tell(returned), { outcome: { content, successful: true }, logs: [] })
   })
 }
 
-t.test('an error that is returned is one that was thrown', async t => {
+t.test('a returned error counts as thrown', async t => {
   const { outcome, logs } = tell(new TypeError(SECRET))
   t.strictSame(outcome, { content: '{"error":"the tool failed"}', successful: false })
   t.match(logs, [{ level: 50, msg: 'a tool returned an error' }])
@@ -94,12 +94,12 @@ for (const [what, returned, outcome] of [
   ['a list of other things', { content: ['a'] }, done('{"content":["a"]}')],
   ['a text that is not a list', { content: 'a' }, done('{"content":"a"}')]
 ] as const) {
-  t.test(`a result of MCP with ${what} is read as MCP means it`, async t => {
+  t.test(`an MCP result with ${what} is read by the rules of MCP`, async t => {
     t.strictSame(tell(returned), { outcome, logs: [] })
   })
 }
 
-t.test('content of MCP that is no text is named in the log, and to the model where there is no text', async t => {
+t.test('the log names MCP content that is not text, and so does the model\'s result if there is no text', async t => {
   const image = { type: 'image', data: 'AAAA', mimeType: 'image/png' }
   const msg = 'a tool returned MCP content that is not text: the model gets only the text'
   t.strictSame(tell({ content: [image, { type: 'text', text: 'A map.' }] }),
@@ -108,7 +108,7 @@ t.test('content of MCP that is no text is named in the log, and to the model whe
     { outcome: done(unshown('image, resource')), logs: [{ level: 40, types: ['image', 'resource'], msg }] })
 })
 
-t.test('whatever a tool returns, the model reads something, and JSON is told as JSON is', async () => {
+t.test('for any result the model gets some text, and JSON unchanged', async () => {
   const anything = fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withNullPrototype: true })
   fc.assert(fc.property(anything, returned => tell(returned).outcome.content.trim() !== ''), { numRuns: scaledRuns(1_000) })
   fc.assert(fc.property(fc.jsonValue().filter(value => typeof value !== 'string'), value => {

@@ -42,7 +42,7 @@ function argsOf (made: Tool, written: unknown): unknown {
 
 // What it is made of
 
-t.test('a tool that is told nothing more has side effects, runs on, and runs once a call', async t => {
+t.test('by default a tool has side effects, runs on, and runs once a call', async t => {
   const execute = () => 'ok'
   const { read: _, say, filler, ...members } = make({ execute })
   t.strictSame(members, {
@@ -62,17 +62,17 @@ t.test('a tool that is told nothing more has side effects, runs on, and runs onc
   t.equal(filler({}), 'One moment, please.')
 })
 
-t.test('a look-up is cancelled with its turn, and its result stands no longer than that', async t => {
+t.test('by default a look-up is cancelled with its turn, and its result is reused no longer', async t => {
   t.match(make({ sideEffects: false }), { sideEffects: false, onSupersede: 'cancel', reuse: 'turn' })
 })
 
-t.test('what is said of a tool goes before what is usual', async t => {
+t.test('options of a tool override the defaults', async t => {
   const options = { sideEffects: false, onSupersede: 'finish', reuse: 'call', strict: true, fillerMs: 0, timeoutMs: 1 }
   t.match(make({ ...options, parameters: Type.Object({}) }), options)
   t.match(make({ onSupersede: 'cancel', reuse: 'turn' }), { sideEffects: true, onSupersede: 'cancel', reuse: 'turn' })
 })
 
-t.test('what a model is shown is JSON and nothing else', async t => {
+t.test('the parameters for the model are plain JSON', async t => {
   const { parameters } = make()
   t.strictSame(Reflect.ownKeys(parameters).filter(key => typeof key === 'symbol'), [])
   t.strictSame(parameters['required'], ['day', 'guests'])
@@ -80,7 +80,7 @@ t.test('what a model is shown is JSON and nothing else', async t => {
     { type: 'object', additionalProperties: false, properties: {}, required: [] })
 })
 
-t.test('one of several texts is shown as one enum, any other literal as an enum of its own', async t => {
+t.test('a union of texts becomes one enum, any other literal an enum of its own', async t => {
   const [red, white] = [Type.Literal('red'), Type.Literal('white')]
   const { parameters } = make({
     parameters: Type.Object({
@@ -104,7 +104,7 @@ t.test('one of several texts is shown as one enum, any other literal as an enum 
   })
 })
 
-t.test('a model that is held to the parameters strictly is shown objects that are closed, at every depth', async t => {
+t.test('a strict tool\'s objects are closed, at every depth', async t => {
   const parameters = Type.Object({
     day: Type.Union([Type.Object({ date: Type.String() }), Type.Null()]),
     guests: Type.Array(Type.Object({ name: Type.String() }, { additionalProperties: false }))
@@ -127,7 +127,7 @@ t.test('a tool cannot be changed', async t => {
   t.throws(() => { (make() as { timeoutMs: number }).timeoutMs = 1 }, TypeError)
 })
 
-t.test('only what was made here is a tool', async t => {
+t.test('only a value that tool() made is a tool', async t => {
   const made = make()
   t.equal(isTool(made), true)
   for (const other of [{ ...made }, null, undefined, 'book', made.execute, {}]) t.equal(isTool(other), false)
@@ -135,7 +135,7 @@ t.test('only what was made here is a tool', async t => {
 
 // Options that are none
 
-t.test('what no tool can be made of is refused at once, by the name of the option', async t => {
+t.test('invalid options are refused at once, and the error names the option', async t => {
   const never = () => ''
   const wrong: Array<[options: Record<string, unknown>, message: string]> = [
     ...[undefined, 5, '', 'a b', 'a\n', 'naïve', 'a'.repeat(65)].map(name => [{ name }, 'tool: name must be'] as [Record<string, unknown>, string]),
@@ -170,7 +170,7 @@ t.test('what no tool can be made of is refused at once, by the name of the optio
   }
 })
 
-t.test('parameters that cannot be checked, or nothing could fit, are refused at once', async t => {
+t.test('parameters that cannot be checked, or that no JSON fits, are refused at once', async t => {
   const wrong: Array<[parameters: object, message: RegExp]> = [
     [Type.Object({ day: Type.Unsafe({ type: 'string' }) }), /^tool book: parameters cannot be checked: /],
     [Type.Object({ day: Type.String({ enum: ['Sunday'] }) }), /^tool book: parameters has an enum, which is not checked: /],
@@ -191,7 +191,7 @@ t.test('parameters that cannot be checked, or nothing could fit, are refused at 
   for (const [parameters, message] of wrong) t.throws(() => make({ parameters }), { code: 'VOICE_AGENT_ERR_CONFIG', message })
 })
 
-t.test('what may be left out cannot be held to strictly, at any depth', async t => {
+t.test('a strict tool cannot have optional members, at any depth', async t => {
   const nested = Type.Object({ near: Type.Array(Type.Object({ table: Type.Optional(Type.Number()) })) })
   for (const [parameters, place] of [[Booking, '/: near, extras'], [nested, '/properties/near/items: table']] as const) {
     const message = `${place} must not be optional: make each required, and let it be null`
@@ -200,7 +200,7 @@ t.test('what may be left out cannot be held to strictly, at any depth', async t 
   }
 })
 
-t.test('a format that the app has taught is checked', async t => {
+t.test('a format that the app registers is checked', async t => {
   FormatRegistry.Set('even', text => text.length % 2 === 0)
   t.teardown(() => { FormatRegistry.Delete('even') })
   const made = takes(Type.String({ format: 'even' }))
@@ -208,46 +208,46 @@ t.test('a format that the app has taught is checked', async t => {
   t.match(mismatch(made, { value: 'abc' }), '/value: ')
 })
 
-t.test('parameters may be called what schemas call their own', async t => {
+t.test('parameters may have the names of keywords', async t => {
   const made = make({ parameters: Type.Object({ enum: Type.String(), format: Type.String(), anyOf: Type.Array(Type.String()) }) })
   const written = { enum: 'a', format: 'b', anyOf: ['c'] }
   t.strictSame(argsOf(made, written), written)
   t.strictSame((made.parameters as { required: string[] }).required, ['enum', 'format', 'anyOf'])
 })
 
-t.test('the longest and the shortest of what is accepted is', async () => {
+t.test('the longest and the shortest accepted values are accepted', async () => {
   for (const options of [{ name: 'a' }, { name: 'A-z_9'.repeat(12) }, { fillerMs: 2 ** 31 - 1 }, { timeoutMs: 2 ** 31 - 1 }, { say: '' }, { filler: '' }]) make(options)
 })
 
 // What a model wrote
 
-t.test('arguments that fit are given as they were written', async t => {
+t.test('valid arguments stay unchanged', async t => {
   const written = { day: 'Sunday', guests: 2, near: { window: true, table: null }, extras: { cake: 1 } }
   t.strictSame(read(make(), JSON.stringify(written)), { args: written, spoken: '' })
   t.strictSame(read(make(), written), { args: written, spoken: '' })
 })
 
-t.test('arguments that came parsed are not shared with whoever has them', async t => {
+t.test('parsed arguments are copied', async t => {
   const written = { day: 'Sunday', guests: 2, near: { window: true, table: 1, view: 'sea' }, mood: 'good' }
   const args = argsOf(make(), written) as typeof written
   args.near.table = 2
   t.strictSame(written, { day: 'Sunday', guests: 2, near: { window: true, table: 1, view: 'sea' }, mood: 'good' })
 })
 
-t.test('a tool without parameters may be called with nothing', async t => {
+t.test('a tool without parameters may be called without arguments', async t => {
   const made = make({ parameters: Type.Object({}) })
   for (const written of ['', ' \n', '{}', {}, 'null', ' null ', null, undefined]) t.strictSame(read(made, written), { args: {}, spoken: '' })
   for (const written of ['', 'null', null]) t.equal(mismatch(takes(Type.String()), written), 'the arguments do not fit: /value: Expected required property')
 })
 
-t.test('what is no JSON object is told as that, and not quoted', async t => {
+t.test('the error for arguments that are not a JSON object does not quote them', async t => {
   const broken = ['{"day":"4111', '{"day":}', '[]', '[{"day":"4111"}]', '4111', '"4111"', 'true', '{} {}', "{'day':4111}"]
   for (const written of [...broken, 4111, true, [], [{}], () => {}, Symbol('4111')]) {
     t.strictSame(make().read(written), { error: 'the arguments are not a JSON object' })
   }
 })
 
-t.test('a mismatch names where it is and what is expected, and never what was written', async t => {
+t.test('a mismatch names the place and the expected value, and never quotes the arguments', async t => {
   const secret = 'my card number is 4111'
   const mismatches: Array<[written: object, where: string[]]> = [
     [{}, ['/day', '/guests']],
@@ -269,16 +269,16 @@ t.test('a mismatch names where it is and what is expected, and never what was wr
   }
 })
 
-t.test('a mismatch of all of it names the root', async t => {
+t.test('a mismatch of the whole value names the root', async t => {
   t.equal(mismatch(make({ parameters: Type.Object({}, { maxProperties: -1 }) }), '{}'), 'the arguments do not fit: /: Expected object to have no more than -1 properties')
 })
 
-t.test('five mismatches are told, as more would be no help', async t => {
+t.test('an error names at most five mismatches', async t => {
   const error = mismatch(takes(Type.Array(Type.Number())), { value: Array(1_000).fill('x') })!
   t.equal(error.split('; ').length, 5)
 })
 
-t.test('unions, literals, lists and types that hold themselves are checked like any other', async t => {
+t.test('unions, literals, lists and recursive types are checked', async t => {
   const choice = takes(Type.Union([Type.Literal('red'), Type.Literal('white'), Type.Object({ other: Type.String() })]))
   t.strictSame(argsOf(choice, { value: 'red' }), { value: 'red' })
   t.strictSame(argsOf(choice, { value: { other: 'rosé', more: 1 } }), { value: { other: 'rosé' } })
@@ -296,7 +296,7 @@ t.test('unions, literals, lists and types that hold themselves are checked like 
   t.strictSame(argsOf(both, { value: { a: 1, b: 2, c: 3 } }), { value: { a: 1, b: 2 } })
 })
 
-t.test('what is not among the parameters is dropped, at every depth', async t => {
+t.test('unknown members are dropped, at every depth', async t => {
   const written = { mood: 'good', day: 'Sunday', guests: 2, near: { window: true, table: 1, view: 'sea' } }
   const clean = { day: 'Sunday', guests: 2, near: { window: true, table: 1 } }
   t.strictSame(argsOf(make(), written), clean)
@@ -304,7 +304,7 @@ t.test('what is not among the parameters is dropped, at every depth', async t =>
   t.strictSame(argsOf(closed, written), { day: 'Sunday' })
 })
 
-t.test('whatever a model writes, it is either read or told why not', async () => {
+t.test('any text of a model is either read or answered with an error', async () => {
   const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.anything().map(value => { try { return JSON.stringify(value) } catch { return '' } }))
   fc.assert(fc.property(fc.oneof(text, fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true })), written => {
     const result = read(make(), written)
@@ -315,7 +315,7 @@ t.test('whatever a model writes, it is either read or told why not', async () =>
 
 // What is said
 
-t.test('a line of a tool is a text, or found by its arguments', async t => {
+t.test('a line of a tool is a text, or a function of its arguments', async t => {
   const args = { day: 'Sunday' }
   const lines = make({ say: 'Let me see.', filler: '' })
   t.equal(lines.say({ args, spoken: '' }), 'Let me see.')
@@ -326,7 +326,7 @@ t.test('a line of a tool is a text, or found by its arguments', async t => {
   t.throws(() => make({ say: () => { throw new Error('no line') } }).say({ args, spoken: '' }), { message: 'no line' })
 })
 
-t.test('a parameter that is spoken comes first, is required, and is no argument', async t => {
+t.test('a spoken parameter comes first, is required, and is not an argument', async t => {
   const made = make({ say: { parameter: 'message' } })
   const { properties, required } = made.parameters as { properties: Record<string, unknown>, required: string[] }
   t.strictSame(Object.keys(properties), ['message', 'day', 'guests', 'near', 'extras'])
@@ -342,12 +342,12 @@ t.test('a parameter that is spoken comes first, is required, and is no argument'
   t.strictSame(read(open, { message: 'One moment.', day: 'Sunday' }), { args: { day: 'Sunday' }, spoken: 'One moment.' })
 })
 
-t.test('a parameter that is spoken is described as the app wants', async t => {
+t.test('a spoken parameter may have the app\'s description', async t => {
   const { parameters } = make({ parameters: Type.Object({ day: Type.Optional(Type.String()) }), say: { parameter: 'message', description: 'Three words.' } })
   t.match(parameters, { properties: { message: { type: 'string', description: 'Three words.' } }, required: ['message'] })
 })
 
-t.test('words that are missing, or no words, are no reason not to run', async t => {
+t.test('a tool runs even if the spoken words are missing or not text', async t => {
   const made = make({ say: { parameter: 'message' } })
   for (const message of [undefined, null, 7, { text: 'Hi' }]) {
     t.strictSame(read(made, JSON.stringify({ message, day: 'Sunday', guests: 2 })), { args: { day: 'Sunday', guests: 2 }, spoken: '' })
