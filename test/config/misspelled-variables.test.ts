@@ -64,7 +64,13 @@ t.test('the app starts and warns once of each name, without its value, even with
     delete process.env['DRAIN_TIMEOUT']
   })
   const { app, logs } = createApp(t)
-  for (const prefix of ['/sales', '/support']) app.register(async scope => { await scope.register(voiceAgentPlugin, { ...AT_ONCE, prefix, millis: false }) })
+  for (const prefix of ['/sales', '/support']) {
+    app.register(async scope => {
+      await scope.register(
+        voiceAgentPlugin, { ...AT_ONCE, prefix, millis: false }
+      )
+    })
+  }
   await app.ready()
   t.strictSame(logs.filter(({ level }) => level >= 40).map(({ level, msg }) => ({ level, msg })), [
     { level: 40, msg: 'The environment has a variable that the plugin does not read: RETEL_ALLOWLIST (did you mean "RETELL_ALLOWLIST"?)' },

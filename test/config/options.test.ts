@@ -273,7 +273,9 @@ const SETTINGS: Setting[] = [
     observe: async (_t, app) => {
       const known: string[] = []
       for (const key of ['', 'key_env', 'key_option', 'key_next']) {
-        const { statusCode } = await app.inject({ method: 'POST', url: '/webhooks/retell', payload: '{"event":"call_ended"}', headers: signed('{"event":"call_ended"}', { key }) })
+        const { statusCode } = await app.inject({
+          method: 'POST', url: '/webhooks/retell', payload: '{"event":"call_ended"}', headers: signed('{"event":"call_ended"}', { key })
+        })
         if (statusCode === 204) known.push(key)
       }
       return known
@@ -335,11 +337,47 @@ const SETTINGS: Setting[] = [
     }
   },
   { variable: 'MAX_CALLS', with: OPEN, inEnv: '2', option: { limits: { maxCalls: 1 } }, expected: [3, 2, 1], observe: seated },
-  { variable: 'MAX_CALLS_PER_ADDRESS', with: OPEN, inEnv: '2', option: { limits: { maxCallsPerAddress: 1 } }, expected: [3, 2, 1], observe: seated },
-  { variable: 'MAX_UNSTARTED_CALLS', with: OPEN, inEnv: '2', option: { limits: { maxUnstartedCalls: 1 } }, expected: [3, 2, 1], observe: seated },
-  { variable: 'MAX_UPGRADES_PER_SECOND', with: OPEN, inEnv: '2', option: { limits: { maxUpgradesPerSecond: 0 } }, expected: [3, 2, 3], observe: seated },
-  { variable: 'REDIS_URL', skip: noRedis, inEnv: SHARED.REDIS_URL, option: { cluster: { redis: `${SHARED.REDIS_URL}/1` } }, expected: [[[], []], [['voice-agent'], []], [[], ['voice-agent']]], observe: kept },
-  { variable: 'REDIS_PREFIX', with: SHARED, skip: noRedis, inEnv: 'mine', option: { cluster: { prefix: 'ours' } }, expected: [[['voice-agent'], []], [['mine'], []], [['ours'], []]], observe: kept },
+  {
+    variable: 'MAX_CALLS_PER_ADDRESS',
+    with: OPEN,
+    inEnv: '2',
+    option: { limits: { maxCallsPerAddress: 1 } },
+    expected: [3, 2, 1],
+    observe: seated
+  },
+  {
+    variable: 'MAX_UNSTARTED_CALLS',
+    with: OPEN,
+    inEnv: '2',
+    option: { limits: { maxUnstartedCalls: 1 } },
+    expected: [3, 2, 1],
+    observe: seated
+  },
+  {
+    variable: 'MAX_UPGRADES_PER_SECOND',
+    with: OPEN,
+    inEnv: '2',
+    option: { limits: { maxUpgradesPerSecond: 0 } },
+    expected: [3, 2, 3],
+    observe: seated
+  },
+  {
+    variable: 'REDIS_URL',
+    skip: noRedis,
+    inEnv: SHARED.REDIS_URL,
+    option: { cluster: { redis: `${SHARED.REDIS_URL}/1` } },
+    expected: [[[], []], [['voice-agent'], []], [[], ['voice-agent']]],
+    observe: kept
+  },
+  {
+    variable: 'REDIS_PREFIX',
+    with: SHARED,
+    skip: noRedis,
+    inEnv: 'mine',
+    option: { cluster: { prefix: 'ours' } },
+    expected: [[['voice-agent'], []], [['mine'], []], [['ours'], []]],
+    observe: kept
+  },
   {
     variable: 'NODE_NAME',
     with: SHARED,
@@ -349,7 +387,15 @@ const SETTINGS: Setting[] = [
     expected: [hostname(), 'left', 'right'],
     observe: (_t, app) => /^(.+)-[\da-f]{8}$/.exec(app.calls.cluster.node)?.[1]
   },
-  { variable: 'MAX_CLUSTER_CALLS', with: SHARED, skip: noRedis, inEnv: '2', option: { limits: { maxClusterCalls: 1 } }, expected: [3, 2, 1], observe: async (t, app) => { await redis!.client.flushall(); return await seated(t, app) } },
+  {
+    variable: 'MAX_CLUSTER_CALLS',
+    with: SHARED,
+    skip: noRedis,
+    inEnv: '2',
+    option: { limits: { maxClusterCalls: 1 } },
+    expected: [3, 2, 1],
+    observe: async (t, app) => { await redis!.client.flushall(); return await seated(t, app) }
+  },
   {
     variable: 'MAX_FRAMES_PER_SECOND',
     with: OPEN,
@@ -406,7 +452,9 @@ const SETTINGS: Setting[] = [
     observe: async (_t, app) => {
       const believed: string[] = []
       for (const remoteAddress of ['10.1.2.3', '127.0.0.1', '172.16.0.1']) {
-        const { statusCode } = await app.inject({ url: '/llm-websocket/call_1', remoteAddress, headers: { 'x-forwarded-for': '192.0.2.1' } })
+        const { statusCode } = await app.inject({
+          url: '/llm-websocket/call_1', remoteAddress, headers: { 'x-forwarded-for': '192.0.2.1' }
+        })
         if (statusCode === 426) believed.push(remoteAddress)
       }
       return believed
@@ -632,27 +680,47 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['RETELL_PATH', '', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
   ['RETELL_PATH', '/voice/', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
   ['RETELL_PATH', '/:voice', path => ({ retell: { path } }), /a path such as \/llm-websocket/],
-  ['RETELL_ALLOWLIST', 'retellai.com', allowlist => ({ retell: { allowlist } }), /: entry 1 is not accepted; .* IP addresses, CIDR ranges .* \*/],
+  [
+    'RETELL_ALLOWLIST', 'retellai.com', allowlist => ({ retell: { allowlist } }),
+    /: entry 1 is not accepted; .* IP addresses, CIDR ranges .* \*/
+  ],
   ['RETELL_ALLOWLIST', '10.0.0.0/33', allowlist => ({ retell: { allowlist: [allowlist] } }), /: entry 1 is not accepted.* CIDR ranges/],
   ['RETELL_CALL_DETAILS_TIMEOUT_MS', 'soon', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 20000/],
   ['RETELL_CALL_DETAILS_TIMEOUT_MS', '-1', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 20000/],
-  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '60001', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }), /milliseconds, 0 to 20000/],
-  ['RETELL_CALL_DETAILS_TIMEOUT_MS', '1.5', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }), /milliseconds, 0 to 20000/],
+  [
+    'RETELL_CALL_DETAILS_TIMEOUT_MS', '60001', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }),
+    /milliseconds, 0 to 20000/
+  ],
+  [
+    'RETELL_CALL_DETAILS_TIMEOUT_MS', '1.5', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs: Number(callDetailsTimeoutMs) } }),
+    /milliseconds, 0 to 20000/
+  ],
   ['RETELL_CALL_DETAILS_TIMEOUT_MS', '', callDetailsTimeoutMs => ({ retell: { callDetailsTimeoutMs } }), /milliseconds, 0 to 20000/],
   ['MILLIS_PATH', 'millis/', path => ({ millis: { path } }), /a path such as \/millis/],
   ['MILLIS_ALLOWLIST', '1.2.3.4;1.2.3.5', allowlist => ({ millis: { allowlist } }), /CIDR ranges/],
-  ['RETELL_API_KEY', 'opensesamé', apiKey => ({ retell: { apiKey: [apiKey] } }), /ASCII text other than blanks; several are separated by commas/],
+  [
+    'RETELL_API_KEY', 'opensesamé', apiKey => ({ retell: { apiKey: [apiKey] } }),
+    /ASCII text other than blanks; several are separated by commas/
+  ],
   ['RETELL_API_KEY', ' , ', apiKey => ({ retell: { apiKey } }), /ASCII text other than blanks/],
   ['RETELL_API_KEY', ',', () => ({ retell: { apiKey: ['', ''] } }), /ASCII text other than blanks/],
   ['RETELL_WEBHOOK_PATH', 'hooks', webhookPath => ({ retell: { webhookPath } }), /a path such as \/webhooks\/retell/],
-  ['MILLIS_WEBHOOK_SECRET', 'opensesame\t', webhookSecret => ({ millis: { webhookSecret } }), /ASCII text other than blanks; several are separated by commas/],
+  [
+    'MILLIS_WEBHOOK_SECRET', 'opensesame\t', webhookSecret => ({ millis: { webhookSecret } }),
+    /ASCII text other than blanks; several are separated by commas/
+  ],
   ['MILLIS_WEBHOOK_SECRET', ' ', webhookSecret => ({ millis: { webhookSecret: [webhookSecret] } }), /ASCII text other than blanks/],
   ['MILLIS_WEBHOOK_PATH', '/', webhookPath => ({ millis: { webhookPath } }), /a path such as \/webhooks\/millis/],
   ['VOICE_AGENT_SECRET', '', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame/', secret => ({ secret }), /at least one letter, digit or one of \. _ ~ -/],
   ['VOICE_AGENT_SECRET', 'opensesame,', secret => ({ secret: String(secret).split(',') }), /several are separated by commas/],
-  ['MAX_CLUSTER_CALLS', '-1', maxClusterCalls => ({ limits: { maxClusterCalls: Number(maxClusterCalls) } }), /a whole number, 0 = no limit/],
-  ['REDIS_URL', 'localhost:opensesame', redis => ({ cluster: { redis } }), /a URL such as redis:\/\/localhost:6379, or rediss:\/\/ with TLS/],
+  [
+    'MAX_CLUSTER_CALLS', '-1', maxClusterCalls => ({ limits: { maxClusterCalls: Number(maxClusterCalls) } }), /a whole number, 0 = no limit/
+  ],
+  [
+    'REDIS_URL', 'localhost:opensesame', redis => ({ cluster: { redis } }),
+    /a URL such as redis:\/\/localhost:6379, or rediss:\/\/ with TLS/
+  ],
   ['REDIS_PREFIX', 'open sesame', prefix => ({ cluster: { prefix } }), /letters, digits and \. _ : -, at most 64/],
   ['NODE_NAME', 'open/sesame', node => ({ cluster: { node } }), /letters, digits and \. _ : -, at most 64/],
   ['MAX_CALLS', '-1', maxCalls => ({ limits: { maxCalls: Number(maxCalls) } }), /a whole number, 0 = no limit/],
@@ -661,10 +729,19 @@ const WRONG: Array<[variable: Variable, value: string, option: (value: unknown) 
   ['ADMITTED_CALLS_ONLY', '1', admittedCallsOnly => ({ admittedCallsOnly }), /true or false/],
   ['TRUSTED_PROXIES', '*', trustedProxies => ({ trustedProxies }), /: entry 1 would .* CIDR ranges/],
   ['TRUSTED_PROXIES', '0.0.0.0/0', trustedProxies => ({ trustedProxies }), /: entry 1 would .* CIDR ranges/],
-  ['TRUSTED_PROXIES', '10.0.0.1,opensesame', trustedProxies => ({ trustedProxies: String(trustedProxies).split(',') }), /: entry 2 is not accepted.* CIDR ranges/],
+  [
+    'TRUSTED_PROXIES', '10.0.0.1,opensesame', trustedProxies => ({ trustedProxies: String(trustedProxies).split(',') }),
+    /: entry 2 is not accepted.* CIDR ranges/
+  ],
   ['TRUSTED_PROXIES', '10.0.0.1,opensesame/0', trustedProxies => ({ trustedProxies }), /: entry 2 would .* CIDR ranges/],
-  ...['https://app.example.com/', 'app.example.com', 'https://', 'https://a b', '*', 'null', 'ftp://app.example.com', 'https://me@app.example.com'].map(origin => (
-    ['ALLOWED_ORIGINS', origin, (allowedOrigins: string) => ({ allowedOrigins: [allowedOrigins] }), /origins such as https:\/\/app.example.com/] as (typeof WRONG)[number]
+  ...[
+    'https://app.example.com/', 'app.example.com', 'https://', 'https://a b', '*', 'null', 'ftp://app.example.com',
+    'https://me@app.example.com'
+  ].map(origin => (
+    [
+      'ALLOWED_ORIGINS', origin, (allowedOrigins: string) => ({ allowedOrigins: [allowedOrigins] }),
+      /origins such as https:\/\/app.example.com/
+    ] as (typeof WRONG)[number]
   )),
   ['READINESS_PATH', 'ready', readinessPath => ({ readinessPath }), /a path such as \/ready/],
   ['READINESS_PATH', '/ready?', readinessPath => ({ readinessPath }), /a path such as \/ready/],
@@ -704,14 +781,24 @@ t.test('one error names all wrong variables', async t => {
 t.test('an option that is undefined counts as not given', async t => {
   const { app } = createApp(t)
   app.register(voiceAgentPlugin, {
-    retell: { path: undefined }, millis: undefined, secret: undefined, openai: { azure: undefined }, fallback: undefined, onCallEnd: undefined, prefix: undefined
+    retell: { path: undefined },
+    millis: undefined,
+    secret: undefined,
+    openai: {
+      azure: undefined
+    },
+    fallback: undefined,
+    onCallEnd: undefined,
+    prefix: undefined
   } as unknown as VoiceAgentOptions)
   await app.ready()
   t.ok(app.hasRoute({ method: 'GET', url: '/llm-websocket/:call_id' }))
 })
 
 t.test('the options are not changed', async t => {
-  const options: VoiceAgentOptions = Object.freeze({ retell: Object.freeze({ path: '/voice' }), openai: Object.freeze({ azure: Object.freeze({}) }) })
+  const options: VoiceAgentOptions = Object.freeze({
+    retell: Object.freeze({ path: '/voice' }), openai: Object.freeze({ azure: Object.freeze({}) })
+  })
   const { app } = createApp(t)
   app.register(voiceAgentPlugin, options)
   await app.ready()
@@ -723,7 +810,10 @@ t.test('the options are not changed', async t => {
 t.test('messages.leadingAssistant lets turn.messages start with the assistant', async t => {
   for (const leadingAssistant of [undefined, false, true]) {
     const roles = deferred<string[]>()
-    const { app } = await build(t, turn => roles.resolve(turn.messages.map(({ role }) => role)) ?? '', leadingAssistant === undefined ? {} : { messages: { leadingAssistant } })
+    const { app } = await build(
+      t, turn => roles.resolve(turn.messages.map(({ role }) => role)) ?? '',
+      leadingAssistant === undefined ? {} : { messages: { leadingAssistant } }
+    )
     const caller = await dialRetell(t, app)
     caller.send(retell.request(1, 'Hello!', 'Hi'))
     t.strictSame(await roles.promise, leadingAssistant ? ['assistant', 'user'] : ['user', 'assistant', 'user'])
@@ -731,7 +821,9 @@ t.test('messages.leadingAssistant lets turn.messages start with the assistant', 
 })
 
 t.test('millis.controlFrames replaces the frames it names, and no other', async t => {
-  const { app } = await build(t, undefined, { millis: { controlFrames: { endCall: streamId => ({ type: 'hang_up', of: streamId ?? null }) } } })
+  const { app } = await build(
+    t, undefined, { millis: { controlFrames: { endCall: streamId => ({ type: 'hang_up', of: streamId ?? null }) } } }
+  )
   const caller = await dial(t, app, '/millis')
   const call = [...app.calls][0]!
   await call.end()
@@ -802,7 +894,11 @@ t.test('a setting that is not given has its default, which its schema accepts', 
   const { app } = createApp(t)
   await app.register(async scope => {
     const config = await readSettings(scope, { retell: { path: '/voice' } })
-    const defaults = Object.entries(envSchema.properties).flatMap(([name, { default: value }]) => value === undefined ? [] : [[name, value]])
+    const defaults = Object.entries(envSchema.properties).flatMap(([name, { default: value }]) => value === undefined
+      ? []
+      : [
+          [name, value]
+        ])
     t.strictSame(config, { ...Object.fromEntries(defaults), MAX_CALLS: 7, RETELL_PATH: '/voice' })
     t.ok(Value.Check(envSchema, { ...Object.fromEntries(defaults) }))
   })
@@ -816,7 +912,9 @@ t.test('an error of another kind is passed on unchanged', async t => {
 
 t.test('limits that depend on another one grow with it, down to a minimum for small servers', async t => {
   const ceilings = (maxCalls: string) => {
-    const { maxCalls: all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond } = ceilingsOf({ MAX_CALLS: Number(maxCalls) } as Env)
+    const { maxCalls: all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond } = ceilingsOf({
+      MAX_CALLS: Number(maxCalls)
+    } as Env)
     return [all, maxCallsPerAddress, maxUnstartedCalls, maxUpgradesPerSecond]
   }
   t.strictSame(ceilings('1'), [1, 1, 500, 1_000])

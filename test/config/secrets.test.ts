@@ -62,7 +62,9 @@ const WRONG: ReadonlyArray<readonly [variable: string, value: string, others?: R
 for (const [variable, value, others = {}] of WRONG) {
   t.test(`${variable}=${JSON.stringify(value)} stops the start, and nothing of its value is logged`, async t => {
     const option = OPTIONS[variable]
-    for (const [env, options] of [[{ ...others, [variable]: value }, {}], ...option === undefined ? [] : [[others, option(value)] as const]] as const) {
+    for (const [env, options] of [
+      [{ ...others, [variable]: value }, {}], ...option === undefined ? [] : [[others, option(value)] as const]
+    ] as const) {
       setEnv(t, env)
       const { app, logs } = createApp(t)
       app.register(voiceAgentPlugin, options)
@@ -77,7 +79,10 @@ for (const [variable, value, others = {}] of WRONG) {
 }
 
 t.test('a Redis URL with an encoded password, a database and options is accepted', async t => {
-  for (const redis of [`redis://:${HEAD}%2F%3F%23%40%25${TAIL}@127.0.0.1:1/2?family=4`, 'rediss://user:p@ss@127.0.0.1:1', 'redis://[::1]:1/', 'redis://127.0.0.1']) {
+  for (const redis of [
+    `redis://:${HEAD}%2F%3F%23%40%25${TAIL}@127.0.0.1:1/2?family=4`, 'rediss://user:p@ss@127.0.0.1:1', 'redis://[::1]:1/',
+    'redis://127.0.0.1'
+  ]) {
     const { app } = createApp(t)
     await t.resolves(async () => { await app.register(voiceAgentPlugin, { cluster: { redis } }) }, redis)
   }
@@ -100,10 +105,15 @@ t.test('errors quote neither keys of the app\'s own agents nor tokens of the con
 
 t.test('the example app names its wrong variable without the value', async t => {
   const programs = [
-    ...[{ PORT: `${HEAD}${TAIL}` }, { PORT: '4815162342' }, { PORT: '0', HOST: `${HEAD}.${TAIL}.invalid` }].map(env => ['start', env, /"(PORT must be a whole number|HOST and PORT: cannot listen there \(E\w+\))/] as const),
+    ...[
+      { PORT: `${HEAD}${TAIL}` }, { PORT: '4815162342' }, { PORT: '0', HOST: `${HEAD}.${TAIL}.invalid` }
+    ].map(env => ['start', env, /"(PORT must be a whole number|HOST and PORT: cannot listen there \(E\w+\))/] as const),
     ['dial', { DIAL_TOKEN: 'token', DIAL_URL: `http://user:${HEAD}/${TAIL}@127.0.0.1` }, /^DIAL_URL is no http or https URL$/m] as const,
     ['dial', { DIAL_TOKEN: 'token', DIAL_URL: `${HEAD}:${TAIL}` }, /^DIAL_URL is no http or https URL$/m] as const,
-    ['dial', { DIAL_TOKEN: 'token', DIAL_URL: `http://user:${HEAD}${TAIL}@127.0.0.1:1` }, /^The example app does not answer at http:\/\/127\.0\.0\.1:1: /m] as const
+    [
+      'dial', { DIAL_TOKEN: 'token', DIAL_URL: `http://user:${HEAD}${TAIL}@127.0.0.1:1` },
+      /^The example app does not answer at http:\/\/127\.0\.0\.1:1: /m
+    ] as const
   ]
   await Promise.all(programs.map(async ([script, env, says]) => {
     const program = runNode(t, [...compiledArgumentsOf(script), ...script === 'dial' ? ['--web'] : []], env)

@@ -39,12 +39,16 @@ const throughJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value
 
 for (const [builder, action] of Object.entries(ACTIONS)) {
   t.test(`foreign JSON that looks like ${builder}()'s action is plain data as a tool's result`, async t => {
-    for (const returned of [throughJson(action), structuredClone(action), { ...throughJson(action) as object, 'Symbol(fastify-voice-agent.action)': true }]) {
+    for (const returned of [
+      throughJson(action), structuredClone(action), { ...throughJson(action) as object, 'Symbol(fastify-voice-agent.action)': true }
+    ]) {
       const lookUp = tool({ name: 'look_up', description: 'x', parameters: Type.Object({}), sideEffects: false, execute: () => returned })
       const line = await openLine(t, 'retell', [lookUp, transferCallTool({ destinations: { desk: '+15550100009' } })])
       line.server.next(calling('look_up({})'), 'I have looked.')
       t.equal(await line.hear(1, 'Look it up'), 'I have looked.')
-      t.strictSame(line.line.frames.filter(frame => 'transfer_number' in frame || frame['end_call'] === true || 'digit_to_press' in frame), [])
+      t.strictSame(
+        line.line.frames.filter(frame => 'transfer_number' in frame || frame['end_call'] === true || 'digit_to_press' in frame), []
+      )
       t.match(line.last().at(-1), { role: 'tool', content: JSON.stringify(returned) })
     }
   })
@@ -77,7 +81,10 @@ for (const [builder, action] of Object.entries(ACTIONS)) {
       t.strictSame(frames.filter(frame => 'transfer_number' in frame || frame['end_call'] === true), [])
       t.match(logs.filter(({ level }) => level === 50), [{
         msg: 'agent failed',
-        err: { code: 'VOICE_AGENT_ERR_SPEECH', message: `An agent speaks strings and actions, got an object with action ${action.action} that ${builder}() did not build` }
+        err: {
+          code: 'VOICE_AGENT_ERR_SPEECH',
+          message: `An agent speaks strings and actions, got an object with action ${action.action} that ${builder}() did not build`
+        }
       }])
     }
   })
@@ -113,6 +120,9 @@ t.test('an action that was stored as JSON is rebuilt if it ends the turn', async
     const isTerminal = ['endCall', 'transferCall', 'pressDigits'].includes(builder)
     t.strictSame(rebuiltTerminal(throughJson(action)), isTerminal ? action : undefined, builder)
   }
-  const broken = [undefined, null, 'end-call', { action: 'end-call' }, { action: 'fly' }, { action: 'transfer-call', destination: ' ', say: '', showCaller: false }]
+  const broken = [
+    undefined, null, 'end-call', { action: 'end-call' }, { action: 'fly' },
+    { action: 'transfer-call', destination: ' ', say: '', showCaller: false }
+  ]
   for (const kept of broken) t.equal(rebuiltTerminal(kept), undefined)
 })

@@ -15,6 +15,8 @@ t.test('NODE_ENV decides about development, or a terminal as standard output if 
     ['developmental', true, OTHER]
   ]
   for (const [NODE_ENV, isTTY, why] of cases) {
-    t.equal(whyNotDevelopment({ env: { NODE_ENV }, stdout: isTTY === undefined ? {} : { isTTY } }), why, JSON.stringify({ NODE_ENV, isTTY }))
+    t.equal(
+      whyNotDevelopment({ env: { NODE_ENV }, stdout: isTTY === undefined ? {} : { isTTY } }), why, JSON.stringify({ NODE_ENV, isTTY })
+    )
   }
 })

@@ -11,7 +11,11 @@ export interface Speech { id: string | number, content: string, last: boolean }
 
 export function speechOf (frame: Frame): Speech | undefined {
   if (frame['response_type'] === 'response') return { id: frame['response_id'], content: frame['content'], last: frame['content_complete'] }
-  if (frame['type'] === 'stream_response') return { id: frame['data'].stream_id, content: frame['data'].content, last: frame['data'].end_of_stream }
+  if (frame['type'] === 'stream_response') {
+    return {
+      id: frame['data'].stream_id, content: frame['data'].content, last: frame['data'].end_of_stream
+    }
+  }
   return undefined
 }
 

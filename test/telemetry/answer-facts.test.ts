@@ -16,7 +16,9 @@ const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object
 /** The facts in the report of one turn, whose model answers so, and the line of the log that shows them. */
 async function factsOf (t: Test, scripts: Script[], wrap?: (agent: StreamingAgent) => StreamingAgent) {
   const reports: TurnReport[] = []
-  const line = await openLine(t, 'retell', [look], { ...(wrap && { wrap }), hooks: { onTurnEnd: (_turn, report) => { reports.push(report) } } })
+  const line = await openLine(
+    t, 'retell', [look], { ...(wrap && { wrap }), hooks: { onTurnEnd: (_turn, report) => { reports.push(report) } } }
+  )
   line.server.next(...scripts)
   await line.hear(1, 'Are you open?')
   const { outcome, agent, server, httpStatus, finishReason } = reports.at(-1)!
@@ -31,12 +33,17 @@ t.test('a report holds server, status and finish_reason of the last answer', asy
 })
 
 t.test('an unknown finish_reason is reported as other', async t => {
-  const { facts } = await factsOf(t, [{ steps: ['Yes.', { chunk: { choices: [{ delta: {}, finish_reason: 'I am sorry' }] } }], finishReason: null }])
+  const { facts } = await factsOf(
+    t, [{ steps: ['Yes.', { chunk: { choices: [{ delta: {}, finish_reason: 'I am sorry' }] } }], finishReason: null }]
+  )
   t.match(facts, { outcome: 'error', httpStatus: 200, finishReason: 'other' })
 })
 
 t.test('a report holds the status of a refusal, and none if the server gave none', async t => {
-  t.match((await factsOf(t, [failures.rateLimited])).facts, { outcome: 'error', server: /^127\.0\.0\.1:\d+$/, httpStatus: 429, finishReason: undefined })
+  t.match(
+    (await factsOf(t, [failures.rateLimited])).facts,
+    { outcome: 'error', server: /^127\.0\.0\.1:\d+$/, httpStatus: 429, finishReason: undefined }
+  )
   t.match((await factsOf(t, [failures.cutBeforeHeaders])).facts, { outcome: 'error', server: /^127\.0\.0\.1:\d+$/, httpStatus: undefined })
   t.match((await factsOf(t, [failures.cutMidStream])).facts, { outcome: 'error', httpStatus: 200, finishReason: undefined })
 })

@@ -13,7 +13,10 @@ t.test('an error\'s type is logged at error level, its message at debug level on
   const error = Object.assign(new SyntaxError(`Unexpected token\n    in "${CONTENT}"`), { code: 'E_PARSE', status: 429 })
   logFailure(app.log, error, 'agent failed')
   const [told, whole] = logs
-  t.match(told, { level: 50, msg: 'agent failed', err: { type: 'SyntaxError', message: NO_MESSAGE, code: 'E_PARSE', status: 429, stack: /^ {4}at / } })
+  t.match(
+    told,
+    { level: 50, msg: 'agent failed', err: { type: 'SyntaxError', message: NO_MESSAGE, code: 'E_PARSE', status: 429, stack: /^ {4}at / } }
+  )
   t.notMatch(JSON.stringify(told), CONTENT)
   t.match(whole, { level: 20, err: { message: new RegExp(CONTENT) } })
 })
@@ -48,7 +51,9 @@ t.test('an error whose members throw is still logged', async t => {
   const error = Object.defineProperty(new Error(CONTENT), 'code', { enumerable: true, get () { throw new Error(CONTENT) } })
   logFailure(app.log, error, 'agent failed')
   logDetail(app.log, error, 'agent threw later')
-  t.match(logs, [{ level: 50, msg: 'agent failed', err: { type: 'Error' } }, { level: 20, msg: 'agent failed' }, { level: 20, msg: 'agent threw later' }])
+  t.match(logs, [
+    { level: 50, msg: 'agent failed', err: { type: 'Error' } }, { level: 20, msg: 'agent failed' }, { level: 20, msg: 'agent threw later' }
+  ])
 })
 
 t.test('the message is logged at error level in development only', async t => {
@@ -67,7 +72,10 @@ t.test('the message is logged at error level in development only', async t => {
       const { app, logs } = createApp(t)
       logFailure(app.log, new TypeError('the diary is not open'), 'agent failed')
       logFailure(app.log, 'the diary is not open', 'agent failed')
-      t.strictSame(logs.filter(({ level }) => level === 50).map(({ err }) => (err as Error).message), Array(2).fill(isTold ? 'the diary is not open' : NO_MESSAGE))
+      t.strictSame(
+        logs.filter(({ level }) => level === 50).map(({ err }) => (err as Error).message),
+        Array(2).fill(isTold ? 'the diary is not open' : NO_MESSAGE)
+      )
     })
   }
 })
@@ -91,7 +99,9 @@ t.test('the messages of an error\'s causes are logged with it, and their code', 
   const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:9'), { code: 'ECONNREFUSED' })
   const both = Object.assign(new AggregateError([refused, new Error('another address')], ''), { code: 'several words' })
   logFailure(app.log, new Error('Connection error.', { cause: new TypeError('fetch failed', { cause: both }) }), 'agent failed')
-  t.match(logs[0], { err: { type: 'Error', message: 'Connection error.: fetch failed: connect ECONNREFUSED 127.0.0.1:9', code: 'ECONNREFUSED' } })
+  t.match(
+    logs[0], { err: { type: 'Error', message: 'Connection error.: fetch failed: connect ECONNREFUSED 127.0.0.1:9', code: 'ECONNREFUSED' } }
+  )
 })
 
 t.test('circular causes, and causes that are not errors, are left out', async t => {

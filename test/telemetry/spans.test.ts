@@ -38,7 +38,10 @@ function call (turns: number, children: SpanTree[], attributes = {}): SpanTree {
 }
 
 /** @param times which of them there are, besides when the agent was called */
-function turn (id: number, outcome: string, times: string[], figures: Record<string, number>, children: SpanTree[], { error, ...attributes }: { error?: string } & Record<string, unknown> = {}): SpanTree {
+function turn (
+  id: number, outcome: string, times: string[], figures: Record<string, number>, children: SpanTree[],
+  { error, ...attributes }: { error?: string } & Record<string, unknown> = {}
+): SpanTree {
   return {
     name: 'invoke_agent',
     kind: 'INTERNAL',
@@ -50,7 +53,9 @@ function turn (id: number, outcome: string, times: string[], figures: Record<str
       'voice_agent.turn.reason': id === 0 ? 'greeting' : 'response',
       'voice_agent.turn.outcome': outcome,
       ...Object.fromEntries(['agent', ...times].map(name => [`voice_agent.turn.time_to_${name}`, VARIES])),
-      ...Object.fromEntries(Object.entries({ tokens: VARIES, frames: VARIES, characters: 0, tool_calls: 0, send_buffer_peak: 0, ...figures }).map(([name, value]) => [`voice_agent.turn.${name}`, value])),
+      ...Object.fromEntries(Object.entries({
+        tokens: VARIES, frames: VARIES, characters: 0, tool_calls: 0, send_buffer_peak: 0, ...figures
+      }).map(([name, value]) => [`voice_agent.turn.${name}`, value])),
       ...attributes as Attributes
     },
     ...(error !== undefined && { error }),
@@ -98,7 +103,13 @@ function toolRun (name: string, children: SpanTree[] = [], attributes = {}, erro
 
 /** The span of a tool of the app's own agent. */
 function ownTool (attributes: Attributes = {}, error?: string): SpanTree {
-  return { name: 'execute_tool', kind: 'INTERNAL', attributes: { 'gen_ai.operation.name': 'execute_tool', ...attributes }, ...(error !== undefined && { error }), children: [] }
+  return {
+    name: 'execute_tool',
+    kind: 'INTERNAL',
+    attributes: { 'gen_ai.operation.name': 'execute_tool', ...attributes },
+    ...(error !== undefined && { error }),
+    children: []
+  }
 }
 
 /** A span of the app's own. */
@@ -110,7 +121,10 @@ function ownSpan (name: string): void {
   trace.getTracer('app').startSpan(name).end()
 }
 
-function make (name: string, execute: ToolOptions<ReturnType<typeof Type.Object>>['execute'], more: Partial<ToolOptions<ReturnType<typeof Type.Object>>> = {}) {
+function make (
+  name: string, execute: ToolOptions<ReturnType<typeof Type.Object>>['execute'],
+  more: Partial<ToolOptions<ReturnType<typeof Type.Object>>> = {}
+) {
   return tool({ name, description: 'Does.', parameters: Type.Object({}), filler: '', execute, ...more })
 }
 
@@ -188,7 +202,9 @@ t.test('a superseded turn cancels its request, and its tool runs on', async t =>
       toolRun('book', [own('booked')])
     ]),
     turn(2, 'completed', SPOKEN, { characters: 13 }, [chat()]),
-    turn(3, 'superseded', ['first_token', 'first_frame', 'last_frame'], { characters: 7 }, [chat({ 'voice_agent.abort_reason': 'superseded' })]),
+    turn(
+      3, 'superseded', ['first_token', 'first_frame', 'last_frame'], { characters: 7 }, [chat({ 'voice_agent.abort_reason': 'superseded' })]
+    ),
     turn(4, 'completed', SPOKEN, { characters: 8 }, [chat()])
   ])])
 })
@@ -212,7 +228,10 @@ t.test('after a deadline with a failover, the slow model and the one that answer
   t.strictSame(trees(), [call(3, [
     silentGreeting,
     turn(1, 'completed', SPOKEN, { characters: 16 }, [chat({ ...BEGUN, 'error.type': 'deadline' }, ''), chat()]),
-    turn(2, 'deadline', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ ...BEGUN, 'error.type': 'deadline' }, '')], { error: '', 'error.type': 'VOICE_AGENT_ERR_DEADLINE' })
+    turn(
+      2, 'deadline', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ ...BEGUN, 'error.type': 'deadline' }, '')],
+      { error: '', 'error.type': 'VOICE_AGENT_ERR_DEADLINE' }
+    )
   ])])
 })
 
@@ -240,7 +259,9 @@ t.test('spans of the app\'s own agent are its turn\'s children, also while it is
     }
   }
   const line = openCall(t, 'retell', turn => turn.id === 0 ? '' : agent(turn), {
-    hooks: { onCallStart: () => ownSpan('onCallStart'), onTurnEnd: ({ id }) => ownSpan(`onTurnEnd ${id}`), onCallEnd: () => ownSpan('onCallEnd') }
+    hooks: {
+      onCallStart: () => ownSpan('onCallStart'), onTurnEnd: ({ id }) => ownSpan(`onTurnEnd ${id}`), onCallEnd: () => ownSpan('onCallEnd')
+    }
   })
   line.receive(retell.details(), retell.request(1, 'Book'))
   while (!line.frames.some(({ content }) => content === 'Yes. ')) await tick()
@@ -288,7 +309,10 @@ t.test('tools that are cancelled, too slow or answered from the ledger are shown
     turn(2, 'completed', SPOKEN, { characters: 5, tool_calls: 3 }, [
       calls, toolRun('slow', [], { 'error.type': 'VOICE_AGENT_ERR_DEADLINE' }, ''), toolRun('book'), chat()
     ]),
-    turn(3, 'error', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ 'error.type': 'RateLimitError' }, '')], { error: '', 'error.type': 'RateLimitError' })
+    turn(
+      3, 'error', SPOKEN.slice(1), { characters: APOLOGY.length }, [chat({ 'error.type': 'RateLimitError' }, '')],
+      { error: '', 'error.type': 'RateLimitError' }
+    )
   ])])
 })
 
@@ -331,17 +355,25 @@ t.test('spans hold speech if the operator opts in', async t => {
     [[['tool.name', 'book'], ['tool.call.id', 'call_book_0'], ['tool.call.arguments', {}], ['tool.call.result', 'Tuesday']], undefined],
     [[
       ['system_instructions', [{ type: 'text', content: 'Help ***.' }]],
-      ['input.messages', [text('user', 'I am ***'), { role: 'assistant', parts: [{ type: 'text', content: 'Well, ***.' }, callPart] }, { role: 'tool', parts: [{ type: 'tool_call_response', id: 'call_book_0', response: 'Tuesday' }] }]],
+      ['input.messages', [
+        text('user', 'I am ***'), { role: 'assistant', parts: [{ type: 'text', content: 'Well, ***.' }, callPart] },
+        { role: 'tool', parts: [{ type: 'tool_call_response', id: 'call_book_0', response: 'Tuesday' }] }
+      ]],
       ['output.messages', [text('assistant', 'Bye, ***.', { finish_reason: 'stop' })]]
     ], undefined],
     [[['input.messages', [text('user', 'And?')]], ['output.messages', [text('assistant', APOLOGY)]]], 'no ***'],
-    [[['tool.name', 'find_***'], ['tool.call.id', 'tool_1'], ['tool.call.arguments', { name: '***' }], ['tool.call.result', '*** is out']], undefined]
+    [
+      [['tool.name', 'find_***'], ['tool.call.id', 'tool_1'], ['tool.call.arguments', { name: '***' }], ['tool.call.result', '*** is out']],
+      undefined
+    ]
   ])
 })
 
 t.test('a tool call without words and a truncated answer are shown as such', async t => {
   const { spans } = useTelemetry(t)
-  const { server, hear, ask, said, line } = await openLine(t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) })
+  const { server, hear, ask, said, line } = await openLine(
+    t, 'retell', [make('book', () => 'Tuesday')], { telemetry: new Telemetry(text => text) }
+  )
   server.next(calling('book({})'), 'Done.', ['We ', STALL])
   await hear(1, 'Book')
   ask(2, 'When?')
@@ -352,7 +384,9 @@ t.test('a tool call without words and a truncated answer are shown as such', asy
   const called = { role: 'assistant', parts: [{ type: 'tool_call', id: 'call_book_0', name: 'book', arguments: '{}' }] }
   t.match(JSON.parse(asked!['gen_ai.output.messages'] as string), [called])
   t.match(JSON.parse(told!['gen_ai.input.messages'] as string), [{ role: 'user' }, called, { role: 'tool' }])
-  t.match(JSON.parse(cut!['gen_ai.output.messages'] as string), [{ role: 'assistant', parts: [{ content: 'We ' }], finish_reason: '_OTHER' }])
+  t.match(
+    JSON.parse(cut!['gen_ai.output.messages'] as string), [{ role: 'assistant', parts: [{ content: 'We ' }], finish_reason: '_OTHER' }]
+  )
 })
 
 t.test('any value that an agent throws has a type, and a message if the operator opts in', async t => {
@@ -372,7 +406,9 @@ t.test('any value that an agent throws has a type, and a message if the operator
   }
   line.hangUp(1000)
   t.strictSame(spans.slice(2).map(({ attributes, status }) => [attributes['error.type'], status.message]), [
-    ['RangeError', 'range'], ['_OTHER', 'a text'], ['_OTHER', 'nameless'], ['Error', 'odd'], ['_OTHER', ''], ['deadline', 'The turn was aborted: deadline']
+    ['RangeError', 'range'], ['_OTHER', 'a text'], ['_OTHER', 'nameless'], ['Error', 'odd'], ['_OTHER', ''], [
+      'deadline', 'The turn was aborted: deadline'
+    ]
   ])
 })
 
@@ -407,7 +443,10 @@ t.test('a call has its last id, and a call that never began has no span', async 
   line.receive(millis.start(0))
   line.hangUp(1001)
   openCall(t, 'retell', () => '').hangUp(1006)
-  t.match(trees(), [{ attributes: { 'gen_ai.conversation.id': 'ses_1', 'voice_agent.call.close_code': 1001 }, children: [{ attributes: { 'gen_ai.conversation.id': 'ses_1' } }] }])
+  t.match(trees(), [{
+    attributes: { 'gen_ai.conversation.id': 'ses_1', 'voice_agent.call.close_code': 1001 },
+    children: [{ attributes: { 'gen_ai.conversation.id': 'ses_1' } }]
+  }])
   t.equal(trees().length, 1)
 })
 
@@ -419,7 +458,9 @@ t.test('a turn that is superseded while onCallStart runs has a span', async t =>
   looked.resolve()
   await line.completed(1)
   line.hangUp(1000)
-  t.match(trees(), [{ children: [{ attributes: { 'voice_agent.turn.outcome': 'superseded' } }, { attributes: { 'voice_agent.turn.outcome': 'completed' } }] }])
+  t.match(trees(), [{
+    children: [{ attributes: { 'voice_agent.turn.outcome': 'superseded' } }, { attributes: { 'voice_agent.turn.outcome': 'completed' } }]
+  }])
 })
 
 t.test('an SDK that throws delays nothing, and calls and turns still end', async t => {
@@ -451,7 +492,10 @@ t.test('any value that a tool or an agent throws is a failure, also undefined an
   for (const id of [1, 2, 3]) await hear(id, 'Hi')
   line.hangUp(1000)
   const failed = spans.filter(({ status }) => status.code === SpanStatusCode.ERROR)
-  t.strictSame(failed.map(({ name, attributes }) => [name, attributes['error.type']]), [['execute_tool rejects', '_OTHER'], ['invoke_agent', '_OTHER'], ['invoke_agent', 'superseded']])
+  t.strictSame(
+    failed.map(({ name, attributes }) => [name, attributes['error.type']]),
+    [['execute_tool rejects', '_OTHER'], ['invoke_agent', '_OTHER'], ['invoke_agent', 'superseded']]
+  )
 })
 
 t.test('an abandoned answer is not a failure', async t => {
@@ -470,17 +514,27 @@ t.test('an abandoned answer is not a failure', async t => {
   server.next(['Yes. ', STALL])
   await hear(1, 'Hi')
   line.hangUp(1000)
-  t.match(trees(), [{ children: [{}, { attributes: { 'voice_agent.turn.outcome': 'completed' }, children: [{ attributes: { 'voice_agent.abort_reason': 'abandoned' } }] }] }])
+  t.match(trees(), [{
+    children: [
+      {}, { attributes: { 'voice_agent.turn.outcome': 'completed' }, children: [{ attributes: { 'voice_agent.abort_reason': 'abandoned' } }] }
+    ]
+  }])
 })
 
 t.test('values that a model\'s server invents are neither labels nor attributes', async t => {
   const { spans, metrics } = useTelemetry(t)
   const { server, hear, line } = await openLine(t, 'retell', [])
-  server.next({ steps: ['Yes.', { chunk: { model: 'call +15550100', choices: [] } }], finishReason: 'Ann said so' as never }, { status: 400, body: { error: { message: 'no', code: 'VOICE_AGENT_ERR_+15550100' } } })
+  server.next(
+    { steps: ['Yes.', { chunk: { model: 'call +15550100', choices: [] } }], finishReason: 'Ann said so' as never },
+    { status: 400, body: { error: { message: 'no', code: 'VOICE_AGENT_ERR_+15550100' } } }
+  )
   await hear(1, 'Hi')
   await hear(2, 'Hi')
   line.hangUp(1000)
-  t.notMatch(JSON.stringify([spans.map(({ attributes }) => attributes), await metrics(), line.logs.filter(({ level }) => level >= 30)]), /15550100|Ann/)
+  t.notMatch(
+    JSON.stringify([spans.map(({ attributes }) => attributes), await metrics(), line.logs.filter(({ level }) => level >= 30)]),
+    /15550100|Ann/
+  )
   t.match(spans.find(({ name }) => name.startsWith('chat'))!.attributes['gen_ai.response.finish_reasons'], ['_OTHER'])
 })
 
@@ -493,5 +547,8 @@ t.test('spans of a hook and of a goodbye belong to their call, also from another
   line.receive(retell.details(), retell.update('Hi'), retell.request(1, 'Hi'))
   await tick()
   line.hangUp(1000)
-  t.match(trees(), [{ name: 'call', children: [{ name: 'invoke_agent' }, { name: 'goodbye' }, { name: 'invoke_agent' }, { name: 'onTranscript' }] }])
+  t.match(
+    trees(),
+    [{ name: 'call', children: [{ name: 'invoke_agent' }, { name: 'goodbye' }, { name: 'invoke_agent' }, { name: 'onTranscript' }] }]
+  )
 })

@@ -1,6 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import t, { type Test } from 'tap'
-import { DeadlineError, endCall, filler, pause, speakable, toolCall, toolResult, transferCall, uninterruptible, usage, type CallSummary, type Reply, type Turn, type TurnReport } from '../../lib/index.js'
+import {
+  DeadlineError, endCall, filler, pause, speakable, toolCall, toolResult, transferCall, uninterruptible, usage, type CallSummary,
+  type Reply, type Turn, type TurnReport
+} from '../../lib/index.js'
 import { loggedId } from '../../lib/telemetry/report.js'
 import { deferred } from '../helpers/app.js'
 import { openCall, tick, type CallOptions } from '../helpers/call.js'
@@ -77,7 +80,9 @@ t.test('a turn is reported from the request to its last frame', async t => {
   t.equal(sendBufferPeakBytes, 0)
 
   const logged = line.logs.find(({ msg, turnId }) => msg === 'turn ended' && turnId === 1)!
-  t.match(logged, { level: 30, callId: 'call_1', reason: 'response', outcome: 'completed', firstFrameMs: 1_200, tools: 3, model: 'gpt-large' })
+  t.match(
+    logged, { level: 30, callId: 'call_1', reason: 'response', outcome: 'completed', firstFrameMs: 1_200, tools: 3, model: 'gpt-large' }
+  )
   t.notMatch(JSON.stringify(logged), /look_up|euros/)
 })
 
@@ -93,7 +98,11 @@ t.test('returned words and the words of an action count as the first token', asy
   for (const [agent, tokens] of [
     [async (_turn: Turn, wait: (ms: number) => Promise<void>) => { await wait(300); return 'Yes.' }, 1],
     [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield endCall({ say: 'Bye.' }) }, 1],
-    [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield transferCall('+15550100', { say: 'Wait.' }) }, 1],
+    [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) {
+      await wait(300); yield transferCall(
+        '+15550100', { say: 'Wait.' }
+      )
+    }, 1],
     [async function * (_turn: Turn, wait: (ms: number) => Promise<void>) { await wait(300); yield endCall() }, 0]
   ] as const) {
     await t.test(async t => {
@@ -153,7 +162,9 @@ t.test('text that is not speech is counted, and logged once a call without its c
   line.receive(retell.request(2, 'Hi', 'And?'))
   await line.completed(2)
   const warnings = line.logs.filter(({ level }) => level >= 40)
-  t.match(warnings, [{ msg: 'the model wrote text that is no speech; it was not spoken', characters: 31, kinds: ['reasoning', 'control token'] }])
+  t.match(
+    warnings, [{ msg: 'the model wrote text that is no speech; it was not spoken', characters: 31, kinds: ['reasoning', 'control token'] }]
+  )
   t.equal(warnings.length, 1)
   t.notMatch(JSON.stringify(line.logs.filter(({ level }) => level >= 30)), /secret/)
 })
@@ -170,7 +181,11 @@ t.test('the warning comes once a call, even if more turns have such text', async
 t.test('usage counts a value that is not a number of tokens as 0', async t => {
   t.match(usage('m'), { action: 'usage', model: 'm', inputTokens: 0, outputTokens: 0 })
   t.match(usage('m', { inputTokens: 0.5, outputTokens: 1e9 }), { inputTokens: 0.5, outputTokens: 1e9 })
-  for (const wrong of [-1, NaN, Infinity, 1e9 + 1, null, '5', {}]) t.strictSame(usage('m', { inputTokens: wrong as never, outputTokens: wrong as never }), usage('m'), String(wrong))
+  for (const wrong of [-1, NaN, Infinity, 1e9 + 1, null, '5', {}]) {
+    t.strictSame(
+      usage('m', { inputTokens: wrong as never, outputTokens: wrong as never }), usage('m'), String(wrong)
+    )
+  }
   t.throws(() => usage(5 as never), { code: 'VOICE_AGENT_ERR_ACTION' })
 })
 
@@ -223,7 +238,10 @@ t.test('a turn that a subscriber ends is over, and its deadlines are cleared', a
 t.test('a call\'s transcript is the last one reported, and the words since', async t => {
   const transcriptOf = async (hooks: CallOptions['hooks'], work: (line: ReturnType<typeof openCall>) => void): Promise<unknown> => {
     const ended = deferred<CallSummary>()
-    const line = openCall(t, 'retell', ({ id }) => id === 2 ? '' : `Answer ${id}.`, { hooks: { ...hooks, onCallEnd: (_call, summary) => { ended.resolve(summary) } } })
+    const line = openCall(
+      t, 'retell', ({ id }) => id === 2 ? '' : `Answer ${id}.`,
+      { hooks: { ...hooks, onCallEnd: (_call, summary) => { ended.resolve(summary) } } }
+    )
     line.receive(retell.details())
     work(line)
     line.hangUp(1000)
@@ -231,12 +249,18 @@ t.test('a call\'s transcript is the last one reported, and the words since', asy
   }
   const said = (role: string, content: string) => ({ role, content })
   t.strictSame(await transcriptOf({}, () => {}), [said('agent', 'Answer 0.')])
-  t.strictSame(await transcriptOf({}, line => line.receive(retell.request(1, 'a'), retell.update('a', 'Answer 1.', 'b'))), [said('user', 'a'), said('agent', 'Answer 1.')])
+  t.strictSame(
+    await transcriptOf({}, line => line.receive(retell.request(1, 'a'), retell.update('a', 'Answer 1.', 'b'))),
+    [said('user', 'a'), said('agent', 'Answer 1.')]
+  )
   t.strictSame(await transcriptOf({}, line => line.receive(retell.request(2, 'a'))), [said('user', 'a')])
   t.strictSame(await transcriptOf({ onTranscript: () => {} }, line => line.receive(retell.request(1, 'a'), retell.update('a', 'Ans', 'b'))),
     [said('user', 'a'), said('agent', 'Ans'), said('user', 'b')])
 })
 
 t.test('turn ids are logged if they look like ids', async t => {
-  t.strictSame([0, 7, '12', 'a1b2-c3', '', 'x'.repeat(65), 'my name is Ann', '+15550100001'].map(loggedId), [0, 7, '12', 'a1b2-c3', undefined, undefined, undefined, undefined])
+  t.strictSame(
+    [0, 7, '12', 'a1b2-c3', '', 'x'.repeat(65), 'my name is Ann', '+15550100001'].map(loggedId),
+    [0, 7, '12', 'a1b2-c3', undefined, undefined, undefined, undefined]
+  )
 })

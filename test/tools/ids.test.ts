@@ -16,7 +16,9 @@ const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object
 
 t.test('a tool call with an invalid id is recorded by a new one', async t => {
   const record: ToolAction[] = []
-  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
+  const call = {
+    id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {}
+  } as Partial<Call> as Call
   for (const id of [...FAIR_IDS, ...ODD_IDS]) {
     record.length = 0
     await runTool(fakeTurn({ call }), look, {}, id)
@@ -36,6 +38,8 @@ t.test('names that a model\'s server invents are in spans only if they are ids',
   }
   line.hangUp(1000)
   const all = (tree: SpanTree): SpanTree[] => [tree, ...tree.children.flatMap(all)]
-  const attributes = trees().flatMap(all).flatMap(({ attributes }) => ['gen_ai.response.model', 'gen_ai.response.finish_reasons'].flatMap(name => attributes[name] ?? []))
+  const attributes = trees().flatMap(all).flatMap(({ attributes }) => [
+    'gen_ai.response.model', 'gen_ai.response.finish_reasons'
+  ].flatMap(name => attributes[name] ?? []))
   t.strictSame(new Set(attributes.flat()), new Set(['served-1', 'gpt-4.1-mini', '_OTHER']))
 })

@@ -140,7 +140,11 @@ class World {
       isCalling: false,
       hasFailed: false,
       usage: undefined,
-      complete: () => choice === 'none' ? [] : calls.map(({ name, day, id }) => ({ id, name, arguments: JSON.stringify({ day }), extra: {} })),
+      complete: () => choice === 'none'
+        ? []
+        : calls.map(({ name, day, id }) => ({
+          id, name, arguments: JSON.stringify({ day }), extra: {}
+        })),
       called: () => {},
       explain: error => error,
       close: () => {}
@@ -174,7 +178,10 @@ class World {
         if (this.#cluster.isDead(node)) return promise
         this.#expect(name === 'look' || this.runs.every(run => run.key !== key || run.outcome === 'failed'), `${key} ran twice`)
         const earlier = this.runs.find(run => run.key === key)
-        this.#expect(name === 'look' || earlier === undefined || earlier.idempotencyKey === idempotencyKey, 'the idempotency key of a second try is another')
+        this.#expect(
+          name === 'look' || earlier === undefined || earlier.idempotencyKey === idempotencyKey,
+          'the idempotency key of a second try is another'
+        )
         const run: Run = {
           name,
           key,
@@ -287,18 +294,33 @@ class World {
     if (extend && isNext) (caller as { content: string }).content += ' and more'
     else this.#heard.push({ role: 'user', content: `request ${this.#turns + 1}`, turn: undefined })
     const id = ++this.#turns
-    const transcript = this.#heard.flatMap(entry => 'turn' in entry && entry.content.trim() !== '' ? [{ role: entry.role, content: entry.content }] : [])
+    const transcript = this.#heard.flatMap(entry => 'turn' in entry && entry.content.trim() !== ''
+      ? [
+          { role: entry.role, content: entry.content }
+        ]
+      : [])
     if (this.#scenario.provider === 'millis') {
-      return this.#line.receive({ type: 'stream_request', data: { stream_id: id, transcript: transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : 'user', content })) } })
+      return this.#line.receive({
+        type: 'stream_request',
+        data: {
+          stream_id: id, transcript: transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : 'user', content }))
+        }
+      })
     }
     // Its books may be a few entries behind, though never behind the caller.
     const late = books === 'late' ? new Set(this.#heard.filter(entry => 'frame' in entry).slice(-2)) : new Set()
     const entries = this.#heard.filter(entry => !late.has(entry)).flatMap<object>(entry => {
       if ('turn' in entry) return entry.content.trim() === '' ? [] : [{ role: entry.role, content: entry.content }]
       const { tool_call_id: id, name, arguments: args, content, successful } = entry.frame
-      return [entry.role === 'tool_call_invocation' ? { role: entry.role, tool_call_id: id, name, arguments: args } : { role: entry.role, tool_call_id: id, content, successful }]
+      return [entry.role === 'tool_call_invocation'
+        ? {
+            role: entry.role, tool_call_id: id, name, arguments: args
+          }
+        : { role: entry.role, tool_call_id: id, content, successful }]
     })
-    this.#line.receive({ interaction_type: 'response_required', response_id: id, transcript, ...(books !== 'none' && { transcript_with_tool_calls: entries }) })
+    this.#line.receive({
+      interaction_type: 'response_required', response_id: id, transcript, ...(books !== 'none' && { transcript_with_tool_calls: entries })
+    })
   }
 
   // The caller speaks over the last words.
@@ -356,10 +378,23 @@ const answer: fc.Arbitrary<Answer> = fc.record({
   )
 })
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 30, arbitrary: fc.record({ do: fc.constant('ask' as const), extend: fc.boolean(), heard: fc.constantFrom(0, 0.5, 1), books: fc.constantFrom('all' as const, 'late' as const, 'none' as const) }) },
+  {
+    weight: 30,
+    arbitrary: fc.record({
+      do: fc.constant('ask' as const),
+      extend: fc.boolean(),
+      heard: fc.constantFrom(0, 0.5, 1),
+      books: fc.constantFrom('all' as const, 'late' as const, 'none' as const)
+    })
+  },
   { weight: 60, arbitrary: fc.constant<Step>({ do: 'model' }) },
   { weight: 60, arbitrary: fc.constant<Step>({ do: 'tick' }) },
-  { weight: 25, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(3), how: fc.constantFrom('done' as const, 'done' as const, 'failed' as const) }) },
+  {
+    weight: 25,
+    arbitrary: fc.record({
+      do: fc.constant('settle' as const), which: fc.nat(3), how: fc.constantFrom('done' as const, 'done' as const, 'failed' as const)
+    })
+  },
   { weight: 5, arbitrary: fc.constantFrom<Step>({ do: 'break' }, { do: 'redial' }, { do: 'redial' }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(2_000, TIMEOUT_MS) }) },
   { weight: 15, arbitrary: fc.record({ do: fc.constant('move' as const), dies: fc.boolean() }) },

@@ -18,7 +18,9 @@ import { fakeTurn, type FakeTurn } from '../helpers/fake-turn.js'
 
 function setup () {
   const record: ToolAction[] = []
-  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {} } as Partial<Call> as Call
+  const call = {
+    id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {}
+  } as Partial<Call> as Call
   return { record, ledger: new Ledger(), newTurn: () => fakeTurn({ call }) }
 }
 function make<T extends TObject = TObject> (options: Partial<ToolOptions<T>>) {
@@ -66,7 +68,12 @@ t.test('a late success does not run again in a later turn either, after an abort
   const clock = useClock(t)
   const { newTurn } = setup()
   const outcomes: Array<ReturnType<typeof deferred<string>>> = []
-  const made = make({ reuse: 'turn', onSupersede: 'cancel', timeoutMs: 50, execute: (_args, { signal }) => { signal.aborted.valueOf(); outcomes.push(deferred()); return outcomes.at(-1)!.promise } })
+  const made = make({
+    reuse: 'turn',
+    onSupersede: 'cancel',
+    timeoutMs: 50,
+    execute: (_args, { signal }) => { signal.aborted.valueOf(); outcomes.push(deferred()); return outcomes.at(-1)!.promise }
+  })
   const [first, second, third] = [newTurn(), newTurn(), newTurn()] as const
   const dropped = runTool(first, made, {}).catch((error: unknown) => error)
   first.abort()
@@ -83,7 +90,9 @@ t.test('a late success does not run again in a later turn either, after an abort
 t.test('a look-up that began before a tool with side effects is not awaited', async t => {
   const { ledger, newTurn } = setup()
   const outcomes: Array<ReturnType<typeof deferred<string>>> = []
-  const slots = make({ name: 'slots', sideEffects: false, onSupersede: 'finish', execute: () => { outcomes.push(deferred()); return outcomes.at(-1)!.promise } })
+  const slots = make({
+    name: 'slots', sideEffects: false, onSupersede: 'finish', execute: () => { outcomes.push(deferred()); return outcomes.at(-1)!.promise }
+  })
   const first = newTurn()
   ledger.settle(slots, {}, first, 'call_1')
   first.abort()
@@ -101,7 +110,9 @@ t.test('members of any type of a union stay', async t => {
 })
 
 t.test('in a union of closed objects unknown members are dropped', async t => {
-  const made = make({ parameters: Type.Object({ at: Type.Union([Type.Object({ date: Type.String() }, { additionalProperties: false }), Type.Null()]) }) })
+  const made = make({
+    parameters: Type.Object({ at: Type.Union([Type.Object({ date: Type.String() }, { additionalProperties: false }), Type.Null()]) })
+  })
   t.strictSame((made.read('{"at":{"date":"Sunday","x":1}}') as { args: unknown }).args, { at: { date: 'Sunday' } })
 })
 
@@ -140,7 +151,9 @@ t.test('arguments that are nested too deeply reject nothing', async t => {
   useClock(t)
   const { newTurn } = setup()
   const { made } = counted({ parameters: Type.Object({ n: Type.Any() }) })
-  await runTool(newTurn(), made, `{"n":${'['.repeat(20_000)}${']'.repeat(20_000)}}`).catch((error: unknown) => t.fail(`it rejects: ${String(error)}`))
+  await runTool(
+    newTurn(), made, `{"n":${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+  ).catch((error: unknown) => t.fail(`it rejects: ${String(error)}`))
 })
 
 t.test('runTool rejects for a turn that its own tool aborts', async t => {
@@ -198,8 +211,12 @@ t.test('the error for a showCaller that is not a boolean does not quote the numb
 })
 
 t.test('destinations that are text or a list are refused', async t => {
-  t.throws(() => transferCallTool({ destinations: '+14155550100' } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' })
-  t.throws(() => transferCallTool({ destinations: ['+14155550100'] } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' })
+  t.throws(
+    () => transferCallTool({ destinations: '+14155550100' } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' }
+  )
+  t.throws(
+    () => transferCallTool({ destinations: ['+14155550100'] } as unknown as TransferCallToolOptions), { code: 'VOICE_AGENT_ERR_CONFIG' }
+  )
 })
 
 t.test('interleaved calls with ids in each piece and no index', async t => {

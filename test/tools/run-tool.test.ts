@@ -117,7 +117,10 @@ t.test('a call of an unknown tool is answered with an error', async t => {
   const content = '{"error":"there is no such tool"}'
   t.strictSame(await executeToolCall(newTurn(), 'id 1', undefined, { args: {}, spoken: '', compared: {} }), { content, successful: false })
   const named = '{"error":"there is no such tool; there are: book"}'
-  t.strictSame(await executeToolCall(newTurn(), 'id 2', undefined, { error: 'there is no such tool; there are: book' }), { content: named, successful: false })
+  t.strictSame(
+    await executeToolCall(newTurn(), 'id 2', undefined, { error: 'there is no such tool; there are: book' }),
+    { content: named, successful: false }
+  )
   t.strictSame(record, [toolResult('id 1', content, false), toolResult('id 2', named, false)])
 })
 
@@ -351,7 +354,9 @@ t.test('a JSON object is recorded without white space', async t => {
 })
 
 t.test('for any text of a model a JSON object is recorded', async () => {
-  fc.assert(fc.property(fc.oneof(fc.string(), fc.json(), fc.anything({ withBigInt: true, withMap: true, withSet: true, withTypedArray: true })), written => {
+  fc.assert(fc.property(fc.oneof(
+    fc.string(), fc.json(), fc.anything({ withBigInt: true, withMap: true, withSet: true, withTypedArray: true })
+  ), written => {
     const read: unknown = JSON.parse(argumentsText(written))
     return typeof read === 'object' && read !== null && !Array.isArray(read)
   }))

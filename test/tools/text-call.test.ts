@@ -17,7 +17,9 @@ const READ: Array<[text: string, name: string, args: object]> = [
 ]
 
 for (const [text, name, args] of READ) {
-  t.test(`a call: ${text}`, async t => t.strictSame(readTextCall(text, NAMES), { id: '', name, arguments: JSON.stringify(args), extra: {} }))
+  t.test(
+    `a call: ${text}`, async t => t.strictSame(readTextCall(text, NAMES), { id: '', name, arguments: JSON.stringify(args), extra: {} })
+  )
 }
 
 const NONE = [

@@ -81,7 +81,14 @@ t.test('the model gets the tools, and no tool members if there are none', async 
   await say(agent)
   t.match(server.requests[0]!.body, { tool_choice: { type: 'function', function: { name: 'look' } }, parallel_tool_calls: false })
   t.strictSame(server.requests[0]!.body['tools'], [
-    { type: 'function', function: { name: 'look', description: 'Looks a day up.', parameters: { type: 'object', properties: { day: { type: 'string' } }, required: ['day'] } } },
+    {
+      type: 'function',
+      function: {
+        name: 'look',
+        description: 'Looks a day up.',
+        parameters: { type: 'object', properties: { day: { type: 'string' } }, required: ['day'] }
+      }
+    },
     {
       type: 'function',
       function: {
@@ -91,7 +98,12 @@ t.test('the model gets the tools, and no tool members if there are none', async 
         parameters: {
           type: 'object',
           additionalProperties: false,
-          properties: { message: { type: 'string', description: 'Spoken to the caller while this runs: one short sentence, in the language of the call.' }, day: { type: 'string' } },
+          properties: {
+            message: {
+              type: 'string', description: 'Spoken to the caller while this runs: one short sentence, in the language of the call.'
+            },
+            day: { type: 'string' }
+          },
           required: ['message', 'day']
         }
       }
@@ -124,7 +136,11 @@ t.test('on Retell the holding line, the call, its result and the answer follow o
   t.equal(wordsOf(line.frames, 1), 'I am booking tue. It is booked.')
   t.strictSame(messagesOf(server.requests[1]!), [
     { role: 'user', content: 'Tuesday' },
-    { role: 'assistant', content: null, tool_calls: [{ id: 'call_book_0', type: 'function', function: { name: 'book', arguments: '{"day":"tue"}' } }] },
+    {
+      role: 'assistant',
+      content: null,
+      tool_calls: [{ id: 'call_book_0', type: 'function', function: { name: 'book', arguments: '{"day":"tue"}' } }]
+    },
     { role: 'tool', tool_call_id: 'call_book_0', content: '{"at":9}' }
   ])
 })
@@ -136,7 +152,9 @@ t.test('on Millis the holding line is spoken at once, and so are the model\'s ow
   ask(1, 'Tuesday')
   ;(await began(1)).resolve('ok')
   await line.completed(1)
-  t.strictSame(line.frames.splice(0), [toMillis.speech(1, 'Let me see. ', { flush: true }), toMillis.speech(1, 'Done.'), toMillis.complete(1)])
+  t.strictSame(
+    line.frames.splice(0), [toMillis.speech(1, 'Let me see. ', { flush: true }), toMillis.speech(1, 'Done.'), toMillis.complete(1)]
+  )
   ask(2, 'Wednesday')
   ;(await began(2)).resolve('ok')
   await line.completed(2)
@@ -181,7 +199,10 @@ t.test('several tools run at the same time, one line is spoken for all, and resu
   ;(await book.began(1)).resolve('A')
   await line.completed(1)
   t.equal(said(1), 'I am looking. Done.')
-  t.strictSame(line.frames.filter(frame => frame['tool_call_id']).map(frame => frame['content'] ?? frame['name']), ['book', 'look', 'call', 'C', 'B', 'A'])
+  t.strictSame(
+    line.frames.filter(frame => frame['tool_call_id']).map(frame => frame['content'] ?? frame['name']),
+    ['book', 'look', 'call', 'C', 'B', 'A']
+  )
   t.strictSame(messagesOf(server.requests[1]!).slice(2).map(({ content }) => content), ['A', 'B', 'C'])
 })
 
@@ -193,7 +214,10 @@ t.test('the same call twice in one answer runs once, and is answered twice', asy
   ;(await began(1)).resolve('booked')
   await line.completed(1)
   t.equal(runs.length, 1)
-  t.strictSame(messagesOf(server.requests[1]!).slice(2).map(({ content }) => content), ['booked', 'booked\n(Run only once: this is the same call as before.)'])
+  t.strictSame(
+    messagesOf(server.requests[1]!).slice(2).map(({ content }) => content),
+    ['booked', 'booked\n(Run only once: this is the same call as before.)']
+  )
   t.strictSame(messageFaults(messagesOf(server.requests[1]!)), [])
 })
 
@@ -211,7 +235,10 @@ t.test('ids that a server repeats or leaves out are replaced', async t => {
   for (const request of server.requests) t.strictSame(messageFaults(messagesOf(request)), [])
 })
 
-for (const [id, name] of [['functions.look:0', 'look'], ['functions.look:0', 'functions.look'], [`functions.${'x'.repeat(40)}:12`, 'look<|channel|>commentary'], ['call.1', ' look']] as const) {
+for (const [id, name] of [
+  ['functions.look:0', 'look'], ['functions.look:0', 'functions.look'], [`functions.${'x'.repeat(40)}:12`, 'look<|channel|>commentary'],
+  ['call.1', ' look']
+] as const) {
   t.test(`a tool that is called as ${name} runs, and the id ${id} comes back`, async t => {
     const { server, agent } = await openModel(t, { tools: [lookUp()] })
     server.next({ steps: [toolCallChunk({ index: 0, id, type: 'function', function: { name, arguments: '{"day":"tue"}' } })] }, ['Done.'])
@@ -225,7 +252,13 @@ for (const [id, name] of [['functions.look:0', 'look'], ['functions.look:0', 'fu
 
 t.test('the model server\'s own members come back to it', async t => {
   const { server, agent } = await openModel(t, { tools: [lookUp()] })
-  const chunk = { index: 0, id: 'call_1', type: 'function' as const, function: { name: 'look', arguments: '{"day":"tue"}' }, extra_content: { google: { thought_signature: 'abc' } } }
+  const chunk = {
+    index: 0,
+    id: 'call_1',
+    type: 'function' as const,
+    function: { name: 'look', arguments: '{"day":"tue"}' },
+    extra_content: { google: { thought_signature: 'abc' } }
+  }
   server.next({ steps: [toolCallChunk(chunk)] }, ['Done.'])
   await say(agent)
   t.match(messagesOf(server.requests[1]!)[1], { tool_calls: [{ id: 'call_1', extra_content: { google: { thought_signature: 'abc' } } }] })
@@ -233,7 +266,12 @@ t.test('the model server\'s own members come back to it', async t => {
 
 t.test('for wrong, invalid, truncated or invented calls the model gets an error, and nothing runs', async t => {
   const { tool: book, runs } = heldTool()
-  const noted = tool({ name: 'note', description: 'Notes.', parameters: Type.Object({ text: Type.Optional(Type.String()) }), execute: () => { runs.push(undefined!) } })
+  const noted = tool({
+    name: 'note',
+    description: 'Notes.',
+    parameters: Type.Object({ text: Type.Optional(Type.String()) }),
+    execute: () => { runs.push(undefined!) }
+  })
   const { server, line, ask, said } = await openLine(t, 'retell', [book, noted])
   server.next(
     calling('book({"day":5})', 'book({"day":)', 'brew({"cups":2})'),
@@ -251,7 +289,10 @@ t.test('for wrong, invalid, truncated or invented calls the model gets an error,
   ])
   t.strictSame(messageFaults(messagesOf(server.requests[2]!)), [])
   t.equal(said(1), 'Sorry.')
-  t.strictSame(line.frames.filter(frame => frame['response_type'] === 'tool_call_result').map(({ successful }) => successful), [false, false, false, false])
+  t.strictSame(
+    line.frames.filter(frame => frame['response_type'] === 'tool_call_result').map(({ successful }) => successful),
+    [false, false, false, false]
+  )
   // What is recorded is JSON, whatever the model wrote.
   for (const frame of line.frames) if (frame['arguments'] !== undefined) JSON.parse(frame['arguments'])
 })
@@ -327,8 +368,11 @@ t.test('the model hangs up after a goodbye, once the other tools are done', asyn
     ask(1, 'Tuesday, and bye')
     ;(await began(1)).resolve('ok')
     await line.completed(1)
-    if (provider === 'retell') t.strictSame(line.frames.at(-1), toRetell.complete(1, 'Goodbye!', { end_call: true, no_interruption_allowed: true }))
-    else {
+    if (provider === 'retell') {
+      t.strictSame(
+        line.frames.at(-1), toRetell.complete(1, 'Goodbye!', { end_call: true, no_interruption_allowed: true })
+      )
+    } else {
       line.receive(millis.played(1))
       t.strictSame(line.frames, [toMillis.complete(1, 'Goodbye!'), toMillis.endCall(1)])
     }
@@ -344,7 +388,10 @@ t.test('of two actions in one answer the first is carried out, and the other rev
   t.strictSame(line.frames.at(-1), toRetell.complete(1, '', { digit_to_press: '1' }))
   ask(2, 'For sales press 1', 'Sales, hello?')
   await line.completed(2)
-  t.match(messagesOf(server.requests[1]!).filter(({ role }) => role === 'tool').map(({ content }) => content), [/^Requested/, '{"error":"not done: another action ends the turn"}'])
+  t.match(
+    messagesOf(server.requests[1]!).filter(({ role }) => role === 'tool').map(({ content }) => content),
+    [/^Requested/, '{"error":"not done: another action ends the turn"}']
+  )
 })
 
 t.test('an end that the caller interrupted did not happen, and the model learns that', async t => {
@@ -378,7 +425,11 @@ t.test('digits are pressed on Retell; on Millis the model learns that it cannot,
   t.equal(onMillis.said(1), 'Can you press it?')
   onMillis.ask(2, 'For sales press 1', 'Can you press it?', 'No')
   await onMillis.line.completed(2)
-  for (const { body } of onMillis.server.requests.slice(1)) t.match(body.messages[2], { role: 'tool', content: '{"error":"not done: not possible in this call"}' })
+  for (const { body } of onMillis.server.requests.slice(1)) {
+    t.match(
+      body.messages[2], { role: 'tool', content: '{"error":"not done: not possible in this call"}' }
+    )
+  }
 })
 
 // No dead air
@@ -405,7 +456,9 @@ t.test('a slow tool gets one filler, which is not history, and after its timeout
     t.match(server.requests[1]!.body.messages[2], { role: 'tool', content: result })
     ask(2, 'Tuesday', said(1), 'Hm')
     await line.completed(2)
-    t.strictSame(messagesOf(server.requests[2]!).map(({ content }) => content), ['Tuesday', null, result, 'It takes longer than usual.', 'Hm'])
+    t.strictSame(
+      messagesOf(server.requests[2]!).map(({ content }) => content), ['Tuesday', null, result, 'It takes longer than usual.', 'Hm']
+    )
   }
 })
 
@@ -427,7 +480,9 @@ t.test('the filler waits for the estimated end of the words before it', async t 
 
 t.test('a tool has a default filler, and none if its own is empty or fails', async t => {
   const clock = useClock(t)
-  const own = { execute: () => new Promise(() => {}), timeoutMs: 4_000, description: 'Waits.', parameters: Type.Object({}), sideEffects: false }
+  const own = {
+    execute: () => new Promise(() => {}), timeoutMs: 4_000, description: 'Waits.', parameters: Type.Object({}), sideEffects: false
+  }
   for (const [filler, line] of [[undefined, 'One moment, please. '], ['', ''], [() => { throw new Error('Noor') }, '']] as const) {
     const waiting = tool({ ...own, name: 'wait', ...(filler !== undefined && { filler }) })
     const call = await openLine(t, 'retell', [waiting])
@@ -468,7 +523,12 @@ const moments: Record<string, Moment> = {
     begun: false
   },
   'while the model writes its call': {
-    scripts: held => [{ steps: ['Hm ', toolCallChunk({ index: 0, id: 'call_a', function: { name: 'book', arguments: '{"day":' } }), 'so ', held, toolCallChunk({ index: 0, function: { arguments: '"tue"}' } })] }],
+    scripts: held => [{
+      steps: [
+        'Hm ', toolCallChunk({ index: 0, id: 'call_a', function: { name: 'book', arguments: '{"day":' } }), 'so ', held,
+        toolCallChunk({ index: 0, function: { arguments: '"tue"}' } })
+      ]
+    }],
     reached: ({ line, said }) => line.wrote(() => said(1) === 'Hm so '),
     begun: false
   },
@@ -559,7 +619,10 @@ for (const provider of PROVIDERS) {
         const results = later.filter(({ role }) => role === 'tool').map(({ content }) => String(content))
         t.equal(results.length, begun ? 2 : 1)
         for (const result of results) t.match(result, /^booked/)
-        t.strictSame(later.filter(({ role, content }) => role !== 'tool' && content !== null).map(({ content }) => content), ['Tuesday please', 'Tuesday it is.', 'Sure?'])
+        t.strictSame(
+          later.filter(({ role, content }) => role !== 'tool' && content !== null).map(({ content }) => content),
+          ['Tuesday please', 'Tuesday it is.', 'Sure?']
+        )
       })
     }
 
@@ -591,7 +654,10 @@ for (const provider of PROVIDERS) {
     ask(1, 'Tuesday')
     ;(await began(1)).reject(provider === 'retell' ? new ToolError('the diary is closed') : new Error('connection lost'))
     await line.completed(1)
-    t.equal(messagesOf(server.requests[1]!).at(-1)!.content, provider === 'retell' ? '{"error":"the diary is closed"}' : '{"error":"the tool failed"}')
+    t.equal(
+      messagesOf(server.requests[1]!).at(-1)!.content,
+      provider === 'retell' ? '{"error":"the diary is closed"}' : '{"error":"the tool failed"}'
+    )
     ask(2, 'Tuesday', 'It did not work.', 'Again')
     ;(await began(2)).resolve('booked')
     await line.completed(2)
@@ -612,7 +678,10 @@ for (const provider of PROVIDERS) {
     run.resolve('booked')
     await tick()
     const session = provider === 'millis' ? 'ses_1' : 'call_1'
-    const again = openCall(t, provider, turn => { throw new Error(`turn ${turn.id} was asked of another agent`) }, { calls: line.calls, id: session, reconnectGraceMs: 60_000 })
+    const again = openCall(
+      t, provider, turn => { throw new Error(`turn ${turn.id} was asked of another agent`) },
+      { calls: line.calls, id: session, reconnectGraceMs: 60_000 }
+    )
     if (provider === 'millis') again.receive(millis.start(7))
     server.next(calling(TUESDAY), ['It is booked.'])
     again.receive(provider === 'retell' ? retell.request(2, 'Tuesday', 'Hm?') : millis.request(8, 'Tuesday', 'Hm?'))

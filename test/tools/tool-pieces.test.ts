@@ -49,7 +49,9 @@ function add (deltas: readonly ToolCallDelta[]): ToolCalls {
   return calls
 }
 
-const piece = (index: number, id: string | undefined, name: string | undefined, args: string): ToolCallDelta => ({ index, id, function: { name, arguments: args } })
+const piece = (index: number, id: string | undefined, name: string | undefined, args: string): ToolCallDelta => ({
+  index, id, function: { name, arguments: args }
+})
 const pieces = Array.from({ length: MANY }, (_, n) => n)
 
 for (const [behaviour, deltas, most] of [
@@ -111,7 +113,9 @@ t.test('the assembled calls equal those of an assembly that reads all pieces eac
     id: fc.constantFrom('', '', 'a', 'b', 'c'),
     function: fc.record({
       name: fc.constantFrom('', '', 'book', 'look_up'),
-      arguments: fc.oneof(fc.constantFrom('', ' ', '{', '}', '{}', '[]', '"', '\\"', '{"a":"}', 'x', '1', ':', '{"a":{"b":[]}}', '{"a":"\\\\'), fc.json())
+      arguments: fc.oneof(
+        fc.constantFrom('', ' ', '{', '}', '{}', '[]', '"', '\\"', '{"a":"}', 'x', '1', ':', '{"a":{"b":[]}}', '{"a":"\\\\'), fc.json()
+      )
     })
   })
   fc.assert(fc.property(fc.array(delta, { maxLength: 12 }), deltas => {
@@ -138,16 +142,25 @@ t.test('an answer that calls too many tools runs and records none of them', asyn
   t.teardown(() => server.close())
   const runs: string[] = []
   const record: ToolAction[] = []
-  const look = tool({ name: 'look', description: 'Looks.', parameters: Type.Object({ n: Type.Number() }), sideEffects: false, execute: () => { runs.push('') } })
+  const look = tool({
+    name: 'look', description: 'Looks.', parameters: Type.Object({ n: Type.Number() }), sideEffects: false, execute: () => { runs.push('') }
+  })
   const agent = openAIAgent({ apiKey: 'sk-test', baseURL: server.url, tools: [look] })
   t.teardown(() => agent.close())
-  const call = { id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {}, countTokens: () => {} } as Partial<Call> as Call
+  const call = {
+    id: 'call_1', provider: 'retell', completedTurns: 0, record: entry => record.push(entry) > 0, waitUntil: () => {}, countTokens: () => {}
+  } as Partial<Call> as Call
   const say = async (): Promise<void> => {
     const turn = fakeTurn({ call })
     setMaxListeners(0, turn.signal)
     for await (const piece of agent(turn)) t.ok(piece)
   }
-  const calling = (many: number): Parameters<typeof server.next>[0] => ({ steps: [toolCallChunk(...Array.from({ length: many }, (_, n) => ({ index: n, id: `a${n}`, function: { name: 'look', arguments: `{"n":${n}}` } })))], finishReason: 'tool_calls' })
+  const calling = (many: number): Parameters<typeof server.next>[0] => ({
+    steps: [toolCallChunk(...Array.from(
+      { length: many }, (_, n) => ({ index: n, id: `a${n}`, function: { name: 'look', arguments: `{"n":${n}}` } })
+    ))],
+    finishReason: 'tool_calls'
+  })
 
   server.next(calling(128), 'Done.')
   await say()
@@ -196,7 +209,9 @@ t.test('words without an end of sentence are not scanned again with each one', a
 })
 
 t.test('the search for mismatches stops at the number that is reported', async t => {
-  const made = tool({ name: 'book', description: 'Books.', parameters: Type.Object({ days: Type.Array(Type.Number()) }), execute: () => {} })
+  const made = tool({
+    name: 'book', description: 'Books.', parameters: Type.Object({ days: Type.Array(Type.Number()) }), execute: () => {}
+  })
   let error = ''
   const written = JSON.stringify({ days: pieces.map(() => 'x') })
   const looked = calls(Map.prototype, 'has', () => {

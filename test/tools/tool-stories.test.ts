@@ -28,14 +28,18 @@ const WAYS: Record<string, (agent: StreamingAgent) => StreamingAgent> = {
   }
 }
 
-function make<T extends TObject> (name: string, parameters: T, execute: ToolOptions<T>['execute'], more: Partial<ToolOptions<T>> = {}): Tool {
+function make<T extends TObject> (
+  name: string, parameters: T, execute: ToolOptions<T>['execute'], more: Partial<ToolOptions<T>> = {}
+): Tool {
   return tool({ name, description: 'Does.', parameters, filler: '', execute, ...more })
 }
 
 /** Adds a pizza to the order: what a caller may well want twice. */
 function pizzas () {
   const order: string[] = []
-  const add = make('add_pizza', Type.Object({ kind: Type.String() }), ({ kind }) => `added, ${order.push(kind)} in the order`, { reuse: 'turn' })
+  const add = make(
+    'add_pizza', Type.Object({ kind: Type.String() }), ({ kind }) => `added, ${order.push(kind)} in the order`, { reuse: 'turn' }
+  )
   return { add, order }
 }
 
@@ -128,7 +132,9 @@ for (const provider of PROVIDERS) {
     const { server, line, hear, last } = await openLine(t, provider, [book, endCallTool()])
     server.next(calling('book({})', 'end_call({"message":"It is booked. Goodbye!"})'), ['That day is taken.'])
     t.equal(await hear(1, 'Book it, bye'), 'That day is taken.')
-    t.strictSame(results(last()), ['{"error":"that day is taken"}', '{"error":"not done: another tool failed, and the caller does not know of it"}'])
+    t.strictSame(
+      results(last()), ['{"error":"that day is taken"}', '{"error":"not done: another tool failed, and the caller does not know of it"}']
+    )
     t.notMatch(JSON.stringify(line.frames), /"end_call":true|"type":"end_call"|Goodbye!","content_complete/)
     // Nor is it forgotten that it may be asked for.
     server.next(calling('end_call({"message":"Goodbye!"})'))
@@ -164,7 +170,10 @@ for (const [what, options] of Object.entries<object>({
     await clock.pass(2_000)
     resolve('booked')
     await line.completed(1)
-    t.strictSame(line.complaints.map(({ msg }) => msg).toSorted(), ['the line of tool book function failed', 'the line of tool book function returned no string'])
+    t.strictSame(
+      line.complaints.map(({ msg }) => msg).toSorted(),
+      ['the line of tool book function failed', 'the line of tool book function returned no string']
+    )
     t.equal(line.frames.filter(frame => frame['response_id'] === 1).map(({ content }) => content).join(''), 'Booked.')
   })
 }
@@ -175,7 +184,9 @@ for (const [how, wrap] of Object.entries(WAYS)) {
     const warned = (warning: Error): void => { warnings.push(warning) }
     process.on('warning', warned)
     t.teardown(() => process.off('warning', warned))
-    const look = make('look', Type.Object({ n: Type.Integer() }), async ({ n }) => { await tick(); return `seen ${n}` }, { sideEffects: false })
+    const look = make(
+      'look', Type.Object({ n: Type.Integer() }), async ({ n }) => { await tick(); return `seen ${n}` }, { sideEffects: false }
+    )
     const { server, hear, last } = await openLine(t, 'retell', [look], { wrap })
     server.next(calling(...Array.from({ length: 12 }, (_, n) => `look({"n":${n}})`)), ['All seen.'])
     t.equal(await hear(1, 'All of them'), 'All seen.')
@@ -245,11 +256,17 @@ for (const how of ['alone', 'in a failover'] as const) {
       const both = failover([watched(agent), spare], { firstTokenMs: 400 })
       return turn => turn.reason === 'greeting' ? agent(turn) : both.call({} as never, turn) as AsyncIterable<Speech>
     }
-    const { server, line, ask } = await openLine(t, 'retell', [book], { deadlines: { firstTokenMs: 1_000 }, wrap: how === 'alone' ? watched : inFailover })
+    const { server, line, ask } = await openLine(
+      t, 'retell', [book], { deadlines: { firstTokenMs: 1_000 }, wrap: how === 'alone' ? watched : inFailover }
+    )
     const words = ['{"notes":"', 'one ', 'two ', 'three"}']
     const holds = words.map(() => hold())
     const steps = words.flatMap((word, index): Step[] => [
-      toolCallChunk({ index: 0, ...(index === 0 && { id: 'call_0', type: 'function' as const }), function: { ...(index === 0 && { name: 'book' }), arguments: word } }), holds[index]!
+      toolCallChunk({
+        index: 0,
+        ...(index === 0 && { id: 'call_0', type: 'function' as const }),
+        function: { ...(index === 0 && { name: 'book' }), arguments: word }
+      }), holds[index]!
     ])
     server.next({ steps, finishReason: 'tool_calls' }, ['Booked.'])
     let written = once(yielded, 'piece')

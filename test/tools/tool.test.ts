@@ -14,7 +14,9 @@ const Booking = Type.Object({
 
 /** A tool that is fine but for what is said. */
 function make (options: Record<string, unknown> = {}): Tool {
-  return tool({ name: 'book', description: DESCRIPTION, parameters: Booking, execute: () => 'ok', ...options } as unknown as ToolOptions<TObject>)
+  return tool({
+    name: 'book', description: DESCRIPTION, parameters: Booking, execute: () => 'ok', ...options
+  } as unknown as ToolOptions<TObject>)
 }
 
 /** A tool with one parameter. */
@@ -109,7 +111,9 @@ t.test('a strict tool\'s objects are closed, at every depth', async t => {
     day: Type.Union([Type.Object({ date: Type.String() }), Type.Null()]),
     guests: Type.Array(Type.Object({ name: Type.String() }, { additionalProperties: false }))
   })
-  const closed = (name: string) => ({ type: 'object', additionalProperties: false, required: [name], properties: { [name]: { type: 'string' } } })
+  const closed = (name: string) => ({
+    type: 'object', additionalProperties: false, required: [name], properties: { [name]: { type: 'string' } }
+  })
   t.strictSame(make({ parameters, strict: true, say: { parameter: 'message', description: 'Said.' } }).parameters, {
     type: 'object',
     additionalProperties: false,
@@ -138,7 +142,9 @@ t.test('only a value that tool() made is a tool', async t => {
 t.test('invalid options are refused at once, and the error names the option', async t => {
   const never = () => ''
   const wrong: Array<[options: Record<string, unknown>, message: string]> = [
-    ...[undefined, 5, '', 'a b', 'a\n', 'naïve', 'a'.repeat(65)].map(name => [{ name }, 'tool: name must be'] as [Record<string, unknown>, string]),
+    ...[
+      undefined, 5, '', 'a b', 'a\n', 'naïve', 'a'.repeat(65)
+    ].map(name => [{ name }, 'tool: name must be'] as [Record<string, unknown>, string]),
     [{ description: undefined }, 'tool book: description must be'],
     [{ description: ' \n' }, 'tool book: description must be'],
     [{ description: 5 }, 'tool book: description must be'],
@@ -157,8 +163,12 @@ t.test('invalid options are refused at once, and the error names the option', as
     [{ say: { parameter: 'day' } }, 'tool book: say names a parameter that the tool has'],
     [{ filler: { parameter: 'message' } }, 'tool book: filler must be'],
     [{ filler: null }, 'tool book: filler must be'],
-    ...[-1, NaN, Infinity, 2 ** 31, '5', null].map(fillerMs => [{ fillerMs }, 'tool book: fillerMs must be'] as [Record<string, unknown>, string]),
-    ...[0, 0.5, -1, NaN, Infinity, 2 ** 31, '5', null].map(timeoutMs => [{ timeoutMs }, 'tool book: timeoutMs must be'] as [Record<string, unknown>, string]),
+    ...[-1, NaN, Infinity, 2 ** 31, '5', null].map(fillerMs => [
+      { fillerMs }, 'tool book: fillerMs must be'
+    ] as [Record<string, unknown>, string]),
+    ...[
+      0, 0.5, -1, NaN, Infinity, 2 ** 31, '5', null
+    ].map(timeoutMs => [{ timeoutMs }, 'tool book: timeoutMs must be'] as [Record<string, unknown>, string]),
     [{ sideEffects: 'no' }, 'tool book: sideEffects must be'],
     [{ onSupersede: 'stop' }, 'tool book: onSupersede must be'],
     [{ reuse: 'never' }, 'tool book: reuse must be'],
@@ -174,11 +184,27 @@ t.test('parameters that cannot be checked, or that no JSON fits, are refused at 
   const wrong: Array<[parameters: object, message: RegExp]> = [
     [Type.Object({ day: Type.Unsafe({ type: 'string' }) }), /^tool book: parameters cannot be checked: /],
     [Type.Object({ day: Type.String({ enum: ['Sunday'] }) }), /^tool book: parameters has an enum, which is not checked: /],
-    [Type.Object({ days: Type.Array(Type.Object({ day: Type.Optional(Type.Unsafe({ type: 'string', enum: ['Sunday'] })) })) }), /^tool book: parameters has an enum/],
-    [Type.Object({ mail: Type.String({ format: 'no-such-format' }) }), /^tool book: parameters has the format no-such-format, which is not known: /],
-    [Type.Object({ mail: Type.Union([Type.Null(), Type.String({ format: 'no-such-format' })]) }), /^tool book: parameters has the format no-such-format/]
+    [
+      Type.Object({ days: Type.Array(Type.Object({ day: Type.Optional(Type.Unsafe({ type: 'string', enum: ['Sunday'] })) })) }),
+      /^tool book: parameters has an enum/
+    ],
+    [
+      Type.Object({ mail: Type.String({ format: 'no-such-format' }) }),
+      /^tool book: parameters has the format no-such-format, which is not known: /
+    ],
+    [
+      Type.Object({ mail: Type.Union([Type.Null(), Type.String({ format: 'no-such-format' })]) }),
+      /^tool book: parameters has the format no-such-format/
+    ]
   ]
-  const odd = { Date: Type.Date(), BigInt: Type.BigInt(), Uint8Array: Type.Uint8Array(), Undefined: Type.Undefined(), Symbol: Type.Symbol(), Function: Type.Function([], Type.Any()) }
+  const odd = {
+    Date: Type.Date(),
+    BigInt: Type.BigInt(),
+    Uint8Array: Type.Uint8Array(),
+    Undefined: Type.Undefined(),
+    Symbol: Type.Symbol(),
+    Function: Type.Function([], Type.Any())
+  }
   for (const [kind, schema] of Object.entries(odd)) {
     const message = new RegExp(`^tool book: parameters has a ${kind}, which no model can write: `)
     wrong.push([Type.Object({ odd: schema }), message], [Type.Object({ odd: Type.Array(Type.Union([Type.String(), schema])) }), message])
@@ -216,7 +242,9 @@ t.test('parameters may have the names of keywords', async t => {
 })
 
 t.test('the longest and the shortest accepted values are accepted', async () => {
-  for (const options of [{ name: 'a' }, { name: 'A-z_9'.repeat(12) }, { fillerMs: 2 ** 31 - 1 }, { timeoutMs: 2 ** 31 - 1 }, { say: '' }, { filler: '' }]) make(options)
+  for (const options of [
+    { name: 'a' }, { name: 'A-z_9'.repeat(12) }, { fillerMs: 2 ** 31 - 1 }, { timeoutMs: 2 ** 31 - 1 }, { say: '' }, { filler: '' }
+  ]) make(options)
 })
 
 // What a model wrote
@@ -236,8 +264,14 @@ t.test('parsed arguments are copied', async t => {
 
 t.test('a tool without parameters may be called without arguments', async t => {
   const made = make({ parameters: Type.Object({}) })
-  for (const written of ['', ' \n', '{}', {}, 'null', ' null ', null, undefined]) t.strictSame(read(made, written), { args: {}, spoken: '' })
-  for (const written of ['', 'null', null]) t.equal(mismatch(takes(Type.String()), written), 'the arguments do not fit: /value: Expected required property')
+  for (const written of [
+    '', ' \n', '{}', {}, 'null', ' null ', null, undefined
+  ]) t.strictSame(read(made, written), { args: {}, spoken: '' })
+  for (const written of ['', 'null', null]) {
+    t.equal(
+      mismatch(takes(Type.String()), written), 'the arguments do not fit: /value: Expected required property'
+    )
+  }
 })
 
 t.test('the error for arguments that are not a JSON object does not quote them', async t => {
@@ -270,7 +304,10 @@ t.test('a mismatch names the place and the expected value, and never quotes the 
 })
 
 t.test('a mismatch of the whole value names the root', async t => {
-  t.equal(mismatch(make({ parameters: Type.Object({}, { maxProperties: -1 }) }), '{}'), 'the arguments do not fit: /: Expected object to have no more than -1 properties')
+  t.equal(
+    mismatch(make({ parameters: Type.Object({}, { maxProperties: -1 }) }), '{}'),
+    'the arguments do not fit: /: Expected object to have no more than -1 properties'
+  )
 })
 
 t.test('an error names at most five mismatches', async t => {
@@ -305,7 +342,9 @@ t.test('unknown members are dropped, at every depth', async t => {
 })
 
 t.test('any text of a model is either read or answered with an error', async () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.anything().map(value => { try { return JSON.stringify(value) } catch { return '' } }))
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }), fc.json(), fc.anything().map(value => { try { return JSON.stringify(value) } catch { return '' } })
+  )
   fc.assert(fc.property(fc.oneof(text, fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true })), written => {
     const result = read(make(), written)
     if ('error' in result) return result.error.startsWith('the arguments ')
@@ -343,7 +382,9 @@ t.test('a spoken parameter comes first, is required, and is not an argument', as
 })
 
 t.test('a spoken parameter may have the app\'s description', async t => {
-  const { parameters } = make({ parameters: Type.Object({ day: Type.Optional(Type.String()) }), say: { parameter: 'message', description: 'Three words.' } })
+  const { parameters } = make({
+    parameters: Type.Object({ day: Type.Optional(Type.String()) }), say: { parameter: 'message', description: 'Three words.' }
+  })
   t.match(parameters, { properties: { message: { type: 'string', description: 'Three words.' } }, required: ['message'] })
 })
 
