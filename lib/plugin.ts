@@ -70,22 +70,22 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const cluster = await openCluster(config, options.cluster)
     const host = createCallHost(fastify, config, options, { calls, admitted, cluster, bindLog, isClosing })
     scope.addHook('onReady', async function openTelemetry () { host.telemetry.ready(providers.map(({ name }) => name)) })
-    const { guard, turnstile } = createAdmission(scope, config, host)
-    const { ceilings } = turnstile
+    const { guard, admission } = createAdmission(scope, config, host)
+    const { limits } = admission
     warnOfSettings(scope.log, config)
     warnOfMisspelled(fastify.server, scope.log, process.env)
-    const claims = cluster && joinCluster(scope, cluster, host, () => ceilings.pending)
+    const claims = cluster && joinCluster(scope, cluster, host, () => limits.pending)
     if (cluster !== undefined) admitted.share = (callId, ttlMs) => cluster.admit(callId, ttlMs)
 
     const routes = routesOf(config, options)
     const sockets = new Sockets(scope, host)
     // A provider whose URL names no call may be dialling again.
     const waitingFor = ({ provider, needsCallId }: ProviderRoute): number => needsCallId ? 0 : calls.waitingFor(provider)
-    for (const route of routes.calls) addCallRoute(scope, route, { guard, turnstile, claims, sockets, calls, waitingFor })
+    for (const route of routes.calls) addCallRoute(scope, route, { guard, admission, claims, sockets, calls, waitingFor })
     registerHealth(scope, config, {
       isClosing,
       // While one route takes a new call, or one that may be going on, the process is not full.
-      isFull: () => ceilings.isFull(calls.size - Math.max(0, ...routes.calls.map(waitingFor)))
+      isFull: () => limits.isFull(calls.size - Math.max(0, ...routes.calls.map(waitingFor)))
     })
     warnOfIdleHooks(scope.log, routes, options)
     await registerWebhooks(scope, routes.webhooks, options, { ...guard, hooks: host.hooks })

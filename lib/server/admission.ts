@@ -3,13 +3,13 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
-import { Ceilings } from '../admission/ceilings.js'
+import { AdmissionLimits } from '../admission/call-limits.js'
 import { trustProxies } from '../admission/client-address.js'
 import type { GuardSettings } from '../admission/guard.js'
 import { createPageCheck } from '../admission/origin.js'
 import { isUnderPressure } from '../admission/pressure.js'
 import { secretCheck } from '../admission/secret.js'
-import type { TurnstileSettings } from '../admission/turnstile.js'
+import type { AdmissionSettings } from '../admission/admit.js'
 import type { CallHost } from '../call/call.js'
 import { ceilingsOf } from '../config/read.js'
 import { nameOf, type Env } from '../config/settings.js'
@@ -19,13 +19,13 @@ import { entriesOf } from '../contract/setting.js'
 export type SharedGuard = Omit<GuardSettings, 'allowlist' | 'allowlistName'>
 
 /** What the turnstiles of all call routes have in common. */
-export type SharedTurnstile = Omit<TurnstileSettings, 'provider' | 'needsCallId' | 'goesOn' | 'waiting'>
+export type SharedAdmission = Omit<AdmissionSettings, 'provider' | 'needsCallId' | 'isExistingCall' | 'waiting'>
 
 /**
  * Reads the settings of admission.
  * @throws VOICE_AGENT_ERR_CONFIG when an address, range or origin is none
  */
-export function createAdmission (scope: FastifyInstance, config: Env, host: CallHost): { guard: SharedGuard, turnstile: SharedTurnstile } {
+export function createAdmission (scope: FastifyInstance, config: Env, host: CallHost): { guard: SharedGuard, admission: SharedAdmission } {
   const { calls, refused, isClosing, expects } = host
   const proxiesName = nameOf('TRUSTED_PROXIES')
   // The first to read the list, as it says best what is wrong with it.
@@ -40,8 +40,8 @@ export function createAdmission (scope: FastifyInstance, config: Env, host: Call
   })
   return {
     guard: { ...proxies, knowsSecret, clientAddress, judgePage, refused, isClosing },
-    turnstile: {
-      ceilings: new Ceilings(ceilingsOf(config)),
+    admission: {
+      limits: new AdmissionLimits(ceilingsOf(config)),
       calls,
       clientAddress,
       refused,

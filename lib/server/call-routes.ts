@@ -3,11 +3,11 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
-import type { Claims } from '../admission/claims.js'
+import type { ClusterClaims } from '../admission/cluster-claim.js'
 import { admitsSomebody, createGuard, type GuardSettings } from '../admission/guard.js'
 import { JUDGES_PRESSURE } from '../admission/pressure.js'
 import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
-import { createRedialLimit, createTurnstile, type TurnstileSettings } from '../admission/turnstile.js'
+import { createRedialLimit, createAdmissionHook, type AdmissionSettings } from '../admission/admit.js'
 import { createUpgradeCheck } from '../admission/upgrade-check.js'
 import type { LiveCall } from '../call/call.js'
 import type { CallRegistry } from '../call/registry.js'
@@ -16,7 +16,7 @@ import type { Provider } from '../contract/agent.js'
 import { entriesOf } from '../contract/setting.js'
 import { joinHandshake } from '../http/websocket.js'
 import type { CallRoute } from '../providers/provider.js'
-import type { SharedGuard, SharedTurnstile } from './admission.js'
+import type { SharedGuard, SharedAdmission } from './admission.js'
 import type { Sockets } from './sockets.js'
 
 /** A route, and the provider that opens it. */
@@ -27,9 +27,9 @@ export interface ProviderRoute extends CallRoute {
 /** What the routes of calls share. */
 export interface CallRouteSettings {
   readonly guard: SharedGuard
-  readonly turnstile: SharedTurnstile
+  readonly admission: SharedAdmission
   /** Asks other nodes, where there are any. */
-  readonly claims: Claims | undefined
+  readonly claims: ClusterClaims | undefined
   readonly sockets: Sockets
   readonly calls: CallRegistry<LiveCall>
   /** How many calls wait for their provider to dial again without a URL that says which call that is. */
@@ -43,14 +43,14 @@ export function addCallRoute (scope: FastifyInstance, route: ProviderRoute, sett
   if (!admitsSomebody(guard)) {
     scope.log.warn(`${route.path} admits nobody: set ${nameOf('VOICE_AGENT_SECRET')} or ${allowlistName}`)
   }
-  const turnstile: TurnstileSettings = {
-    ...settings.turnstile,
+  const admission: AdmissionSettings = {
+    ...settings.admission,
     provider,
     needsCallId,
-    goesOn: callId => settings.calls.find(provider, callId) !== undefined,
+    isExistingCall: callId => settings.calls.find(provider, callId) !== undefined,
     waiting: () => settings.waitingFor(route)
   }
-  const claim = settings.claims === undefined ? [] : [settings.claims.hook(provider, needsCallId, turnstile.hasSecret)]
+  const claim = settings.claims === undefined ? [] : [settings.claims.hook(provider, needsCallId, admission.hasSecret)]
   const requireUpgrade = createUpgradeCheck(scope.prefix + route.path)
   for (const url of [route.path, `${route.path}/:call_id`, `${route.path}/*`]) {
     scope.route({
@@ -58,7 +58,7 @@ export function addCallRoute (scope: FastifyInstance, route: ProviderRoute, sett
       url,
       websocket: true,
       config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT },
-      onRequest: [createGuard(guard), requireUpgrade, createRedialLimit(turnstile), ...claim, createTurnstile(turnstile)],
+      onRequest: [createGuard(guard), requireUpgrade, createRedialLimit(admission), ...claim, createAdmissionHook(admission)],
       preHandler: joinHandshake,
       handler: (socket, request) => settings.sockets.take(socket, request, provider, route.newCodec)
     })

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { CallEndedError, ConfigError } from '../contract/errors.js'
 import type { FastifyInstance } from 'fastify'
-import { Claims } from '../admission/claims.js'
+import { ClusterClaims } from '../admission/cluster-claim.js'
 import { decline } from '../call/answer.js'
 import type { CallHost, LiveCall } from '../call/call.js'
 import type { CallRegistry } from '../call/registry.js'
@@ -38,8 +38,8 @@ export async function openCluster (config: Env, { redis }: ClusterOptions = {}):
  * @param pending counts upgrades that were let in and are no calls yet
  * @returns what asks the other nodes ahead of an upgrade
  */
-export function joinCluster (scope: FastifyInstance, cluster: Cluster, { calls, telemetry }: CallHost, pending: () => number): Claims {
-  const claims = new Claims(cluster, (key, claim) => decline(calls, key, claim))
+export function joinCluster (scope: FastifyInstance, cluster: Cluster, { calls, telemetry }: CallHost, pending: () => number): ClusterClaims {
+  const claims = new ClusterClaims(cluster, (key, claim) => decline(calls, key, claim))
   calls.cluster = cluster.calls
   scope.addHook('onReady', async function joinCluster () {
     await cluster.start({

@@ -3,7 +3,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
-import { entranceOf } from '../admission/turnstile.js'
+import { admittedUpgradeOf } from '../admission/admit.js'
 import { answer } from '../call/answer.js'
 import type { CallHost } from '../call/call.js'
 import { Connection } from '../call/connection.js'
@@ -47,10 +47,10 @@ export class Sockets {
   take (socket: WebSocket, request: FastifyRequest, provider: Provider, codec: () => Codec): void {
     // It was admitted before the app began to close, and would keep it from closing.
     if (this.#host.isClosing()) return terminateUpgraded(socket, request)
-    const { seat, callId, isAgain, asked } = entranceOf(request)
+    const { slot, callId, isReconnect, clusterAnswer } = admittedUpgradeOf(request)
     // It was let in as a call that has ended meanwhile: its provider may ask once more.
-    if (isAgain && this.#host.calls.find(provider, callId!) === undefined) return terminateUpgraded(socket, request)
-    const connection = new Connection(new DirectSocket(socket, upgradingSocket(request.raw)), codec(), seat)
+    if (isReconnect && this.#host.calls.find(provider, callId!) === undefined) return terminateUpgraded(socket, request)
+    const connection = new Connection(new DirectSocket(socket, upgradingSocket(request.raw)), codec(), slot)
     this.#connections.set(socket, connection)
     this.#pulse.add(connection)
     socket.on('message', this.#receive).on('ping', this.#hear).on('pong', this.#hear).on('close', this.#close)
@@ -58,15 +58,15 @@ export class Sockets {
     // An app's own @fastify/websocket would close it without a code on shutdown, which some providers take for the end of the call.
     // With `clientTracking: false` it knows no clients.
     this.#scope.websocketServer.clients?.delete(socket)
-    if (asked !== undefined) asked.isTaken = true
+    if (clusterAnswer !== undefined) clusterAnswer.isTaken = true
     try {
-      answer(this.#host, callId, connection, request.log, asked?.claim)
+      answer(this.#host, callId, connection, request.log, clusterAnswer?.claim)
     } catch (error) {
       // A logger of the app's may throw, for one. @fastify/websocket breaks off the socket.
       this.#forget(socket, ABNORMAL)
       throw error
     }
-    seat.upgraded()
+    slot.upgraded()
   }
 
   /** Resolves once all sockets are closed, by their peers or after 1,000 ms by force. */

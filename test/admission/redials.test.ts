@@ -3,7 +3,7 @@ import FakeTimers from '@sinonjs/fake-timers'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { createTurnstile, type TurnstileSettings } from '../../lib/admission/turnstile.js'
+import { createAdmissionHook, type AdmissionSettings } from '../../lib/admission/admit.js'
 import { Redials } from '../../lib/admission/redials.js'
 import voiceAgentPlugin, { type VoiceAgentOptions } from '../../lib/index.js'
 import { AT_ONCE, createApp } from '../helpers/app.js'
@@ -115,19 +115,19 @@ t.test('who is counted too often while other nodes are asked is refused behind t
   const redials = new Redials()
   for (let n = 1; n <= 20; n++) redials.count('retell', 'call_1')
   const refusals: string[] = []
-  const turnstile = createTurnstile({
+  const admit = createAdmissionHook({
     provider: 'retell',
     needsCallId: true,
     hasSecret: false,
     clientAddress: () => '127.0.0.1',
-    goesOn: () => true,
+    isExistingCall: () => true,
     calls: { size: 1, redials },
     refused: reason => { refusals.push(reason) }
-  } as Partial<TurnstileSettings> as TurnstileSettings)
+  } as Partial<AdmissionSettings> as AdmissionSettings)
   const raw = { method: 'GET', headers: { 'sec-websocket-key': `${'A'.repeat(22)}==`, 'sec-websocket-version': '13' } }
   const request = { ws: true, url: '/llm-websocket/call_1', params: { call_id: 'call_1' }, raw, log: { warn () {} } } as unknown as FastifyRequest
   const reply = { header () {} } as unknown as FastifyReply
-  const error = await new Promise(resolve => turnstile.call({} as FastifyInstance, request, reply, resolve))
+  const error = await new Promise(resolve => admit.call({} as FastifyInstance, request, reply, resolve))
   t.match(error, { code: 'VOICE_AGENT_ERR_LIMIT' })
   t.strictSame(refusals, ['redials'])
 })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { bareAddress } from '../../lib/admission/allowlist.js'
-import { Ceilings, type CeilingSettings, type Seat } from '../../lib/admission/ceilings.js'
+import { AdmissionLimits, type AdmissionLimitSettings, type CallSlot } from '../../lib/admission/call-limits.js'
 import voiceAgentPlugin, { type LimitOptions, type VoiceAgentOptions } from '../../lib/index.js'
 import type { Ceiling } from '../../lib/telemetry/refusals.js'
 import { AT_ONCE, createApp, deferred } from '../helpers/app.js'
@@ -16,7 +16,7 @@ import { useClock } from '../helpers/clock.js'
 import { setEnv } from '../helpers/env.js'
 import { upgrade } from '../helpers/upgrade.js'
 
-const NONE: CeilingSettings = { maxCalls: Infinity, maxCallsPerAddress: Infinity, maxUnstartedCalls: Infinity, maxUpgradesPerSecond: Infinity, maxClusterCalls: Infinity }
+const NONE: AdmissionLimitSettings = { maxCalls: Infinity, maxCallsPerAddress: Infinity, maxUnstartedCalls: Infinity, maxUpgradesPerSecond: Infinity, maxClusterCalls: Infinity }
 
 setEnv(t)
 
@@ -170,12 +170,12 @@ t.test('as many upgrades as a second may have are let in at once, and from then 
   const pauses = fc.array(fc.integer({ min: 0, max: 50 }).map(steps => steps * 20), { maxLength: 60 })
   // Steps of 20 ms, in which one to fifty a second earn a whole number of hundredths.
   fc.assert(fc.property(fc.constantFrom(1, 2, 5, 10, 50), pauses, (most, pauses) => {
-    const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: most })
+    const limits = new AdmissionLimits({ ...NONE, maxUpgradesPerSecond: most })
     let hundredths = 100 * most
     for (const pause of pauses) {
       clock.tick(pause)
       hundredths = Math.min(100 * most, hundredths + pause * most / 10)
-      const isAllowed = ceilings.judge('', 0) === undefined
+      const isAllowed = limits.judge('', 0) === undefined
       // On the very line rounding decides.
       if (hundredths !== 100 && isAllowed !== (hundredths > 100)) return false
       if (isAllowed) hundredths -= 100
@@ -185,39 +185,39 @@ t.test('as many upgrades as a second may have are let in at once, and from then 
 })
 
 t.test('a clock that is set back earns nobody anything', async t => {
-  const ceilings = new Ceilings({ ...NONE, maxUpgradesPerSecond: 1 })
+  const limits = new AdmissionLimits({ ...NONE, maxUpgradesPerSecond: 1 })
   useClock(t)
-  t.equal(ceilings.judge('', 0), undefined)
-  t.equal(ceilings.judge('', 0), 'maxUpgradesPerSecond')
+  t.equal(limits.judge('', 0), undefined)
+  t.equal(limits.judge('', 0), 'maxUpgradesPerSecond')
 })
 
-t.test('seats are counted by address and state, and none is left behind', async () => {
+t.test('slots are counted by address and state, and none is left behind', async () => {
   fc.assert(fc.property(fc.array(fc.tuple(fc.constantFrom('192.0.2.1', '192.0.2.1:80', '::ffff:192.0.2.1', '2001:db8::1%eth0'), fc.nat(2), fc.nat(5)), { maxLength: 40 }), steps => {
     let calls = 0
-    const ceilings = new Ceilings({ ...NONE, maxCallsPerAddress: 2, maxCalls: 4, maxUnstartedCalls: 3 })
-    const seats: Array<{ seat: Seat, state: number }> = []
+    const limits = new AdmissionLimits({ ...NONE, maxCallsPerAddress: 2, maxCalls: 4, maxUnstartedCalls: 3 })
+    const slots: Array<{ slot: CallSlot, state: number }> = []
     for (const [address, state, leaver] of steps) {
-      const ofAddress = seats.filter(({ seat }) => seat.address === bareAddress(address)).length
-      const unstarted = seats.filter(({ state }) => state < 2).length
-      const expected = seats.length >= 4 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : unstarted >= 3 ? 'maxUnstartedCalls' : undefined
-      if (ceilings.isFull(calls) !== (seats.length >= 4 || unstarted >= 3)) return false
-      if (ceilings.judge(address, calls) !== expected) return false
+      const ofAddress = slots.filter(({ slot }) => slot.address === bareAddress(address)).length
+      const unstarted = slots.filter(({ state }) => state < 2).length
+      const expected = slots.length >= 4 ? 'maxCalls' : ofAddress >= 2 ? 'maxCallsPerAddress' : unstarted >= 3 ? 'maxUnstartedCalls' : undefined
+      if (limits.isFull(calls) !== (slots.length >= 4 || unstarted >= 3)) return false
+      if (limits.judge(address, calls) !== expected) return false
       if (expected === undefined) {
-        const seat = ceilings.sit(address)
-        seats.push({ seat, state })
+        const slot = limits.acquire(address)
+        slots.push({ slot, state })
         if (state > 0) {
-          seat.upgraded()
+          slot.upgraded()
           calls++
         }
-        if (state > 1) seat.started()
+        if (state > 1) slot.started()
       } else {
-        const [{ seat, state }] = seats.splice(leaver % seats.length, 1) as [typeof seats[0]]
+        const [{ slot, state }] = slots.splice(leaver % slots.length, 1) as [typeof slots[0]]
         if (state > 0) calls--
-        seat.leave()
+        slot.release()
       }
     }
-    for (const { seat } of seats) seat.leave()
-    return ceilings.pending === 0 && ceilings.unstarted === 0
+    for (const { slot } of slots) slot.release()
+    return limits.pending === 0 && limits.unstarted === 0
   }))
 })
 

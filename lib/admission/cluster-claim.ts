@@ -12,7 +12,7 @@ import { readDialledUrl } from './guard.js'
 import { isHandshake } from './handshake.js'
 
 /** What the other nodes said of an upgrade. */
-export interface Asked {
+export interface ClusterAnswer {
   /** The call that it belongs to, where the URL says which it is. It is declined, unless somebody takes it. */
   readonly claim: Claim | undefined
   /** Is there place for another call on all nodes together? */
@@ -20,20 +20,20 @@ export interface Asked {
   isTaken: boolean
 }
 
-const asked = new WeakMap<IncomingMessage, Asked>()
+const answers = new WeakMap<IncomingMessage, ClusterAnswer>()
 
 /** What the other nodes said of a request; undefined where there are none. */
-export function askedOf ({ raw }: FastifyRequest): Asked | undefined {
-  return asked.get(raw)
+export function clusterAnswerOf ({ raw }: FastifyRequest): ClusterAnswer | undefined {
+  return answers.get(raw)
 }
 
 /** Did a call go on elsewhere, or here, before this claim? One that never began did not. */
-export function goesOn (claim: Claim | undefined): boolean {
+export function isExistingCall (claim: Claim | undefined): boolean {
   return claim?.status === 'resumed' && claim.fields['call'] !== undefined
 }
 
 /** Asks the other nodes for the calls of one registration. */
-export class Claims {
+export class ClusterClaims {
   readonly #cluster: Cluster
   readonly #decline: (key: CallKey, claim: Claim) => void
   /** Upgrades for which they are being asked. */
@@ -58,14 +58,14 @@ export class Claims {
 
   // Neither of them rejects.
   async #ask ({ raw }: FastifyRequest, key: CallKey | undefined): Promise<Error | undefined> {
-    const answers = Promise.all([this.#cluster.mayTake(), key && this.#cluster.claim(key)])
+    const replies = Promise.all([this.#cluster.mayTake(), key && this.#cluster.claim(key)])
     // Others that ask meanwhile are to count it, and it is not to count itself.
     this.pending++
-    const [mayTake, claim] = await answers
-    // It is judged before anything else happens, and counted by its seat.
+    const [mayTake, claim] = await replies
+    // It is judged before anything else happens, and counted by its slot.
     this.pending--
-    const entry: Asked = { claim, mayTake, isTaken: false }
-    asked.set(raw, entry)
+    const entry: ClusterAnswer = { claim, mayTake, isTaken: false }
+    answers.set(raw, entry)
     const leave = (): void => {
       if (!entry.isTaken && key !== undefined) this.#decline(key, claim!)
     }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { askedOf, Claims } from '../../lib/admission/claims.js'
+import { clusterAnswerOf, ClusterClaims } from '../../lib/admission/cluster-claim.js'
 import type { CallKey, Claim, Cluster } from '../../lib/cluster/cluster.js'
 
 const claim = { status: 'new', previousNode: undefined, fields: {}, isAdmitted: false } as unknown as Claim
@@ -13,7 +13,7 @@ const HANDSHAKE = { 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHN
 /** An upgrade for a call, and what the hook makes of it once the other nodes were asked. */
 async function upgrade (isGone: boolean) {
   const declined: CallKey[] = []
-  const claims = new Claims(cluster, key => { declined.push(key) })
+  const claims = new ClusterClaims(cluster, key => { declined.push(key) })
   const socket = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
   const request = { ws: true, raw: { socket, method: 'GET', headers: HANDSHAKE } as unknown as IncomingMessage, params: { call_id: 'call_1' }, url: '/llm-websocket/call_1' } as unknown as FastifyRequest
   const error = await new Promise<Error | undefined>(resolve => {
@@ -35,8 +35,8 @@ t.test('who is there is let on, and declined only when the socket closes before 
   for (const isTaken of [false, true]) {
     const { socket, request, error, declined } = await upgrade(false)
     t.equal(error, undefined)
-    t.match(askedOf(request), { claim, mayTake: true, isTaken: false })
-    askedOf(request)!.isTaken = isTaken
+    t.match(clusterAnswerOf(request), { claim, mayTake: true, isTaken: false })
+    clusterAnswerOf(request)!.isTaken = isTaken
     const closed = new Promise(resolve => socket.once('close', resolve))
     socket.destroy()
     await closed

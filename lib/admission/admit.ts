@@ -8,25 +8,25 @@ import type { Redials } from './redials.js'
 import { CallIdError, ForbiddenError, LimitError } from '../contract/errors.js'
 import type { Ceiling, Refusal } from '../telemetry/refusals.js'
 import { upgradingSocket } from '../http/websocket.js'
-import type { Ceilings, Seat } from './ceilings.js'
-import { askedOf, goesOn as goesOnElsewhere, type Asked } from './claims.js'
+import type { AdmissionLimits, CallSlot } from './call-limits.js'
+import { clusterAnswerOf, isExistingCall as isClusterCall, type ClusterAnswer } from './cluster-claim.js'
 import type { AddressedRequest } from './client-address.js'
 import { comeAgain, readDialledUrl } from './guard.js'
 import { isHandshake } from './handshake.js'
 
 /** What a route's turnstile goes by. */
-export interface TurnstileSettings {
+export interface AdmissionSettings {
   readonly provider: Provider
   /** Must the URL hold a call id? */
   readonly needsCallId: boolean
   /** Is there a secret in the URL, too? */
   readonly hasSecret: boolean
-  readonly ceilings: Ceilings
+  readonly limits: AdmissionLimits
   clientAddress (request: AddressedRequest): string | undefined | null
   /** Does the app expect a call with this id, or any call? */
   expects (callId: string): boolean
   /** Is it a call that goes on here, whose provider dials again? */
-  goesOn (callId: string): boolean
+  isExistingCall (callId: string): boolean
   /** All that there are. */
   readonly calls: { readonly size: number, readonly redials: Redials }
   /** Of these, how many wait for their provider without a socket's URL saying which of them it belongs to, if to any. */
@@ -42,7 +42,7 @@ export interface TurnstileSettings {
  *
  * The hook refuses with VOICE_AGENT_ERR_LIMIT.
  */
-export function createRedialLimit ({ provider, needsCallId, hasSecret, calls, refused }: TurnstileSettings): onRequestHookHandler {
+export function createRedialLimit ({ provider, needsCallId, hasSecret, calls, refused }: AdmissionSettings): onRequestHookHandler {
   return (request, reply, done) => {
     const callId = needsCallId ? readDialledUrl(request, hasSecret).callId : undefined
     if (callId === undefined || !calls.redials.isExceeded(provider, callId)) return done()
@@ -50,7 +50,7 @@ export function createRedialLimit ({ provider, needsCallId, hasSecret, calls, re
   }
 }
 
-function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: TurnstileSettings['refused']): Error {
+function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: AdmissionSettings['refused']): Error {
   refused('redials')
   log.warn('refused: the call is dialled again too often')
   return comeAgain(reply, new LimitError())
@@ -61,8 +61,8 @@ function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: Turnst
  *
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
-export function createTurnstile (settings: TurnstileSettings): onRequestHookHandler {
-  const { provider, needsCallId, hasSecret, ceilings, clientAddress, expects, goesOn, calls, waiting, isUnderPressure, refused } = settings
+export function createAdmissionHook (settings: AdmissionSettings): onRequestHookHandler {
+  const { provider, needsCallId, hasSecret, limits, clientAddress, expects, isExistingCall, calls, waiting, isUnderPressure, refused } = settings
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
@@ -73,20 +73,20 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       request.log.warn({ address }, 'refused: the URL must end in a call id')
       return new CallIdError()
     }
-    const asked = askedOf(request)
-    const isAgain = callId !== undefined && goesOn(callId)
-    const isNew = !isAgain && !goesOnElsewhere(asked?.claim)
-    if (callId !== undefined && isNew && !expects(callId) && asked?.claim?.isAdmitted !== true) {
+    const clusterAnswer = clusterAnswerOf(request)
+    const isReconnect = callId !== undefined && isExistingCall(callId)
+    const isNew = !isReconnect && !isClusterCall(clusterAnswer?.claim)
+    if (callId !== undefined && isNew && !expects(callId) && clusterAnswer?.claim?.isAdmitted !== true) {
       refused('call')
-      if (asked?.claim?.status === 'unanswered') {
-        request.log.warn({ address }, 'refused: other nodes could not be asked whether the call is expected')
+      if (clusterAnswer?.claim?.status === 'unanswered') {
+        request.log.warn({ address }, 'refused: other nodes could not be clusterAnswer whether the call is expected')
         return comeAgain(reply, new LimitError())
       }
       request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
       return new ForbiddenError()
     }
     // A call that goes on takes the place of its own older socket.
-    const obstacle = isNew ? findObstacle(address ?? '', asked) : undefined
+    const obstacle = isNew ? findObstacle(address ?? '', clusterAnswer) : undefined
     if (obstacle !== undefined) {
       refused(obstacle)
       if (obstacle === 'pressure') request.log.warn({ address }, 'refused: the app is under pressure')
@@ -94,23 +94,23 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
       return comeAgain(reply, new LimitError())
     }
     if (!isNew && isHandshake(request.raw)) {
-      // Many may have come at once, and been counted while other nodes were asked for this one.
+      // Many may have come at once, and been counted while other nodes were clusterAnswer for this one.
       if (calls.redials.isExceeded(provider, callId!)) return tooOften(request, reply, refused)
       calls.redials.count(provider, callId!)
     }
-    const seat = ceilings.sit(address ?? '')
-    entrances.set(request.raw, { seat, callId, isAgain, asked })
+    const slot = limits.acquire(address ?? '')
+    admittedUpgrades.set(request.raw, { slot, callId, isReconnect, clusterAnswer })
     if (placeholder) request.log.warn('the URL ends in a literal {call_id}: take it out, the provider appends the id')
-    upgradingSocket(request.raw).once('close', () => seat.leave())
+    upgradingSocket(request.raw).once('close', () => slot.release())
     return undefined
   }
 
-  function findObstacle (address: string, asked: Asked | undefined): Ceiling | 'pressure' | undefined {
-    const mayGoOn = waiting()
-    // Pressure comes first, as what it refuses must not use up what the ceilings allow.
-    if (mayGoOn === 0 && isUnderPressure()) return 'pressure'
-    const ceiling = ceilings.judge(address, calls.size - mayGoOn)
-    return ceiling === undefined && mayGoOn === 0 && asked?.mayTake === false ? 'maxClusterCalls' : ceiling
+  function findObstacle (address: string, clusterAnswer: ClusterAnswer | undefined): Ceiling | 'pressure' | undefined {
+    const reconnecting = waiting()
+    // Pressure comes first, as what it refuses must not use up what the limits allow.
+    if (reconnecting === 0 && isUnderPressure()) return 'pressure'
+    const ceiling = limits.judge(address, calls.size - reconnecting)
+    return ceiling === undefined && reconnecting === 0 && clusterAnswer?.mayTake === false ? 'maxClusterCalls' : ceiling
   }
 }
 
@@ -118,20 +118,20 @@ export function createTurnstile (settings: TurnstileSettings): onRequestHookHand
 const UNNAMED = { callId: undefined, placeholder: false }
 
 /** What was found out of a request that was let in. */
-export interface Entrance {
+export interface AdmittedUpgrade {
   /** Its place, which is left when its socket closes. */
-  readonly seat: Seat
+  readonly slot: CallSlot
   /** Of the call, where the URL says it. */
   readonly callId: string | undefined
   /** Was it let in as a call that goes on here? */
-  readonly isAgain: boolean
+  readonly isReconnect: boolean
   /** What other nodes said of it, where there are any. */
-  readonly asked: Asked | undefined
+  readonly clusterAnswer: ClusterAnswer | undefined
 }
 
-const entrances = new WeakMap<IncomingMessage, Entrance>()
+const admittedUpgrades = new WeakMap<IncomingMessage, AdmittedUpgrade>()
 
 /** How a request was let in. */
-export function entranceOf (request: FastifyRequest): Entrance {
-  return entrances.get(request.raw)!
+export function admittedUpgradeOf (request: FastifyRequest): AdmittedUpgrade {
+  return admittedUpgrades.get(request.raw)!
 }

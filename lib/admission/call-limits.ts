@@ -5,62 +5,62 @@ import type { Ceiling } from '../telemetry/refusals.js'
 import { bareAddress } from './allowlist.js'
 
 /** Calls, and for the last one upgrades per second. Infinity is no ceiling. */
-export type CeilingSettings = Readonly<Record<Ceiling, number>>
+export type AdmissionLimitSettings = Readonly<Record<Ceiling, number>>
 
 /** One socket's place among the calls: taken before its upgrade, left when the socket is closed. */
-export class Seat {
-  readonly #ceilings: Ceilings
+export class CallSlot {
+  readonly #limits: AdmissionLimits
   readonly address: string
   #isPending = true
   #isStarted = false
 
-  constructor (ceilings: Ceilings, address: string) {
-    this.#ceilings = ceilings
+  constructor (limits: AdmissionLimits, address: string) {
+    this.#limits = limits
     this.address = address
-    ceilings.pending++
-    ceilings.unstarted++
+    limits.pending++
+    limits.unstarted++
   }
 
   /** The upgrade is done, and the socket counted among the calls. */
   upgraded (): void {
     if (!this.#isPending) return
     this.#isPending = false
-    this.#ceilings.pending--
+    this.#limits.pending--
   }
 
   /** The provider spoke, and its call has begun. */
   started (): void {
     if (this.#isStarted) return
     this.#isStarted = true
-    this.#ceilings.unstarted--
+    this.#limits.unstarted--
   }
 
-  leave (): void {
+  release (): void {
     this.upgraded()
     this.started()
-    this.#ceilings.left(this)
+    this.#limits.released(this)
   }
 }
 
 /** Judges new sockets. Nobody waits in a queue: a provider asks again, or elsewhere. */
-export class Ceilings {
-  /** Sockets that are being opened. For {@link Seat} alone. */
+export class AdmissionLimits {
+  /** Sockets that are being opened. For {@link CallSlot} alone. */
   pending = 0
-  /** Sockets over which nobody has introduced a call. For {@link Seat} alone. */
+  /** Sockets over which nobody has introduced a call. For {@link CallSlot} alone. */
   unstarted = 0
-  readonly #settings: CeilingSettings
+  readonly #settings: AdmissionLimitSettings
   readonly #byAddress = new Map<string, number>()
   /** Upgrades that may come at this moment: as many as a second may have, and as time goes by more. */
   #allowance: number
   #allowedAt = performance.now()
 
-  constructor (settings: CeilingSettings) {
+  constructor (settings: AdmissionLimitSettings) {
     this.#settings = settings
     this.#allowance = settings.maxUpgradesPerSecond
   }
 
   /**
-   * Which ceiling keeps another call from this address out? Asked once per upgrade.
+   * Which ceiling keeps another call from this address out? ClusterAnswer once per upgrade.
    * @param calls how many there are besides
    */
   judge (address: string, calls: number): Ceiling | undefined {
@@ -79,14 +79,14 @@ export class Ceilings {
     return this.#areTooMany(calls) || this.#areTooManyUnstarted()
   }
 
-  sit (address: string): Seat {
+  acquire (address: string): CallSlot {
     const bare = bareAddress(address)
     this.#byAddress.set(bare, (this.#byAddress.get(bare) ?? 0) + 1)
-    return new Seat(this, bare)
+    return new CallSlot(this, bare)
   }
 
-  /** For {@link Seat} alone. */
-  left ({ address }: Seat): void {
+  /** For {@link CallSlot} alone. */
+  released ({ address }: CallSlot): void {
     const others = this.#byAddress.get(address)! - 1
     if (others > 0) this.#byAddress.set(address, others)
     else this.#byAddress.delete(address)
