@@ -11,7 +11,7 @@ import { cleaner, type Redact } from '../speech/redact.js'
 import { ClosingError, HookReplyError } from '../contract/errors.js'
 import { within } from '../timing/timeout.js'
 import type { Notice, ReceivedEvent } from './event.js'
-import { Recent } from './recent.js'
+import { ExpiringMap } from './expiring-map.js'
 
 // Longer than any provider goes on trying.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
@@ -62,7 +62,7 @@ export class WebhookReceiver {
   readonly #hooks: ReceiverHooks
   readonly #runner: HookRunner
   readonly #isClosing: () => boolean
-  readonly #events = new Recent<true>(EVENTS.ms, EVENTS.max)
+  readonly #events = new ExpiringMap<true>(EVENTS.ms, EVENTS.max)
 
   /** @param runner has the app wait for hooks when it closes */
   constructor (hooks: ReceiverHooks, runner: HookRunner, isClosing: () => boolean) {

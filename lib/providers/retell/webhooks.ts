@@ -7,7 +7,7 @@ import { UnauthorizedError, WebhookError } from '../../contract/errors.js'
 import { idOf } from '../../contract/id.js'
 import { digestOf } from '../../webhooks/event.js'
 import { answerWith, type Answer, type ProviderWebhooks, type Question, type WebhookReceiver } from '../../webhooks/receiver.js'
-import { Recent } from '../../webhooks/recent.js'
+import { ExpiringMap } from '../../webhooks/expiring-map.js'
 import { readUnchecked } from '../../webhooks/unchecked-body.js'
 import { isObject, nonEmpty, type JsonObject } from '../../contract/json.js'
 import { parseFrame } from '../frame.js'
@@ -50,9 +50,9 @@ export function retellWebhooks (
 ): ProviderWebhooks {
   const isSigned = signatureCheck(keys)
   // When each was seen first.
-  const signatures = new Recent<number>(SIGNATURES.ms, SIGNATURES.max)
+  const signatures = new ExpiringMap<number>(SIGNATURES.ms, SIGNATURES.max)
   const asking = new Map<string, Promise<Answer>>()
-  const answers = new Recent<Answer>(TRIES_MS, MAX_ANSWERS)
+  const answers = new ExpiringMap<Answer>(TRIES_MS, MAX_ANSWERS)
 
   async function checkHeader (request: FastifyRequest): Promise<void> {
     const header = request.headers[SIGNATURE_HEADER]

@@ -1,7 +1,7 @@
 /**
  * What came lately, by a key: bounded in time and in number. Without timers: what is too old goes when something is looked for.
  */
-export class Recent<T> {
+export class ExpiringMap<T> {
   readonly #ms: number
   readonly #max: number
   // The oldest first, as all of them live equally long.
