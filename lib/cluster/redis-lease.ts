@@ -1,63 +1,36 @@
 /**
- * One node's hold of one call, as Redis knows it and as it should.
+ * One node's lease of one call: what Redis has confirmed, and what is still to be written.
  */
-import { whenLate, type Clock } from '../timing/timeout.js'
+import { whenLate } from '../timing/timeout.js'
 import type { CallKey, Claim, Fields, Lease, LeaseOwner } from './cluster.js'
-import type { Entry } from './scripts.js'
-
-/** What leases need of the node they belong to. */
-export interface LeaseHolder {
-  readonly clock: Clock
-  /** By the clock, as Redis tells the time, in ms. Known once Redis has been asked. */
-  redisTime (at: number): number
-  /** Runs the script. Rejects where that failed, which is counted. */
-  evaluate (operation: string, entry: Entry, keys: readonly string[], args: ReadonlyArray<string | number>): Promise<unknown>
-  /** What a claim is told of its node: see the script. */
-  readonly node: string
-  readonly channels: string
-  readonly recordTtlMs: number
-  readonly promptMs: number
-  /** Can Redis be asked, as far as this node knows? */
-  readonly isOpen: boolean
-  record (key: CallKey): string
-  admitted (key: CallKey): string
-  /** It is this node's call from now on, and began then. */
-  took (lease: RedisLease): void
-  /** It is not this node's call any more. */
-  lost (lease: RedisLease): void
-  /** Has it sent at the end of the tick. */
-  isDue (lease: RedisLease): void
-  /** Has it settled when Redis is back. */
-  isBehind (lease: RedisLease): void
-  /** Whoever has the call on this node, if anybody has. */
-  holderOf (key: CallKey): RedisLease | undefined
-}
+import type { LeaseHolder } from './lease-holder.js'
+import { claimOf, fieldsOf, runClaim, runFinish, runWrite, type ClaimReply } from './lease-scripts.js'
 
 type Phase = 'live' | 'fenced' | 'ended' | 'left'
 
-/** A hold whose claim is made by {@link RedisLease.claim}. */
+/** A lease whose claim is made by {@link RedisLease.claim}. */
 export class RedisLease implements Lease {
   readonly key: CallKey
   readonly #holder: LeaseHolder
-  /** Tells this claim from all others: who asks twice is answered alike. */
+  /** Identifies this claim: a repeated request gets the same reply. */
   readonly #token: string
   /** By the clock. */
   readonly #claimedAt: number
   #startedAt = Date.now()
   #phase: Phase = 'live'
-  /** The claim's place among those of its call, by Redis' clock, in µs. 0 until it is known, or where the record was lost. */
+  /** Orders the claims of a call, by Redis' clock, in µs. 0 until Redis replied, or after the record was lost. */
   #epoch = 0
-  /** A claim that is newer than this one, of which the node was told. */
+  /** The epoch of the newest other claim that this node received a message about. */
   #fencedBy = 0
   #isClaiming = false
-  /** Does the owner know what the claim found? */
+  /** True if the owner knows the claim's result. */
   #isAnswered = false
   #sequence = 0
   #saves: Record<string, string> = {}
   #reports: Record<string, string> = {}
-  /** Is what was saved so far unknown to Redis? */
+  /** True if Redis needs a whole snapshot, in place of single fields. */
   #isSnapshotDue = false
-  /** How many times others reported of this call. */
+  /** How many reports of other nodes about this call are known. */
   #reportsKnown = '0'
   #writtenAt = 0
   #releasedAt = Infinity
@@ -82,7 +55,7 @@ export class RedisLease implements Lease {
     return this.#writtenAt
   }
 
-  /** Resolves with what Redis says, or after so many ms without. */
+  /** Resolves with the claim, `unanswered` if Redis does not reply in time. */
   claim (timeoutMs: number): Promise<Claim> {
     return new Promise(resolve => {
       const settle = whenLate(timeoutMs, () => this.#answer?.(this.#unanswered), this.#holder.clock)
@@ -91,7 +64,8 @@ export class RedisLease implements Lease {
         this.#answer = undefined
         resolve(claim)
       }
-      this.#claim(false).then(async isKnown => { if (isKnown && this.#isIncomplete) await this.#write() }) // eslint-disable-line @typescript-eslint/no-floating-promises
+      // eslint-disable-next-line @typescript-eslint/no-floating-promises
+      this.#claim(false).then(async isKnown => { if (isKnown && this.#isIncomplete) await this.#write() })
     })
   }
 
@@ -99,14 +73,14 @@ export class RedisLease implements Lease {
     const untold = this.#untold
     this.#untold = []
     this.#owner = owner
-    // Whoever takes it may still be in the making.
+    // The owner's constructor may still be running.
     if (untold.length > 0) queueMicrotask(() => { for (const tell of untold) tell(owner) })
     if (this.#isSnapshotDue && this.#epoch !== 0) this.#holder.isDue(this)
   }
 
   save (fields: Fields): void {
     if (this.#phase !== 'live') return
-    // What could not be written is written as a whole.
+    // A snapshot is due, which will hold these fields.
     if (this.#isSnapshotDue || this.#epoch === 0) return
     for (const [name, value] of Object.entries(fields)) (name in this.#reports ? this.#reports : this.#saves)[name] = value
     this.#holder.isDue(this)
@@ -114,7 +88,8 @@ export class RedisLease implements Lease {
 
   flush (): void {
     if (this.#phase !== 'live' || this.#epoch === 0) return
-    if (this.#isSnapshotDue ? this.#holder.isOpen : this.#hasNews) this.#write() // eslint-disable-line @typescript-eslint/no-floating-promises
+    // eslint-disable-next-line @typescript-eslint/no-floating-promises
+    if (this.#isSnapshotDue ? this.#holder.isOpen : this.#hasNews) this.#write()
   }
 
   report (fields: Fields): void {
@@ -141,27 +116,27 @@ export class RedisLease implements Lease {
     this.settle() // eslint-disable-line @typescript-eslint/no-floating-promises
   }
 
-  /** A node says that it made a claim. */
+  /** Another node announced a claim with this epoch. */
   fencedBy (epoch: number): void {
     this.#fencedBy = Math.max(this.#fencedBy, epoch)
-    // Until this claim has its own epoch, it is not known which is newer.
+    // Without an epoch of its own this lease cannot tell which claim is newer.
     if (this.#epoch !== 0 && this.#fencedBy > this.#epoch) this.fence()
   }
 
-  /** Takes the place of a lease whose call is claimed anew by its own node: what that one may not have written is written. */
+  /** Replaces an older lease of the same node, and writes what that one may not have written. */
   succeed (older: RedisLease): void {
     older.#supersede()
     this.#isSnapshotDue = true
   }
 
-  /** This node claims the call anew, and whoever owns it will own that claim. */
+  /** A newer lease of this node takes over the owner, so the owner is not fenced. */
   #supersede (): void {
     this.#saves = {}
     this.#isSnapshotDue = false
     this.#release('fenced')
   }
 
-  /** Another claim is newer. */
+  /** Another claim is newer: releases this lease. */
   fence (): void {
     if (this.#phase !== 'live') return
     this.#saves = {}
@@ -171,39 +146,39 @@ export class RedisLease implements Lease {
   }
 
   /**
-   * A node that had the call before reports.
-   * @param epoch which claim it reported to
-   * @param number how many reports there have been
+   * Passes on what a previous node of the call reported.
+   * @param epoch the claim that the report is addressed to
+   * @param number how many reports there are, this one included
    */
   reported (epoch: number, number: number, fields: Fields): void {
     if (epoch !== this.#epoch || number <= Number(this.#reportsKnown)) return
-    // Where one is missing, the next writing asks for all.
+    // If one is missing, the next write asks for all reports.
     if (number === Number(this.#reportsKnown) + 1) this.#reportsKnown = String(number)
     this.#tell(owner => owner.reported(fields))
   }
 
-  /** Redis may have forgotten what it confirmed. */
+  /** Redis may have lost confirmed data: schedules a snapshot. */
   doubt (): void {
     if (this.#epoch !== 0) this.#isSnapshotDue = true
   }
 
-  /** Does, or does again, what Redis does not know of. Resolves with whether all is done. Never rejects. */
+  /** Sends, or sends again, what Redis has not confirmed. Resolves with true if nothing is left. Never rejects. */
   async settle (): Promise<boolean> {
-    // By then the record is gone by itself.
+    // The record has expired.
     if (this.#holder.clock.performance.now() - this.#releasedAt > this.#holder.recordTtlMs) return true
     if (this.#phase === 'ended') return await this.#finish()
-    // Nobody came for it: to claim it now would take it from who has it.
+    // The call was released before we claimed it; claiming now would steal it.
     if (this.#phase === 'left' && this.#epoch === 0 && !this.#hasNews) return true
     if (this.#epoch === 0 && this.#phase !== 'fenced' && !await this.#claim(true)) return false
     return await this.#write()
   }
 
-  /** Has the record stay, and finds out whether it is still this node's. */
+  /** Extends the record's life, and checks that this node still holds it. */
   async touch (): Promise<void> {
     if (this.#phase === 'live' && this.#epoch !== 0) await this.#write()
   }
 
-  /** To be called at the end of a tick in which there was something to write. */
+  /** Writes what is pending. Called at the end of the tick. */
   send (): void {
     if (this.#isSnapshotDue || this.#hasNews) this.#write() // eslint-disable-line @typescript-eslint/no-floating-promises
   }
@@ -212,7 +187,7 @@ export class RedisLease implements Lease {
     return Object.keys(this.#saves).length > 0 || Object.keys(this.#reports).length > 0
   }
 
-  /** Is there something that had to wait for the claim? */
+  /** True if something waited for the claim's reply. */
   get #isIncomplete (): boolean {
     return (this.#isSnapshotDue && this.#owner !== undefined) || this.#phase === 'left' || this.#hasNews
   }
@@ -233,17 +208,15 @@ export class RedisLease implements Lease {
     else tell(this.#owner)
   }
 
-  /** Resolves with whether Redis answered, be it with no. */
+  /** Resolves with true if Redis replied, also where it refused the claim. */
   async #claim (isLate: boolean): Promise<boolean> {
     if (this.#isClaiming) return false
     this.#isClaiming = true
-    const { node, channels, recordTtlMs, promptMs } = this.#holder
-    const { provider, id } = this.key
+    const claim = { token: this.#token, claimedAt: this.#claimedAt, isLate, startedAt: this.#startedAt }
     try {
-      const reply = await this.#holder.evaluate('claim', 'claim', [this.#holder.record(this.key), this.#holder.admitted(this.key)],
-        [node, this.#token, this.#holder.redisTime(this.#claimedAt), isLate ? 1 : 0, promptMs, recordTtlMs, this.#startedAt, channels, provider, id]) as ClaimReply
+      const reply = await runClaim(this.#holder, this.key, claim)
       this.#isClaiming = false
-      // One that was on its way when Redis was lost is answered when it is back.
+      // A command in flight when the connection broke gets its reply after the reconnect.
       this.#claimed(reply, isLate || !this.#holder.isOpen)
       return true
     } catch {
@@ -254,7 +227,8 @@ export class RedisLease implements Lease {
     }
   }
 
-  #claimed ([isHeld, epoch, previous, startedAt, isAdmitted, reports, ...fields]: ClaimReply, isBelated: boolean): void {
+  #claimed (reply: ClaimReply, isBelated: boolean): void {
+    const [isHeld, epoch, , startedAt, , reports] = reply
     if (isHeld === 0 || Number(epoch) < this.#fencedBy) this.fence()
     else this.#epoch = Number(epoch)
     if (this.#phase === 'live') {
@@ -264,26 +238,19 @@ export class RedisLease implements Lease {
       this.#holder.took(this)
     }
     if (this.#phase !== 'live') return this.#answer?.(this.#unanswered)
-    const claim: Claim = {
-      status: previous === '' ? 'new' : 'resumed',
-      previousNode: previous === '' ? undefined : previous,
-      fields: fieldsOf(fields),
-      isAdmitted: isAdmitted === 1,
-      ...(isBelated && { isBelated }),
-      lease: this
-    }
-    // A claim that is made again because its record was lost is no news.
+    const claim = claimOf(reply, isBelated, this)
+    // After a lost record the claim is repeated; its owner already knows the first result.
     const isNews = !this.#isAnswered
     this.#isAnswered = true
     if (this.#answer !== undefined) return this.#answer(claim)
-    // What was said while nobody answered is known here alone.
+    // Only this node knows what was saved before the reply.
     this.#isSnapshotDue = true
     if (isNews) this.#tell(owner => owner.answered(claim))
   }
 
-  /** Resolves with whether it is written, or not to be written. */
+  /** Resolves with true if the write succeeded or is no longer needed. */
   async #write (): Promise<boolean> {
-    // What nobody owns has nothing to say yet.
+    // A lease without an owner has no snapshot yet.
     const isWhole = this.#isSnapshotDue && this.#owner !== undefined
     const saves = isWhole ? { ...this.#owner!.snapshot() } : this.#saves
     const reports = this.#reports
@@ -291,13 +258,9 @@ export class RedisLease implements Lease {
     this.#reports = {}
     if (isWhole) this.#isSnapshotDue = false
     this.#writtenAt = this.#holder.clock.performance.now()
-    const { channels, recordTtlMs } = this.#holder
-    const { provider, id } = this.key
+    const written = { epoch: this.#epoch, sequence: ++this.#sequence, isLeft: this.#phase === 'left', reportsKnown: this.#reportsKnown }
     try {
-      const [state, number, news] = await this.#holder.evaluate('save', 'write', [this.#holder.record(this.key)], [
-        this.#token, this.#epoch, ++this.#sequence, recordTtlMs, this.#phase === 'left' ? 1 : 0, this.#reportsKnown, channels, provider, id,
-        Object.keys(saves).length, ...Object.entries(saves).flat(), ...Object.entries(reports).flat()
-      ]) as WriteReply
+      const [state, number, news] = await runWrite(this.#holder, this.key, { token: this.#token, ...written, saves, reports })
       if (state === 0) this.fence()
       if (state === -1) return await this.#claimAgain()
       if (number !== undefined) this.#toldOf(number, fieldsOf(news!))
@@ -317,7 +280,7 @@ export class RedisLease implements Lease {
     this.#tell(owner => owner.reported(fields))
   }
 
-  /** The record was lost. Whoever does not have the call any more has nothing to say either. */
+  /** The record was lost. Only a live lease claims again. */
   async #claimAgain (): Promise<boolean> {
     if (this.#phase !== 'live') return true
     this.#epoch = 0
@@ -327,23 +290,11 @@ export class RedisLease implements Lease {
 
   async #finish (): Promise<boolean> {
     try {
-      await this.#holder.evaluate('end', 'finish', [this.#holder.record(this.key), this.#holder.admitted(this.key)], [this.#token])
+      await runFinish(this.#holder, this.key, this.#token)
       return true
     } catch {
       this.#holder.isBehind(this)
       return false
     }
   }
-}
-
-/** See the script's `claim`: of a claim that came too late there is only the first. */
-type ClaimReply = [isHeld: number, epoch?: string, previous?: string, startedAt?: string, isAdmitted?: number, reports?: string, ...fields: string[]]
-
-/** See the script's `write`. */
-type WriteReply = [state: number, reports?: string, reported?: string[]]
-
-function fieldsOf (pairs: readonly string[]): Fields {
-  const fields: Record<string, string> = {}
-  for (let i = 0; i < pairs.length; i += 2) fields[pairs[i]!] = pairs[i + 1]!
-  return fields
 }

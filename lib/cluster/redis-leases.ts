@@ -4,7 +4,8 @@
 import type { Clock } from '../timing/timeout.js'
 import type { CallKey, Claim } from './cluster.js'
 import { nameOf, type Keys } from './keys.js'
-import { RedisLease, type LeaseHolder } from './redis-lease.js'
+import type { LeaseHolder } from './lease-holder.js'
+import { RedisLease } from './redis-lease.js'
 import type { RedisLink } from './redis-link.js'
 import { evaluate, type Entry } from './scripts.js'
 
