@@ -1,5 +1,5 @@
 /**
- * The hook that stands before an upgrade, behind the guard: which calls are let in, and how many.
+ * The hook that admits calls, after the guard and before the upgrade: by call id, limits and pressure.
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
@@ -14,22 +14,22 @@ import type { AddressedRequest } from './client-address.js'
 import { comeAgain, readDialledUrl } from './guard.js'
 import { isHandshake } from './handshake.js'
 
-/** What a route's turnstile goes by. */
+/** Settings of a route's admission hook. */
 export interface AdmissionSettings {
   readonly provider: Provider
-  /** Must the URL hold a call id? */
+  /** True if the URL must hold a call id. */
   readonly needsCallId: boolean
-  /** Is there a secret in the URL, too? */
+  /** True if the URL holds a secret, too. */
   readonly hasSecret: boolean
   readonly limits: AdmissionLimits
   clientAddress (request: AddressedRequest): string | undefined | null
-  /** Does the app expect a call with this id, or any call? */
+  /** True if the app expects this id, or accepts any call. */
   expects (callId: string): boolean
-  /** Is it a call that goes on here, whose provider dials again? */
+  /** True if this node has a live call with this id, so that the provider is reconnecting. */
   isExistingCall (callId: string): boolean
-  /** All that there are. */
+  /** All calls of the registration. */
   readonly calls: { readonly size: number, readonly redials: Redials }
-  /** Of these, how many wait for their provider without a socket's URL saying which of them it belongs to, if to any. */
+  /** How many calls wait for their provider to reconnect on a URL without a call id. */
   waiting (): number
   isUnderPressure (): boolean
   /** Counts each refusal. */
@@ -37,8 +37,8 @@ export interface AdmissionSettings {
 }
 
 /**
- * Makes the `onRequest` hook that bounds how often a call is dialled again. It stands ahead of the one that asks other nodes:
- * that alone cuts the call's older socket.
+ * Makes the `onRequest` hook that limits the redials of a call. It runs before other nodes are asked, as asking them cuts the
+ * call's older socket.
  *
  * The hook refuses with VOICE_AGENT_ERR_LIMIT.
  */
@@ -57,12 +57,13 @@ function tooOften ({ log }: FastifyRequest, reply: FastifyReply, refused: Admiss
 }
 
 /**
- * Makes the `onRequest` hook of one route. What asks for no upgrade does not come here.
+ * Makes the `onRequest` hook of one route. Requests without an upgrade are refused before it.
  *
  * The hook refuses with VOICE_AGENT_ERR_CALL_ID, VOICE_AGENT_ERR_FORBIDDEN or VOICE_AGENT_ERR_LIMIT.
  */
 export function createAdmissionHook (settings: AdmissionSettings): onRequestHookHandler {
-  const { provider, needsCallId, hasSecret, limits, clientAddress, expects, isExistingCall, calls, waiting, isUnderPressure, refused } = settings
+  const { provider, needsCallId, hasSecret, limits, clientAddress, expects, isExistingCall, calls } = settings
+  const { waiting, isUnderPressure, refused } = settings
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
@@ -85,7 +86,7 @@ export function createAdmissionHook (settings: AdmissionSettings): onRequestHook
       request.log.warn({ address, admittedBy: 'app.admitCall()' }, 'refused: the call is not expected')
       return new ForbiddenError()
     }
-    // A call that goes on takes the place of its own older socket.
+    // A reconnect replaces the call's older socket, so limits on new calls do not apply.
     const obstacle = isNew ? findObstacle(address ?? '', clusterAnswer) : undefined
     if (obstacle !== undefined) {
       refused(obstacle)
@@ -94,7 +95,7 @@ export function createAdmissionHook (settings: AdmissionSettings): onRequestHook
       return comeAgain(reply, new LimitError())
     }
     if (!isNew && isHandshake(request.raw)) {
-      // Many may have come at once, and been counted while other nodes were clusterAnswer for this one.
+      // Other redials may have been counted while the other nodes were asked.
       if (calls.redials.isExceeded(provider, callId!)) return tooOften(request, reply, refused)
       calls.redials.count(provider, callId!)
     }
@@ -107,31 +108,31 @@ export function createAdmissionHook (settings: AdmissionSettings): onRequestHook
 
   function findObstacle (address: string, clusterAnswer: ClusterAnswer | undefined): Ceiling | 'pressure' | undefined {
     const reconnecting = waiting()
-    // Pressure comes first, as what it refuses must not use up what the limits allow.
+    // Pressure comes first, as upgrades that it refuses must take nothing from the rate.
     if (reconnecting === 0 && isUnderPressure()) return 'pressure'
     const ceiling = limits.judge(address, calls.size - reconnecting)
     return ceiling === undefined && reconnecting === 0 && clusterAnswer?.mayTake === false ? 'maxClusterCalls' : ceiling
   }
 }
 
-// The URL is the same for all calls: only their first frame tells which one it is.
+// All calls share one URL: the first frame has the id.
 const UNNAMED = { callId: undefined, placeholder: false }
 
-/** What was found out of a request that was let in. */
+/** What admission found out about an admitted request. */
 export interface AdmittedUpgrade {
-  /** Its place, which is left when its socket closes. */
+  /** Released when the socket closes. */
   readonly slot: CallSlot
-  /** Of the call, where the URL says it. */
+  /** The call's id, where the URL holds it. */
   readonly callId: string | undefined
-  /** Was it let in as a call that goes on here? */
+  /** True if it was admitted as a reconnect of a live call on this node. */
   readonly isReconnect: boolean
-  /** What other nodes said of it, where there are any. */
+  /** The other nodes' answer, where there are any. */
   readonly clusterAnswer: ClusterAnswer | undefined
 }
 
 const admittedUpgrades = new WeakMap<IncomingMessage, AdmittedUpgrade>()
 
-/** How a request was let in. */
+/** What admission found out about a request that it admitted. */
 export function admittedUpgradeOf (request: FastifyRequest): AdmittedUpgrade {
   return admittedUpgrades.get(request.raw)!
 }

@@ -1,13 +1,13 @@
 /**
- * Call ids that the app expects: those that a provider's REST API gave it.
+ * Call ids that the app expects, from a provider's REST API.
  */
 import { ActionError } from '../contract/errors.js'
 import { isCallId } from './call-url.js'
 
-/** Providers give up a registered call that was not used within 5 min; a phone does not ring for as long. */
+/** Providers drop a registered call that was not used within 5 min; a phone rings for less time. */
 const TTL_MS = 300_000
 
-/** For timers, and far longer than anybody waits. */
+/** Within the range of timers, and longer than any provider waits. */
 const MAX_TTL_MS = 86_400_000
 
 /** Options of `app.admitCall`. */
@@ -16,24 +16,26 @@ export interface AdmitCallOptions {
   ttlMs?: number
 }
 
-/** Whoever has it calls {@link AdmittedCalls.clear} when done. */
+/** The ids, each with a timer. The owner calls {@link AdmittedCalls.clear} when done. */
 export class AdmittedCalls {
   readonly #expiring = new Map<string, NodeJS.Timeout>()
-  /** Tells the other nodes, where there are any. Resolves with whether they know. */
+  /** Sends an id to the other nodes, where there are any. Resolves with true if they have it. */
   share = async (_callId: string, _ttlMs: number): Promise<boolean> => true
 
-  /** As {@link AdmittedCalls.admit}, on all nodes. Throws at once, and never rejects. */
+  /** As {@link AdmittedCalls.admit}, on all nodes. Throws synchronously; the promise never rejects. */
   expect (callId: string, options?: AdmitCallOptions): Promise<boolean> {
     return this.share(callId, this.admit(callId, options))
   }
 
   /**
-   * @returns for how long, in ms
-   * @throws VOICE_AGENT_ERR_ACTION when the id is none, or the time is out of range
+   * @returns how long the id is admitted, in ms
+   * @throws VOICE_AGENT_ERR_ACTION when the id is malformed, or the time is out of range
    */
   admit (callId: string, { ttlMs = TTL_MS }: AdmitCallOptions = {}): number {
     if (typeof callId !== 'string' || !isCallId(callId)) throw new ActionError('admitCall: callId is no call id')
-    if (!Number.isFinite(ttlMs) || ttlMs <= 0 || ttlMs > MAX_TTL_MS) throw new ActionError(`admitCall: ttlMs is a number above 0, at most ${MAX_TTL_MS}`)
+    if (!Number.isFinite(ttlMs) || ttlMs <= 0 || ttlMs > MAX_TTL_MS) {
+      throw new ActionError(`admitCall: ttlMs is a number above 0, at most ${MAX_TTL_MS}`)
+    }
     this.delete(callId)
     this.#expiring.set(callId, setTimeout(() => { this.delete(callId) }, ttlMs).unref())
     return ttlMs
@@ -43,7 +45,7 @@ export class AdmittedCalls {
     return this.#expiring.has(callId)
   }
 
-  /** The call is over: its id admits nobody any more. */
+  /** The call is over: its id admits no connection any more. */
   delete (callId: string): void {
     clearTimeout(this.#expiring.get(callId))
     this.#expiring.delete(callId)

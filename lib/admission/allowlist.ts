@@ -8,19 +8,19 @@ const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 
-/** Judges addresses. Made once at start by {@link parseAllowlist}; never changes. */
+/** A list of addresses. Made once at start by {@link parseAllowlist}; immutable. */
 export interface Allowlist {
-  /** No entry at all: nobody is admitted. */
+  /** True if the list has no entry and admits no address. */
   readonly empty: boolean
   /**
-   * Is this address on the list? IPv4 and its IPv6-mapped form are the same address, zone ids are not compared, and
-   * a port, as some proxies add in X-Forwarded-For, is left out. What is not an address is on no list but `*`.
+   * True if this address is on the list. IPv4 and its IPv6-mapped form are the same address, zone ids are not compared, and
+   * a port, which some proxies add in X-Forwarded-For, is ignored. A text that is no address matches `*` only.
    * Never throws.
    */
   admits (address: string | undefined): boolean
-  /** The same, but for `*` and ranges of all addresses: is there an entry that names the address? */
+  /** True if an entry other than `*` and ranges of all addresses holds this address. */
   names (address: string | undefined): boolean
-  /** Are all entries loopback addresses? Then only this machine is admitted, and clients that connect through it. */
+  /** True if all entries are loopback addresses: only this machine, and clients that connect through it, are admitted. */
   readonly isLoopbackOnly: boolean
 }
 
@@ -28,12 +28,13 @@ export interface Allowlist {
  * Reads the allowlist of a route. Blank entries are skipped.
  * @param entries IPv4 and IPv6 addresses, CIDR ranges, or `*` for everyone, even callers without a known address
  * @param name what the operator calls the list, for the error: the variable and the option
- * @throws ConfigError naming the list and the place of the entry that is none of these
+ * @throws ConfigError with the list's name and the position of the invalid entry
  */
 export function parseAllowlist (entries: readonly string[], name: string): Allowlist {
   const isEveryone = (entry: string): boolean => entry.trim() === '*'
-  // Each entry keeps its place, which the error names.
-  const ranges = parseRanges(entries.map(entry => isEveryone(entry) ? '' : entry), name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
+  // A blank in place of `*` keeps the positions of the others, which errors name.
+  const addresses = entries.map(entry => isEveryone(entry) ? '' : entry)
+  const ranges = parseRanges(addresses, name, 'IP addresses, CIDR ranges such as 203.0.113.0/24 and * for everyone')
   return entries.some(isEveryone) ? { ...ranges, empty: false, admits: () => true, isLoopbackOnly: false } : ranges
 }
 
@@ -41,19 +42,22 @@ export function parseAllowlist (entries: readonly string[], name: string): Allow
  * Reads a list of addresses and CIDR ranges, where `*` has no meaning. Blank entries are skipped.
  * @param name what the operator calls the list, for the error
  * @param accepted what the operator may write, for the error
- * @throws ConfigError naming the list, the place of the entry that is neither, and what is accepted
+ * @throws ConfigError with the list's name, the position of the invalid entry, and what is accepted
  */
 export function parseRanges (entries: readonly string[], name: string, accepted: string): Allowlist {
   const ranges = new BlockList()
   const trimmed = entries.map(entry => entry.trim())
   for (const [i, entry] of trimmed.entries()) {
-    // Not quoted: a secret may have been pasted into the wrong variable.
-    if (entry !== '' && !addRange(ranges, entry)) throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are ${accepted}`)
+    if (entry !== '' && !addRange(ranges, entry)) {
+      // The entry is not quoted: a secret may have been pasted into the wrong variable.
+      throw new ConfigError(`${name}: entry ${i + 1} is not accepted; accepted are ${accepted}`)
+    }
   }
   const list = trimmed.filter(entry => entry !== '')
   const asWritten = new Set(list.filter(entry => isIP(entry) !== 0))
-  // The usual case first, as to take an address apart costs more than all other admission.
-  const admits = (address: string | undefined): boolean => address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
+  // The common case first: parsing an address costs more than the rest of admission.
+  const admits = (address: string | undefined): boolean =>
+    address !== undefined && (asWritten.has(address) || holds(ranges, withoutPort(address)))
   const named = list.filter(entry => readRange(entry).length > 0)
   const names = named.length === list.length ? admits : parseRanges(named, name, accepted).admits
   return { empty: list.length === 0, admits, names, isLoopbackOnly: list.length > 0 && list.every(isLoopback) }
@@ -84,12 +88,12 @@ function holds (ranges: BlockList, address: string): boolean {
   return family !== 0 && ranges.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** The address alone, in one form: without a port, a zone, and what makes an IPv6 address of an IPv4 one. */
+/** The address in one form: without a port, a zone id and the prefix of an IPv4-mapped IPv6 address. */
 export function bareAddress (address: string): string {
   return withoutPort(address).replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '')
 }
 
-/** `1.2.3.4:5678` and `[::1]:443` hold a port; in a bare `::1:443` the last group belongs to the address. */
+/** `1.2.3.4:5678` and `[::1]:443` have a port; in a bare `::1:443` the last group belongs to the address. */
 function withoutPort (address: string): string {
   const [, v6, v4] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/.exec(address) ?? []
   return v6 ?? v4 ?? address

@@ -1,26 +1,26 @@
 /**
- * Bearer tokens: whoever knows one of ours may ask.
+ * Bearer tokens.
  */
 import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { UnauthorizedError } from '../contract/errors.js'
 import { secretCheck, secretsOf } from './secret.js'
 
-/** What is read of a request. */
+/** The part of a request that the check reads. */
 export type AuthorizedRequest = Pick<FastifyRequest, 'headers'>
 
 /**
  * Makes the check of `authorization: Bearer <token>`, in constant time.
- * @param tokens separated by commas; each is right, so that one can be changed without a gap. Without any nobody passes
+ * @param tokens separated by commas; each is valid, so that one can be replaced without a gap. An empty list refuses all requests
  */
 export function bearerCheck (tokens: string): (request: AuthorizedRequest) => boolean {
   return tokenCheck(secretsOf(tokens))
 }
 
 /**
- * Makes the `onRequest` hook of routes for whoever knows a token. It refuses with VOICE_AGENT_ERR_UNAUTHORIZED, and no detail:
+ * Makes the `onRequest` hook of routes that need a token. The hook refuses with VOICE_AGENT_ERR_UNAUTHORIZED without details;
  * the log has the reason.
  * @param name what the operator calls the tokens, for the log
- * @param advice to whoever sends no such header, for the log
+ * @param advice for clients that send no such header, for the log
  */
 export function createBearerGuard (tokens: readonly string[], name: string, advice: string): onRequestAsyncHookHandler {
   const knowsToken = tokenCheck(tokens)

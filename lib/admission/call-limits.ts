@@ -1,13 +1,13 @@
 /**
- * How many calls there may be: in all, from one address, not yet started, and how many may come in a second.
+ * Limits on calls: in all, from one address, not yet started; and on upgrades per second.
  */
 import type { Ceiling } from '../telemetry/refusals.js'
 import { bareAddress } from './allowlist.js'
 
-/** Calls, and for the last one upgrades per second. Infinity is no ceiling. */
+/** Numbers of calls, and for `maxUpgradesPerSecond` of upgrades. Infinity is no limit. */
 export type AdmissionLimitSettings = Readonly<Record<Ceiling, number>>
 
-/** One socket's place among the calls: taken before its upgrade, left when the socket is closed. */
+/** One socket's slot among the calls: acquired before its upgrade, released when the socket closes. */
 export class CallSlot {
   readonly #limits: AdmissionLimits
   readonly address: string
@@ -21,14 +21,14 @@ export class CallSlot {
     limits.unstarted++
   }
 
-  /** The upgrade is done, and the socket counted among the calls. */
+  /** The upgrade is done: the socket counts among the calls from now on. */
   upgraded (): void {
     if (!this.#isPending) return
     this.#isPending = false
     this.#limits.pending--
   }
 
-  /** The provider spoke, and its call has begun. */
+  /** The provider's first frame has started the call. */
   started (): void {
     if (this.#isStarted) return
     this.#isStarted = true
@@ -42,15 +42,15 @@ export class CallSlot {
   }
 }
 
-/** Judges new sockets. Nobody waits in a queue: a provider asks again, or elsewhere. */
+/** Checks new sockets against the limits. There is no queue: a provider retries, here or on another node. */
 export class AdmissionLimits {
-  /** Sockets that are being opened. For {@link CallSlot} alone. */
+  /** Sockets whose upgrade is under way. Only {@link CallSlot} writes it. */
   pending = 0
-  /** Sockets over which nobody has introduced a call. For {@link CallSlot} alone. */
+  /** Sockets on which no call has started. Only {@link CallSlot} writes it. */
   unstarted = 0
   readonly #settings: AdmissionLimitSettings
   readonly #byAddress = new Map<string, number>()
-  /** Upgrades that may come at this moment: as many as a second may have, and as time goes by more. */
+  /** A token bucket: upgrades that are allowed now. Refilled with time, up to one second's worth. */
   #allowance: number
   #allowedAt = performance.now()
 
@@ -60,32 +60,33 @@ export class AdmissionLimits {
   }
 
   /**
-   * Which ceiling keeps another call from this address out? ClusterAnswer once per upgrade.
-   * @param calls how many there are besides
+   * Returns the limit that refuses another call from this address. To be called once per upgrade, as it takes from the rate.
+   * @param calls how many calls there are, sockets under upgrade not included
    */
   judge (address: string, calls: number): Ceiling | undefined {
     if (this.#areTooMany(calls)) return 'maxCalls'
     if ((this.#byAddress.get(bareAddress(address)) ?? 0) >= this.#settings.maxCallsPerAddress) return 'maxCallsPerAddress'
     if (this.#areTooManyUnstarted()) return 'maxUnstartedCalls'
-    // What others refuse is cheap, and must not use up what calls have.
+    // Last, so that upgrades that other limits refuse take nothing from the rate.
     return this.#isAllowed() ? undefined : 'maxUpgradesPerSecond'
   }
 
   /**
-   * Is another call kept out from wherever it comes? May be asked as often as one likes.
-   * @param calls how many there are besides
+   * True if a call from any address would be refused. Changes nothing.
+   * @param calls how many calls there are, sockets under upgrade not included
    */
   isFull (calls: number): boolean {
     return this.#areTooMany(calls) || this.#areTooManyUnstarted()
   }
 
+  /** Takes a slot. The caller releases it when the socket closes. */
   acquire (address: string): CallSlot {
     const bare = bareAddress(address)
     this.#byAddress.set(bare, (this.#byAddress.get(bare) ?? 0) + 1)
     return new CallSlot(this, bare)
   }
 
-  /** For {@link CallSlot} alone. */
+  /** Only {@link CallSlot} calls this. */
   released ({ address }: CallSlot): void {
     const others = this.#byAddress.get(address)! - 1
     if (others > 0) this.#byAddress.set(address, others)
@@ -103,7 +104,7 @@ export class AdmissionLimits {
   #isAllowed (): boolean {
     const { maxUpgradesPerSecond } = this.#settings
     const now = performance.now()
-    // A test may set the clock back.
+    // The clock of a test may go backwards.
     const earned = Math.max(0, now - this.#allowedAt) / 1000 * maxUpgradesPerSecond
     this.#allowedAt = now
     this.#allowance = Math.min(maxUpgradesPerSecond, this.#allowance + earned)

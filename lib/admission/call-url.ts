@@ -1,35 +1,34 @@
 /**
- * What the URL a provider dials says: the secret, and the id of the call.
+ * The parts of the URL that a provider dials: the secret and the call id.
  */
 
 /** The parts of a dialled URL, decoded. */
 export interface CallUrl {
-  /** What the caller presents as the secret; still to be checked. Never empty. */
+  /** The presented secret, unchecked. Never empty. */
   readonly secret: string | undefined
   /**
    * The provider's id of the call: 1 to 256 ASCII letters, digits and `_.~:@-`, and neither `.` nor `..`, so that it
-   * can stand in a log line, a key or another URL as it is. `undefined` when the URL holds no such id, or leaves open
-   * which part it is.
+   * is safe in a log line, a key or another URL. `undefined` when the URL holds no such id, or is ambiguous.
    */
   readonly callId: string | undefined
-  /** The operator's URL ends in a literal `{call_id}`, which should be removed from it: the provider adds the id. */
+  /** True if the operator's URL contains a literal `{call_id}`, which should be removed: the provider appends the id. */
   readonly placeholder: boolean
 }
 
 const PLACEHOLDER = '{call_id}'
 const SAFE_ID = /^(?!\.{1,2}$)[\w.~:@-]{1,256}$/
 
-/** Could it be a provider's id of a call? See {@link CallUrl.callId}. */
+/** True if a text is a valid call id: see {@link CallUrl.callId}. */
 export function isCallId (id: string): boolean {
   return SAFE_ID.test(id)
 }
 
 /**
- * Takes apart the URL a provider dialled: `[/<secret>][/{call_id}]/<call id>`. Empty path segments are skipped. Never
- * throws; what cannot be decoded is `undefined`.
+ * Parses the URL that a provider dialled: `[/<secret>][/{call_id}]/<call id>`. Empty path segments are skipped. Never
+ * throws; parts that cannot be decoded are `undefined`.
  * @param rest the path after the route's base path, decoded, as the router gives it
  * @param query the raw query string, without `?`
- * @param hasSecret whether the first segment is the secret
+ * @param hasSecret true if the first segment is the secret
  */
 export function readCallUrl (rest: string, query: string, hasSecret: boolean): CallUrl {
   const path = rest.split('/').filter(segment => segment !== '')
@@ -52,7 +51,7 @@ function decode (text: string): string | undefined {
   try {
     return decodeURIComponent(text)
   } catch {
-    // Malformed percent-encoding, which no provider sends: the same as nothing.
+    // Malformed percent-encoding counts as absent.
     return undefined
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The hook that stands between guard and turnstile where there are other nodes. They are asked before the upgrade, so
- * that no frame of a call waits for them.
+ * The hook between the guard and the admission hook where there are other nodes. It asks them before the upgrade, so that no
+ * frame of a call waits for their answer.
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
@@ -11,44 +11,45 @@ import { upgradingSocket } from '../http/websocket.js'
 import { readDialledUrl } from './guard.js'
 import { isHandshake } from './handshake.js'
 
-/** What the other nodes said of an upgrade. */
+/** The other nodes' answer about an upgrade. */
 export interface ClusterAnswer {
-  /** The call that it belongs to, where the URL says which it is. It is declined, unless somebody takes it. */
+  /** The claim of the call, where the URL has its id. It is declined unless {@link ClusterAnswer.isTaken} is set. */
   readonly claim: Claim | undefined
-  /** Is there place for another call on all nodes together? */
+  /** True if the cluster's limit allows another call. */
   readonly mayTake: boolean
+  /** Set when a call has taken the claim over. */
   isTaken: boolean
 }
 
 const answers = new WeakMap<IncomingMessage, ClusterAnswer>()
 
-/** What the other nodes said of a request; undefined where there are none. */
+/** The other nodes' answer about a request; undefined where there are none. */
 export function clusterAnswerOf ({ raw }: FastifyRequest): ClusterAnswer | undefined {
   return answers.get(raw)
 }
 
-/** Did a call go on elsewhere, or here, before this claim? One that never began did not. */
+/** True if the call began, on any node, before this claim. */
 export function isExistingCall (claim: Claim | undefined): boolean {
   return claim?.status === 'resumed' && claim.fields['call'] !== undefined
 }
 
-/** Asks the other nodes for the calls of one registration. */
+/** Claims the calls of one registration before their upgrades. */
 export class ClusterClaims {
   readonly #cluster: Cluster
   readonly #decline: (key: CallKey, claim: Claim) => void
-  /** Upgrades for which they are being asked. */
+  /** How many upgrades wait for the other nodes' answer. */
   pending = 0
 
-  /** @param decline told of a claim for which nobody came */
+  /** @param decline gives back a claim that no call has taken */
   constructor (cluster: Cluster, decline: (key: CallKey, claim: Claim) => void) {
     this.#cluster = cluster
     this.#decline = decline
   }
 
-  /** Makes the `onRequest` hook of one route. It refuses nobody but who is gone by then. */
+  /** Makes the `onRequest` hook of one route. It rejects only if the client disconnected meanwhile. */
   hook (provider: Provider, needsCallId: boolean, hasSecret: boolean): onRequestHookHandler {
     return (request, _reply, done) => {
-      // To claim a call cuts its socket on the node that has it.
+      // A claim cuts the call's socket on the node that has it, so that only real handshakes may claim.
       if (!isHandshake(request.raw)) return done()
       const { callId } = needsCallId ? readDialledUrl(request, hasSecret) : { callId: undefined }
       if (needsCallId && callId === undefined) return done()
@@ -56,13 +57,13 @@ export class ClusterClaims {
     }
   }
 
-  // Neither of them rejects.
+  // Neither promise rejects.
   async #ask ({ raw }: FastifyRequest, key: CallKey | undefined): Promise<Error | undefined> {
     const replies = Promise.all([this.#cluster.mayTake(), key && this.#cluster.claim(key)])
-    // Others that ask meanwhile are to count it, and it is not to count itself.
+    // Counted after asking: other upgrades count this one, and it does not count itself.
     this.pending++
     const [mayTake, claim] = await replies
-    // It is judged before anything else happens, and counted by its slot.
+    // The admission hook runs in the same tick, and counts it by its slot.
     this.pending--
     const entry: ClusterAnswer = { claim, mayTake, isTaken: false }
     answers.set(raw, entry)

@@ -1,23 +1,23 @@
 /**
- * Requests that came through a proxy, and what the log says of their addresses: an operator who forgot TRUSTED_PROXIES must not be
- * led to admit the proxy, and with it everybody.
+ * Requests that came through a proxy, and the log's advice about their addresses: it must not lead an operator who forgot
+ * TRUSTED_PROXIES to admit the proxy, and with it all its clients.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressedRequest } from './client-address.js'
 import type { Allowlist } from './allowlist.js'
 import { loopback, privateNetworks } from './this-machine.js'
 
-/** Left by tunnels and proxies. */
+/** Headers that tunnels and proxies add. */
 const FORWARDED = /^(forwarded|via|x-real-ip|x-client-ip|true-client-ip|x-forwarded-.*|x-original-.*|cf-.*)$/
 
-/** Does a request have a header that proxies add? Anybody can write one, and some proxies add none. */
+/** True if a request has a header that proxies add. Any client can write one, and some proxies add none. */
 export function isForwarded (headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some(name => FORWARDED.test(name))
 }
 
 /**
- * The same, without an X-Forwarded-For that names this machine alone: the playground sends one, and a proxy that adds the header
- * adds the stranger's address.
+ * The same, but an X-Forwarded-For of loopback addresses does not count: the playground sends one, and a real proxy adds its
+ * client's address.
  */
 export function isForwardedFromElsewhere (headers: IncomingHttpHeaders): boolean {
   const isOwn = (name: string): boolean => name === 'x-forwarded-for' && addressesIn(headers).every(loopback.admits)
@@ -28,7 +28,7 @@ function addressesIn (headers: IncomingHttpHeaders): string[] {
   return String(headers['x-forwarded-for']).split(',').map(entry => entry.trim())
 }
 
-/** What the description of a refused address goes by. */
+/** The settings that a refused address is explained with. */
 export interface RefusedAddressSettings {
   /** What the operator calls the allowlist. */
   readonly allowlistName: string
@@ -36,7 +36,7 @@ export interface RefusedAddressSettings {
   readonly proxies: Pick<Allowlist, 'admits'>
   /** What the operator calls them. */
   readonly proxiesName: string
-  /** Must callers know a secret, too? Then an address alone admits nobody. */
+  /** True if clients need a secret, too: then an address alone admits no client. */
   readonly hasSecret: boolean
 }
 
@@ -47,7 +47,7 @@ export function describeRefusedAddress (
   { allowlistName, proxies, proxiesName, hasSecret }: RefusedAddressSettings
 ): { admittedBy: string, message: string } {
   const isPrivate = privateNetworks.admits(address)
-  // Of a trusted proxy's list, the entry judged is that of a further proxy where it is not the left-most one.
+  // Behind a trusted proxy, an entry that is not the left-most one may be a further proxy.
   const isTrusted = proxies.admits(socket?.remoteAddress)
   const mayBeProxy = isTrusted ? addressesIn(headers).lastIndexOf(address!) > 0 : isForwardedFromElsewhere(headers)
   if (!mayBeProxy) return { admittedBy: allowlistName, message: isPrivate && !hasSecret ? `${NOT_LISTED}. ${SHARED}` : NOT_LISTED }

@@ -1,5 +1,5 @@
 /**
- * The hook that stands before a route: who may speak to it. Refuses without a word of why; the log tells the operator.
+ * The hook that admits clients to a route by address and secret. Responses give no reason; the log does.
  */
 import type { onRequestHookHandler, FastifyReply, FastifyRequest } from 'fastify'
 import { hasCutHeaders } from '../http/declined-upgrade.js'
@@ -11,23 +11,23 @@ import type { AddressedRequest } from './client-address.js'
 import { describeRefusedAddress, type RefusedAddressSettings } from './forwarded.js'
 import type { PageCheck } from './origin.js'
 
-// A deploy, a burst: soon over. A provider that knows of Retry-After asks again by then.
+// Deploys and bursts are short. A provider that honours Retry-After comes back then.
 const RETRY_AFTER_S = 1
 
-/** What a route's guard goes by. */
+/** Settings of a route's guard. */
 export interface GuardSettings extends Omit<RefusedAddressSettings, 'hasSecret'> {
   readonly allowlist: Allowlist
   readonly knowsSecret: ((candidate: string | undefined) => boolean) | undefined
-  /** `null` = a trusted proxy does not say who the client is. */
+  /** `null` if a trusted proxy names no client. */
   clientAddress (request: AddressedRequest): string | undefined | null
-  /** Keeps web pages from placing calls. */
+  /** Refuses calls of web pages. */
   readonly judgePage: PageCheck
   isClosing (): boolean
   /** Counts each refusal. */
   refused (reason: Refusal): void
 }
 
-/** Does it let anybody in? Without an allowlist and without a secret nobody is admitted. */
+/** True if a route has an allowlist or a secret; without both it admits no client. */
 export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 'allowlist' | 'knowsSecret'>): boolean {
   return !allowlist.empty || knowsSecret !== undefined
 }
@@ -40,7 +40,7 @@ export function admitsSomebody ({ allowlist, knowsSecret }: Pick<GuardSettings, 
 export function createGuard (settings: GuardSettings): onRequestHookHandler {
   const { allowlist, knowsSecret, clientAddress, judgePage, isClosing, refused } = settings
   const naming = { ...settings, hasSecret: knowsSecret !== undefined }
-  // Not async: it would cost a new call a turn of promises.
+  // Synchronous, as promises would delay each new call.
   return (request, reply, done) => done(refusal(request, reply))
 
   function refusal (request: FastifyRequest, reply: FastifyReply): Error | undefined {
@@ -48,7 +48,7 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
       refused('closing')
       return comeAgain(reply, new ClosingError())
     }
-    // X-Forwarded-For may be among those that are missing, or an entry of it.
+    // X-Forwarded-For, or an entry of it, may be among the headers that were cut.
     if (hasCutHeaders(request.raw, request.server.server)) {
       refused('headers')
       request.log.warn('refused: the request has more headers than the server reads')
@@ -72,7 +72,7 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
       request.log.warn({ address, admittedBy: 'VOICE_AGENT_SECRET (option secret)' }, 'refused: the URL does not hold the secret')
       return new ForbiddenError()
     }
-    // What asks for no upgrade is given nothing, or has a signature.
+    // Requests without an upgrade get a refusal later, or carry a signature.
     const obstacle = request.ws ? judgePage(request, { address, allowlist, knowsSecret: knowsSecret !== undefined }) : undefined
     if (obstacle === undefined) return undefined
     refused(obstacle)
@@ -80,21 +80,21 @@ export function createGuard (settings: GuardSettings): onRequestHookHandler {
   }
 }
 
-/** The refusal of somebody who may well be let in a moment later. */
+/** Adds Retry-After to a refusal that is temporary. */
 export function comeAgain<Refusal> (reply: FastifyReply, refusal: Refusal): Refusal {
   reply.header('retry-after', RETRY_AFTER_S)
   return refusal
 }
 
 /**
- * Closes the connection behind the answer to a request that is refused before its body was read: otherwise Node reads on, for as long as
- * bytes drip in.
+ * Closes the connection after the response to a request that is refused before its body was read: otherwise Node keeps reading
+ * for as long as bytes drip in.
  */
 export function closeUnread ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (!raw.complete) reply.header('connection', 'close')
 }
 
-/** Takes apart the URL of a request to `<path>/:call_id`, `<path>/*` or `<path>`. */
+/** Parses the URL of a request to `<path>/:call_id`, `<path>/*` or `<path>`. */
 export function readDialledUrl (request: FastifyRequest, hasSecret: boolean): CallUrl {
   const params = request.params as { call_id?: string, '*'?: string }
   const query = request.url.indexOf('?')

@@ -1,6 +1,6 @@
 /**
- * Whether a request for a WebSocket will be granted, judged ahead of ws: what is done for a call before its upgrade must not be
- * done for a handshake that ws answers with 400.
+ * Checks ahead of ws whether ws accepts a handshake: work for a call before its upgrade must not happen for a handshake that ws
+ * answers with 400.
  */
 import type { IncomingMessage } from 'node:http'
 
@@ -8,10 +8,11 @@ import type { IncomingMessage } from 'node:http'
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** Is it a handshake that ws grants? HEAD routes stand beside GET routes, and upgrade nothing. */
+/** True for a handshake that ws accepts. HEAD requests reach the same routes and cannot upgrade. */
 export function isHandshake ({ method, headers }: Pick<IncomingMessage, 'method' | 'headers'>): boolean {
   const version = Number(headers['sec-websocket-version'])
-  return method === 'GET' && KEY.test(headers['sec-websocket-key'] ?? '') && (version === 13 || version === 8) && areTokens(headers['sec-websocket-protocol'])
+  return method === 'GET' && KEY.test(headers['sec-websocket-key'] ?? '') && (version === 13 || version === 8) &&
+    areTokens(headers['sec-websocket-protocol'])
 }
 
 function areTokens (list: string | undefined): boolean {

@@ -1,7 +1,7 @@
 /**
- * Calls that are admitted by their address, and come from somebody else: from a web page, or through a proxy. Browsers let any page
- * open sockets to anywhere, the developer's own machine included, and name the page in `Origin`. Whether a provider sends that header
- * is not known, so it is refused only where a page needs nothing else.
+ * Calls that an address admits although a web page or a proxy's client sent them. Browsers let any page open sockets to any server,
+ * the developer's own machine included, and name the page in `Origin`. A provider may send that header, too, so it is refused only
+ * where an address alone admits the page.
  */
 import type { FastifyRequest } from 'fastify'
 import { ConfigError } from '../contract/errors.js'
@@ -9,18 +9,18 @@ import type { Allowlist } from './allowlist.js'
 import { isForwardedFromElsewhere } from './forwarded.js'
 import { hostOf, isLocalName, privateNetworks } from './this-machine.js'
 
-/** What else an upgrade was admitted by. */
+/** How the guard admitted an upgrade. */
 export interface Admission {
   readonly address: string | undefined
   readonly allowlist: Allowlist
-  /** Did it know a secret? No page of others does. */
+  /** True if the URL held the secret, which no foreign page knows. */
   readonly knowsSecret: boolean
 }
 
-/** Judges an upgrade that is otherwise admitted. Returns why it is refused, if it is, and tells the log. */
+/** Checks an upgrade that the guard admitted. Returns the reason of a refusal, and logs it. */
 export type PageCheck = (request: FastifyRequest, admission: Admission) => 'address' | 'host' | 'origin' | undefined
 
-/** What the check goes by. */
+/** Settings of the check. */
 export interface PageCheckSettings {
   /** The origins that are admitted; with any, all others are refused. */
   readonly entries: readonly string[]
@@ -36,7 +36,7 @@ export interface PageCheckSettings {
 
 /**
  * Makes the check of all routes.
- * @throws ConfigError naming the list and the place of the entry that is no origin
+ * @throws ConfigError with the list's name and the position of the entry that is no origin
  */
 export function createPageCheck ({ entries, name, secretName, proxies, proxiesName }: PageCheckSettings): PageCheck {
   const origins = parseOrigins(entries, name)
@@ -58,11 +58,13 @@ export function createPageCheck ({ entries, name, secretName, proxies, proxiesNa
     }
     if (!knowsSecret && allowlist.isLoopbackOnly) {
       if (proxies.admits(raw.socket.remoteAddress)) {
-        log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and through a trusted proxy on it anybody may come')
+        log.warn({ address, admittedBy: secretName },
+          'refused: only this machine is on the allowlist, and through a trusted proxy on it anybody may come')
         return 'address'
       }
       if (!isLocalName(hostOf(headers))) {
-        log.warn({ address, admittedBy: secretName }, 'refused: only this machine is on the allowlist, and the Host header names another one')
+        log.warn({ address, admittedBy: secretName },
+          'refused: only this machine is on the allowlist, and the Host header names another one')
         return 'host'
       }
     }
@@ -94,7 +96,7 @@ function parseOrigins (entries: readonly string[], name: string): ReadonlySet<st
 
 const MALFORMED = 'malformed'
 
-// In one form, which can also stand in a log. Pages without an origin of their own send `null`.
+// One form, safe to log. Pages without an origin of their own send `null`.
 function normalize (origin: string): string {
   return URL.canParse(origin) ? new URL(origin).origin : MALFORMED
 }

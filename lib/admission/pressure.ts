@@ -1,14 +1,13 @@
 /**
- * The app's own @fastify/under-pressure, where there is one. Its hook knows requests, and refuses them all; which calls are
- * new is known here.
+ * The app's own @fastify/under-pressure, where there is one. Its hook would refuse all requests; admission refuses new calls only.
  */
 import type { FastifyContextConfig, FastifyInstance } from 'fastify'
 
-/** The `config` of routes that its hook is to let everybody through to: they judge for themselves. */
+/** The `config` of routes that its hook must not refuse: they check the pressure themselves. */
 export const JUDGES_PRESSURE: FastifyContextConfig & { pressureHandler (): void } = { pressureHandler () {} }
 
-/** Is the process short of time, of memory, or of what else the app looks after? To be asked anew: it may be registered after us. */
+/** True if under-pressure reports pressure. Looked up at each call, as the app may register it after this plugin. */
 export function isUnderPressure (app: FastifyInstance & { isUnderPressure?: () => boolean }): boolean {
-  // An app may call something else so.
+  // An app may use this name for something else.
   return typeof app.isUnderPressure === 'function' && app.isUnderPressure() === true
 }

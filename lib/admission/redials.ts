@@ -1,19 +1,19 @@
 import type { Provider } from '../contract/agent.js'
 
-/** Retell dials at most four times when a connection breaks. */
+/** Far above Retell's own: it dials at most four times when a connection breaks. */
 const MAX_PER_MINUTE = 20
 
 const MINUTE_MS = 60_000
 
 /**
- * Counts how often each live call was dialled again within the last minute. A redial takes the place of the older socket and
- * passes all ceilings on new calls, so that it needs one of its own.
+ * Counts the redials of each live call within the last minute. A redial replaces the older socket and bypasses all limits on new
+ * calls, so that it needs a limit of its own.
  */
 export class Redials {
-  /** When each call was dialled again within the minute. The call that was dialled last stands last. */
+  /** Times of each call's redials within the minute. The call dialled last is last. */
   readonly #times = new Map<string, number[]>()
 
-  /** Was the call dialled again as often as a call may be? */
+  /** True if the call has used up its redials. */
   isExceeded (provider: Provider, callId: string): boolean {
     return this.#recent(`${provider} ${callId}`).length >= MAX_PER_MINUTE
   }
@@ -24,7 +24,7 @@ export class Redials {
     const times = [...this.#recent(key), performance.now()]
     this.#times.delete(key)
     this.#times.set(key, times)
-    // One goes for each that comes.
+    // Each new entry evicts at most one old entry, so the map stays bounded.
     const [oldest] = this.#times.keys()
     if (this.#recent(oldest!).length === 0) this.#times.delete(oldest!)
   }

@@ -1,13 +1,13 @@
 /**
- * The secrets that we share with whoever may ask.
+ * Checks of shared secrets.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 /**
- * Makes the check of what a caller presents as the secret. How long the check takes tells neither how much of it was
- * right, nor which one, nor how long a secret is.
- * @param secrets each one is right: while a secret is changed there are two. An empty one is matched by nothing
- * @returns `undefined` when there is no secret to know
+ * Makes the check of a presented secret. The time it takes reveals neither how much of it was right, nor which secret matched, nor
+ * how long a secret is.
+ * @param secrets each one is valid, so that one can be replaced without a gap. An empty candidate never matches
+ * @returns `undefined` when there is no secret
  */
 export function secretCheck (secrets: readonly string[]): ((candidate: string | undefined) => boolean) | undefined {
   if (secrets.length === 0) return undefined
@@ -19,12 +19,12 @@ export function secretCheck (secrets: readonly string[]): ((candidate: string | 
   }
 }
 
-/** The secrets of a comma-separated list. One with nothing in it is none: everybody has it. */
+/** The secrets of a comma-separated list. Blank entries are skipped. */
 export function secretsOf (list: string): string[] {
   return list.split(',').map(entry => entry.trim()).filter(entry => entry !== '')
 }
 
-// Digests are of one length, which is what timingSafeEqual asks for.
+// Digests have one length, as timingSafeEqual requires.
 function digest (text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }

@@ -1,18 +1,18 @@
 /**
- * Requests for a call's URL that ask for no WebSocket: those of browsers and monitors, and those of providers behind a proxy that
- * drops the headers of an upgrade.
+ * Requests to a call's URL without an upgrade: from browsers and monitors, or from providers behind a proxy that drops the headers
+ * of an upgrade.
  */
 import type { onRequestHookHandler } from 'fastify'
 import { UpgradeRequiredError } from '../contract/errors.js'
 
-// RFC 9110, 15.5.22 and 7.8. The client has no use for the connection.
+// RFC 9110, 15.5.22 and 7.8. The connection closes, as the client cannot use it.
 const HEADERS = { upgrade: 'websocket', connection: 'Upgrade, close' }
 
 /**
- * Makes the `onRequest` hook that stands behind the guard, so that strangers are refused as ever. The first such request is logged.
+ * Makes the `onRequest` hook that runs after the guard, which refuses strangers first. The first such request is logged.
  *
  * The hook refuses with VOICE_AGENT_ERR_UPGRADE_REQUIRED.
- * @param path the route's, for the log: URLs hold ids and secrets
+ * @param path the route's path, for the log: URLs hold ids and secrets
  */
 export function createUpgradeCheck (path: string): onRequestHookHandler {
   let isLogged = false
@@ -24,7 +24,7 @@ export function createUpgradeCheck (path: string): onRequestHookHandler {
       request.log.warn(`${path} accepts WebSocket connections only, and a request without an upgrade came: from a browser or a monitor, ` +
         'or from the provider through a proxy that does not forward the headers Upgrade and Connection. Logged once')
     }
-    // HTTP/2 has no such headers, and Node refuses to send them.
+    // Node refuses to send these headers over HTTP/2.
     if (request.raw.httpVersionMajor === 1) reply.headers(HEADERS)
     done(new UpgradeRequiredError())
   }

@@ -1,22 +1,22 @@
 /**
- * What can wait until the event loop has dealt with all that it read.
+ * Work that waits until the event loop has handled all input of the current turn.
  */
 import { clearImmediate, setImmediate } from 'node:timers'
 
-/** Something that has work to do by then. */
+/** An object with deferred work. */
 export interface Late {
-  /** Where it throws, that is an uncaught exception, and others are flushed in the next turn. */
+  /** If it throws, that is an uncaught exception, and the remaining objects are flushed in the next turn. */
   flush (): void
 }
 
-/** Nobody is put off for longer: others may come first in each turn of the loop. As much as a token takes to come. */
+/** The longest deferral by {@link letOthersFirst}, which may be called in every turn. About the gap between two tokens. */
 const MOST_MS = 20
 
 const waiting: Late[] = []
 let immediate: NodeJS.Immediate | undefined
 let waitingSince = 0
 
-/** Has it flushed in this turn of the event loop, behind all that was read in it. */
+/** Flushes `late` at the end of this turn of the event loop, after all input of the turn. */
 export function atLoopEnd (late: Late): void {
   waiting.push(late)
   if (immediate !== undefined) return
@@ -24,7 +24,7 @@ export function atLoopEnd (late: Late): void {
   waitingSince = performance.now()
 }
 
-/** Lets go first what others have put off, with `setImmediate`, until this turn of the event loop ends. */
+/** Moves the flush behind all `setImmediate` callbacks that are queued so far. */
 export function letOthersFirst (): void {
   if (immediate === undefined || performance.now() - waitingSince > MOST_MS) return
   clearImmediate(immediate)

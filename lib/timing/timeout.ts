@@ -1,8 +1,8 @@
 /**
- * Waiting, but not for ever.
+ * Timeouts that a blocked event loop does not trigger.
  */
 
-/** Where time comes from: the global object, or a clock that a test winds. */
+/** The source of time: the global object, or a clock that a test controls. */
 export interface Clock {
   readonly performance: { now (): number }
   setTimeout (act: () => void, ms: number): NodeJS.Timeout
@@ -12,8 +12,8 @@ export interface Clock {
 }
 
 /**
- * Calls back after so many ms. Where the event loop stood still meanwhile, what has come is read first: it is not late.
- * @returns what ends the wait
+ * Calls `late` after `ms`. If the event loop was blocked, pending input is handled first, since it arrived in time.
+ * @returns a function that cancels the timeout
  */
 export function whenLate (ms: number, late: () => void, clock: Clock = globalThis): () => void {
   let soon: NodeJS.Immediate | undefined
@@ -24,8 +24,13 @@ export function whenLate (ms: number, late: () => void, clock: Clock = globalThi
   }
 }
 
-/** What comes of something, or `otherwise` where that takes longer. */
-export async function within<T, U = undefined> (ms: number, work: Promise<T>, otherwise = undefined as U, clock?: Clock): Promise<T | U> {
+/** Settles as `work` does, or resolves with `otherwise` after `ms`. Does not cancel `work`. */
+export async function within<T, U = undefined> (
+  ms: number,
+  work: Promise<T>,
+  otherwise = undefined as U,
+  clock?: Clock
+): Promise<T | U> {
   let settle!: () => void
   const late = new Promise<U>(resolve => { settle = whenLate(ms, () => resolve(otherwise), clock) })
   try {
