@@ -1,30 +1,30 @@
 /**
- * What all webhooks of providers have in common once they are read.
+ * The common form of all providers' webhook events.
  */
 import { createHash } from 'node:crypto'
 import type { Redact } from '../speech/redact.js'
 
-/** A provider's own object as it was sent, unchecked: of what is named here anything may be missing. */
+/** A provider's object as it was sent, unchecked: any of these members may be missing. */
 export type Sent<Members> = Readonly<Partial<Members> & Record<string, unknown>>
 
-/** What a provider's webhook tells. */
+/** One event of a provider's webhook. */
 export interface ReceivedEvent {
   readonly provider: string
   readonly event: string
-  /** That of the call; undefined where the webhook names none. */
+  /** The call's id; undefined where the webhook has none. */
   readonly callId: string | undefined
 }
 
-/** An event, and what the receiver does with it without knowing its provider. */
+/** An event with what the receiver needs to handle it without knowing the provider. */
 export interface Notice<Event extends ReceivedEvent = ReceivedEvent> {
   readonly event: Event
-  /** The same for each repetition, a digest; undefined where events that look alike may be several. */
+  /** A digest that is equal for repetitions; undefined where equal bodies may be different events. */
   readonly identity: string | undefined
-  /** The event as it may be stored. */
+  /** Returns the event with all speech redacted. */
   redacted (redact: Redact): Event
 }
 
-/** A digest: thousands are kept, and an id may be as long as a body. */
+/** A digest in place of the data: thousands are kept, and an id may be as long as a body. */
 export function digestOf (data: string | Buffer): string {
   return createHash('sha256').update(data).digest('base64')
 }

@@ -1,15 +1,15 @@
 /**
- * What came lately, by a key: bounded in time and in number. Without timers: what is too old goes when something is looked for.
+ * A map whose entries expire, bounded in size. It has no timers: each access drops expired entries.
  */
 export class ExpiringMap<T> {
   readonly #ms: number
   readonly #max: number
-  // The oldest first, as all of them live equally long.
+  // In order of expiry, since all entries have the same lifetime.
   readonly #entries = new Map<string, { readonly value: T, readonly until: number }>()
 
   /**
-   * @param ms how long something is known
-   * @param max how many are known; the oldest goes first
+   * @param ms lifetime of an entry
+   * @param max how many entries are kept; the oldest is dropped first
    */
   constructor (ms: number, max: number) {
     this.#ms = ms
@@ -25,7 +25,7 @@ export class ExpiringMap<T> {
     return this.#entries.get(key)?.value
   }
 
-  /** Keeps a value, unless one is known by this key. Returns whether it was news. */
+  /** Adds a value, unless the key has one. Returns true if it was added. */
   add (key: string, value: T): boolean {
     this.#forget()
     if (this.#entries.has(key)) return false

@@ -1,5 +1,5 @@
 /**
- * What the providers' webhooks have in common once one is known to be genuine: the app is told, once, or asked.
+ * Passes authenticated webhooks of all providers to the app's hooks: each event once.
  */
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -13,16 +13,16 @@ import { within } from '../timing/timeout.js'
 import type { Notice, ReceivedEvent } from './event.js'
 import { ExpiringMap } from './expiring-map.js'
 
-// Longer than any provider goes on trying.
+// Longer than any provider retries.
 const EVENTS = { ms: 10 * 60_000, max: 10_000 }
 
 const NOTHING = Buffer.alloc(0)
 
-/** What a provider's routes are made of. */
+/** The parts of a provider's webhook routes. */
 export interface ProviderWebhooks {
-  /** An `onRequest` hook: refuses what can be refused before a body is read. */
+  /** An `onRequest` hook: refuses what the headers alone show to be invalid. */
   readonly checkHeader: onRequestAsyncHookHandler
-  /** Reads a body, and refuses it where it is not the provider's. Left out where the header says whose it is: then Fastify reads it. */
+  /** Reads a body, and refuses it if its signature is wrong. Left out where a header alone authenticates: then Fastify reads it. */
   readonly readBody?: (request: FastifyRequest, payload: Readable) => Promise<Buffer>
   readonly handlers: Partial<Record<'GET' | 'POST', (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>>>
 }
@@ -33,38 +33,38 @@ export interface Question<Reply extends object> {
   readonly hook: string
   /** How long the provider is kept waiting, in ms. */
   readonly ms: number
-  /** Of a reply. Its errors are logged: it must not look into members whose names are the app's own. */
+  /** Checks the hook's reply. Errors are logged with paths, so it must not look into members that the app names. */
   readonly schema: TObject
   toWire (reply: Reply): object
 }
 
-/** What a provider's question is answered with. */
+/** The answer to a provider's question. */
 export interface Answer {
   readonly json: string
-  /** Is it the hook's? If not, the hook failed, or was too slow, and may do better when it is asked again. */
+  /** True if the hook answered. Otherwise it failed or timed out, and may run again when the provider retries. */
   readonly isGiven: boolean
 }
 
-/** Runs the app's hooks, and has the closing app wait for them. */
+/** Runs the app's hooks; a closing app waits for them. */
 export interface HookRunner {
   /** Logs what a hook throws or rejects with; a promise that it returns never rejects. */
   run (log: FastifyBaseLogger, name: string, hook: () => void | Promise<void>): void | Promise<void>
 }
 
-/** What the app is told. */
+/** The app's hooks for all webhooks. */
 export interface ReceiverHooks {
   onWebhook? (event: ReceivedEvent): void | Promise<void>
   redact?: Redact
 }
 
-/** One for all webhooks of a registration. It knows no provider. */
+/** One per registration, for all providers. */
 export class WebhookReceiver {
   readonly #hooks: ReceiverHooks
   readonly #runner: HookRunner
   readonly #isClosing: () => boolean
   readonly #events = new ExpiringMap<true>(EVENTS.ms, EVENTS.max)
 
-  /** @param runner has the app wait for hooks when it closes */
+  /** @param runner makes a closing app wait for hooks */
   constructor (hooks: ReceiverHooks, runner: HookRunner, isClosing: () => boolean) {
     this.#hooks = hooks
     this.#runner = runner
@@ -73,14 +73,14 @@ export class WebhookReceiver {
 
   /**
    * The body of a request.
-   * @throws VOICE_AGENT_ERR_CLOSING when the app began to close while it came in, and nobody would wait for a hook
+   * @throws VOICE_AGENT_ERR_CLOSING when the app began to close meanwhile, and would not wait for a hook
    */
   accept ({ body }: FastifyRequest, reply: FastifyReply): Buffer {
     if (this.#isClosing()) throw comeAgain(reply, new ClosingError())
     return body as Buffer | undefined ?? NOTHING
   }
 
-  /** Answers the provider, and then tells the app, unless it was told before: also of two at the same moment it is told one. */
+  /** Answers the provider, and then runs onWebhook, unless the event is a repetition, simultaneous ones included. */
   tell (request: FastifyRequest, reply: FastifyReply, notice: Notice, isNews = true): FastifyReply {
     const { event, identity } = notice
     const log = request.log.child({ provider: event.provider, event: event.event, callId: event.callId })
@@ -91,10 +91,10 @@ export class WebhookReceiver {
 
   #run (log: FastifyBaseLogger, reply: FastifyReply, notice: Notice): void {
     if (this.#hooks.onWebhook === undefined) return
-    // Waited for from now on, as the provider will not tell again.
+    // A closing app waits from now on, as the provider will not send the event again.
     // eslint-disable-next-line @typescript-eslint/no-floating-promises
     this.#runner.run(log, 'onWebhook', async () => {
-      // Whether the provider has heard it or not.
+      // The response may fail: the event counts all the same.
       await finished(reply.raw).catch(() => {})
       const { redact } = this.#hooks
       await this.#hooks.onWebhook!(redact === undefined ? notice.event : notice.redacted(cleaner(redact, log)))
@@ -102,8 +102,8 @@ export class WebhookReceiver {
   }
 
   /**
-   * Asks the app. The answer is an empty one when there is no hook, when it fails, which is logged, or when it takes too
-   * long. Such a hook goes on. Never rejects.
+   * Runs a hook for its answer. The answer is empty when there is no hook, when it fails, which is logged, or when it takes too
+   * long; a slow hook keeps running. Never rejects.
    */
   async ask<Reply extends object> (
     { log }: FastifyRequest,
@@ -124,7 +124,7 @@ export class WebhookReceiver {
   }
 }
 
-/** Answers with JSON, as a text, since an app's own hooks may wrap objects up. */
+/** Sends JSON as text, since an app's own hooks may wrap objects. */
 export function answerWith (reply: FastifyReply, { json }: Answer): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(json)
 }

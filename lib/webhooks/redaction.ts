@@ -1,7 +1,7 @@
 /**
- * Webhooks as they may be stored: what was said in a call, and what somebody made of it, redacted wherever it stands. What the
- * app attached itself (`metadata`, `custom_attributes` and their like) nobody said: it stays, and so do the
- * numbers of a call, ids, times, and links to recordings and logs, which hold all that was said.
+ * Redacts webhooks: speech, and everything derived from speech, wherever it occurs. Data that the app attached (`metadata`,
+ * `custom_attributes` and the like) stays, as do phone numbers, ids, times, and links to recordings and logs, which still
+ * lead to all speech.
  */
 import type { Redact } from '../speech/redact.js'
 import { isObject, parseJson, type JsonObject } from '../contract/json.js'
@@ -10,10 +10,10 @@ type Names = ReadonlySet<string>
 
 const NONE: Names = new Set()
 const SENTIMENT: Names = new Set(['user_sentiment'])
-/** Of an utterance, or of a tool's call. */
+/** Plain members of an utterance or a tool call. */
 const ENTRY: Names = new Set(['role', 'type', 'name', 'id', 'tool_call_id', 'message_id', 'created_timestamp', 'time_sec'])
 
-/** Members in which all is somebody's words, at any provider; and the members of these, or of their entries, that are none. */
+/** Members that hold speech, at any provider, each with its inner members that hold none. */
 const SPOKEN: ReadonlyMap<string, Names> = new Map([
   ['transcript', NONE],
   ['collected_dynamic_variables', NONE],
@@ -30,14 +30,14 @@ const SPOKEN: ReadonlyMap<string, Names> = new Map([
 
 const ATTACHED = ['metadata', 'custom_attributes']
 
-/** Members of an entry that are left out: nothing can be recognised in single words and single keys. */
+/** Members of an entry that are removed: a redactor recognises nothing in single words and single keys. */
 const SPELT: Names = new Set(['words', 'digit'])
 
-/** What only one provider has. */
+/** Rules of one provider. */
 export interface RedactionRules {
   /** Names of members that the app attached, besides those that all providers have. */
   readonly attached?: readonly string[]
-  /** Is an object that is a member of this name a call, and not words? */
+  /** True if an object in a member of this name is a call, not speech. */
   isCall? (name: string): boolean
 }
 
@@ -47,15 +47,20 @@ export function entriesOf (conversation: unknown): JsonObject[] | undefined {
   return Array.isArray(entries) && entries.every(isObject) ? entries : undefined
 }
 
-/** The same event, in new objects. */
-export function redactedEvent<Event extends object> (event: Event, redact: Redact, { attached = [], isCall = () => false }: RedactionRules = {}): Event {
+/** Returns a redacted deep copy of an event. */
+export function redactedEvent<Event extends object> (
+  event: Event,
+  redact: Redact,
+  { attached = [], isCall = () => false }: RedactionRules = {}
+): Event {
   const untouched: Names = new Set([...ATTACHED, ...attached])
   return told(event) as Event
 
   function told (value: unknown): unknown {
     if (Array.isArray(value)) return value.map(told)
     if (!isObject(value)) return value
-    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, untouched.has(name) ? member : toldMember(name, member)]))
+    return Object.fromEntries(Object.entries(value)
+      .map(([name, member]) => [name, untouched.has(name) ? member : toldMember(name, member)]))
   }
 
   function toldMember (name: string, member: unknown): unknown {
@@ -71,10 +76,11 @@ export function redactedEvent<Event extends object> (event: Event, redact: Redac
     if (Array.isArray(value)) return value.map(entry => said(entry, plain))
     if (!isObject(value)) return value
     const members = Object.entries(value).filter(([name]) => plain !== ENTRY || !SPELT.has(name))
-    return Object.fromEntries(members.map(([name, member]) => [name, plain.has(name) && typeof member !== 'object' ? member : said(member, NONE)]))
+    return Object.fromEntries(members
+      .map(([name, member]) => [name, plain.has(name) && typeof member !== 'object' ? member : said(member, NONE)]))
   }
 
-  // Somebody's card is a number to JSON.
+  // A card number may be a JSON number.
   function saidNumber (number: number): number | string {
     const text = String(number)
     const redacted = redact(text)

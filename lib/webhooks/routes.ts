@@ -1,5 +1,5 @@
 /**
- * The routes of the providers' webhooks. Each is there when the key is that its sender is known by.
+ * The routes of the providers' webhooks. A provider without its key has none.
  */
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
@@ -10,7 +10,7 @@ import { entriesOf } from '../contract/setting.js'
 import { WebhookReceiver, type HookRunner, type ProviderWebhooks, type ReceiverHooks } from './receiver.js'
 import { BODY_LIMIT_BYTES } from './unchecked-body.js'
 
-/** What the webhooks share with the routes of the calls. */
+/** Settings that webhooks share with the routes of calls. */
 export interface WebhookSettings extends Omit<GuardSettings, 'allowlist' | 'allowlistName' | 'knowsSecret'> {
   readonly hooks: HookRunner
 }
@@ -24,12 +24,12 @@ export interface WebhookRoute {
   readonly allowlist: string
   /** What the operator calls the list. */
   readonly allowlistName: string
-  /** Makes what serves it. */
+  /** Makes the route's hooks and handlers. */
   serve (receiver: WebhookReceiver): ProviderWebhooks
 }
 
 /**
- * Registers the webhooks in a scope of their own: the app's body parsers are not theirs, nor theirs the app's.
+ * Registers the webhooks in a scope of their own, so that their body parsers and the app's do not mix.
  * @throws VOICE_AGENT_ERR_CONFIG when another route has the path of one
  */
 export async function registerWebhooks (
@@ -42,7 +42,7 @@ export async function registerWebhooks (
     const receiver = new WebhookReceiver(options, hooks, shared.isClosing)
     for (const route of routes) await add(route, route.serve(receiver))
 
-    // Each provider has its bodies read in its own way.
+    // One scope per route, as each provider reads bodies in its own way.
     async function add (route: WebhookRoute, { checkHeader, readBody, handlers }: ProviderWebhooks): Promise<void> {
       const url = route.path
       await scope.register(async function providerWebhooks (scope) {
@@ -50,12 +50,14 @@ export async function registerWebhooks (
         if (readBody === undefined) scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
         else scope.addContentTypeParser('*', readBody)
         scope.addHook('onError', async function refuse (request, reply, error) {
-          // A body is read without the reply at hand.
+          // The parser that throws this has no access to the reply.
           if (error instanceof WebhookLimitError) comeAgain(reply, error)
           closeUnread(request, reply)
         })
         for (const [method, handler] of Object.entries(handlers)) {
-          if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) throw new ConfigError(`${route.pathName}: another route has this path`)
+          if (scope.hasRoute({ method: method as HTTPMethods, url: scope.prefix + url })) {
+            throw new ConfigError(`${route.pathName}: another route has this path`)
+          }
           scope.route({
             method: method as HTTPMethods,
             url,
@@ -71,9 +73,14 @@ export async function registerWebhooks (
     }
   })
 
-  // What the sender knows stands for the secret: with an allowlist both must hold, and without one that alone.
+  // The provider's key replaces the secret: with an allowlist both must match, without one the key alone.
   function guardOf ({ allowlist: list, allowlistName }: WebhookRoute): ReturnType<typeof createGuard> {
     const allowlist = parseAllowlist(entriesOf(list), allowlistName)
-    return createGuard({ ...shared, allowlistName, allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist, knowsSecret: undefined })
+    return createGuard({
+      ...shared,
+      allowlistName,
+      allowlist: allowlist.empty ? parseAllowlist(['*'], allowlistName) : allowlist,
+      knowsSecret: undefined
+    })
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Bodies that anybody may have sent, since their signature can be checked only once all of them is there.
+ * Bodies from unknown senders: their signature can be checked only once the body is complete.
  */
 import type { Readable } from 'node:stream'
 import { errorCodes, type FastifyRequest } from 'fastify'
@@ -16,15 +16,15 @@ const MAX_BODIES = 8
 const MAX_BYTES = 16 * 1024 * 1024
 const TIMEOUT_MS = 10_000
 
-// Where the size is not announced. A ringing phone fits, a transcript grows.
+// Without a content-length. An inbound call's webhook fits; a transcript grows the buffer.
 const FIRST_BYTES = 16 * 1024
 
-/** What is being read, on all routes: they share the memory of the process. */
+/** Bodies being read on all routes, which share the memory of the process. */
 const underWay = { bodies: 0, bytes: 0 }
 
 /**
- * Reads a body, and has it checked. Until then it counts towards the ceilings.
- * @param check throws what refuses the body
+ * Reads and checks a body. Until then it counts towards the limits.
+ * @param check throws to refuse the body
  * @throws VOICE_AGENT_ERR_WEBHOOK_LIMIT, VOICE_AGENT_ERR_WEBHOOK_TIMEOUT, VOICE_AGENT_ERR_WEBHOOK, Fastify's error of a body that is
  * too large
  */
@@ -43,7 +43,7 @@ export async function readUnchecked ({ headers }: FastifyRequest, payload: Reada
   }
 }
 
-/** One buffer instead of the chunks: of one byte each they would take a hundred times as much. */
+/** One buffer in place of chunks: chunks of one byte take a hundred times the memory. */
 class GrowingBody {
   #buffer = Buffer.alloc(0)
   #length = 0
@@ -90,7 +90,7 @@ function read (payload: Readable, body: GrowingBody): Promise<void> {
         settle(() => reject(error))
       }
     }
-    // It still listens when the body was refused: a stream that fails by then would be an uncaught exception.
+    // Never removed: a stream that fails after a refusal would cause an uncaught exception.
     payload.on('error', () => settle(() => reject(new WebhookError('incomplete'))))
     payload.on('end', () => settle(resolve)).on('data', take)
   })
