@@ -1,5 +1,5 @@
 /**
- * Who may open the routes of a registration, and how many calls it takes, made of its settings.
+ * Makes the guard and the admission settings of a registration from its configuration.
  */
 import type { FastifyInstance } from 'fastify'
 import { parseAllowlist } from '../admission/allowlist.js'
@@ -15,10 +15,10 @@ import { ceilingsOf } from '../config/read.js'
 import { nameOf, type Env } from '../config/settings.js'
 import { entriesOf } from '../contract/setting.js'
 
-/** What the guards of all routes have in common. */
+/** Settings that the guards of all routes share. */
 export type SharedGuard = Omit<GuardSettings, 'allowlist' | 'allowlistName'>
 
-/** What the turnstiles of all call routes have in common. */
+/** Settings that the admission hooks of all call routes share. */
 export type SharedAdmission = Omit<AdmissionSettings, 'provider' | 'needsCallId' | 'isExistingCall' | 'waiting'>
 
 /**
@@ -28,7 +28,7 @@ export type SharedAdmission = Omit<AdmissionSettings, 'provider' | 'needsCallId'
 export function createAdmission (scope: FastifyInstance, config: Env, host: CallHost): { guard: SharedGuard, admission: SharedAdmission } {
   const { calls, refused, isClosing, expects } = host
   const proxiesName = nameOf('TRUSTED_PROXIES')
-  // The first to read the list, as it says best what is wrong with it.
+  // Reads the list first, as its errors are the most precise.
   const clientAddress = trustProxies(entriesOf(config.TRUSTED_PROXIES), proxiesName)
   const proxies = { proxies: parseAllowlist(entriesOf(config.TRUSTED_PROXIES), proxiesName), proxiesName }
   const knowsSecret = secretCheck(config.VOICE_AGENT_SECRET === undefined ? [] : entriesOf(config.VOICE_AGENT_SECRET))

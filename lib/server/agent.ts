@@ -1,5 +1,5 @@
 /**
- * Which agent serves: the one that the app decorates, or a built-in one.
+ * Chooses the agent: the one that the app decorates, or a built-in one.
  */
 import type { FastifyInstance } from 'fastify'
 import { builtInAgent } from '../agents/built-in.js'
@@ -9,7 +9,7 @@ import { nameOf, type Env } from '../config/settings.js'
 import type { VoiceAgentOptions } from '../config/options.js'
 import type { Agent } from '../contract/agent.js'
 
-// Those that serve. A scope may inherit one that belongs to another registration.
+// Agents made here. A scope may inherit one from another registration.
 const builtInAgents = new WeakSet<Agent>()
 
 /**

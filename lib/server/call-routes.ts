@@ -24,19 +24,19 @@ export interface ProviderRoute extends CallRoute {
   readonly provider: Provider
 }
 
-/** What the routes of calls share. */
+/** Settings that all call routes share. */
 export interface CallRouteSettings {
   readonly guard: SharedGuard
   readonly admission: SharedAdmission
-  /** Asks other nodes, where there are any. */
+  /** Claims calls from other nodes, where there are any. */
   readonly claims: ClusterClaims | undefined
   readonly sockets: Sockets
   readonly calls: CallRegistry<LiveCall>
-  /** How many calls wait for their provider to dial again without a URL that says which call that is. */
+  /** How many calls wait for their provider to reconnect on a URL without a call id. */
   waitingFor (route: ProviderRoute): number
 }
 
-/** Adds a route of calls, and warns where it admits nobody. */
+/** Adds a call route, and logs a warning if it admits no client. */
 export function addCallRoute (scope: FastifyInstance, route: ProviderRoute, settings: CallRouteSettings): void {
   const { provider, needsCallId, allowlistName } = route
   const guard: GuardSettings = { ...settings.guard, allowlistName, allowlist: parseAllowlist(entriesOf(route.allowlist), allowlistName) }

@@ -16,21 +16,27 @@ import { accepted, nameOf, type Env } from '../config/settings.js'
 import { providers } from '../providers/index.js'
 
 /**
- * Undefined where there is no other node. What speaks to Redis is loaded where it is needed alone.
+ * Returns undefined without Redis. The Redis modules are loaded only if needed.
  * @throws VOICE_AGENT_ERR_CONFIG when REDIS_URL is no URL, or the client none of ioredis
  */
 export async function openCluster (config: Env, { redis }: ClusterOptions = {}): Promise<Cluster | undefined> {
   const server = typeof redis === 'object' ? redis : config.REDIS_URL
   if (server === '') return undefined
   if (typeof server === 'string' && !isUrl(server)) throw new ConfigError(accepted('REDIS_URL'))
-  // That of the package `redis` has another way to send a command.
+  // A client of the package `redis` has another interface.
   if (typeof server === 'object' && !(['call', 'duplicate'] as const).every(method => typeof server[method] === 'function')) {
     throw new ConfigError(`${nameOf('REDIS_URL')} must be a URL, or a client of ioredis`)
   }
   const { RedisCluster } = await import('../cluster/redis.js')
-  // One that comes back under the same name has lost its calls.
+  // The suffix is new at each start: a restarted node has lost its calls.
   const node = `${config.NODE_NAME || hostname()}-${randomBytes(4).toString('hex')}`
-  return new RedisCluster({ redis: server, prefix: config.REDIS_PREFIX, node, maxCalls: ceilingsOf(config).maxClusterCalls, providers: providers.map(({ name }) => name) })
+  return new RedisCluster({
+    redis: server,
+    prefix: config.REDIS_PREFIX,
+    node,
+    maxCalls: ceilingsOf(config).maxClusterCalls,
+    providers: providers.map(({ name }) => name)
+  })
 }
 
 /**
@@ -52,7 +58,7 @@ export function joinCluster (scope: FastifyInstance, cluster: Cluster, { calls, 
   return claims
 }
 
-// What another node asks of a call that is here.
+// Runs a command from another node on a call of this node.
 async function carryOut (calls: CallRegistry<LiveCall>, { provider, id }: CallKey, { method, args }: Command): Promise<void> {
   const call = calls.find(provider, id)
   if (call === undefined) throw new CallEndedError()

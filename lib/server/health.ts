@@ -1,5 +1,5 @@
 /**
- * Routes for who watches the process: is it alive, and is it to be given new calls?
+ * Liveness and readiness routes for orchestrators and load balancers.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { comeAgain } from '../admission/guard.js'
@@ -8,26 +8,26 @@ import { WITHOUT_RATE_LIMIT } from '../admission/rate-limit.js'
 import { ConfigError } from '../contract/errors.js'
 import { nameOf, type Env } from '../config/settings.js'
 
-/** What readiness goes by. */
+/** The conditions of readiness. */
 export interface HealthSettings {
   isClosing (): boolean
-  /** Is there no place for another call, whoever's it is? */
+  /** True if a call from any address would be refused. */
   isFull (): boolean
 }
 
 /**
- * Registers the routes that have a path.
+ * Registers the routes whose path is not empty.
  * @throws VOICE_AGENT_ERR_CONFIG when another route has the path of one
  */
 export function registerHealth (scope: FastifyInstance, config: Env, { isClosing, isFull }: HealthSettings): void {
-  // A process that fails this is killed, and its calls with it: neither closing nor having much to do is a reason.
+  // An orchestrator kills a process that fails this, and its calls with it: neither closing nor load may fail it.
   add('LIVENESS_PATH', () => ({ status: 'alive' }))
   add('READINESS_PATH', reply => {
     const obstacle = findObstacle()
     return obstacle === undefined ? { status: 'ready' } : comeAgain(reply.code(503), { status: obstacle })
   })
 
-  // In the order in which a new call is judged.
+  // In the order in which admission checks a new call.
   function findObstacle (): string | undefined {
     if (isClosing()) return 'closing'
     if (isUnderPressure(scope)) return 'under-pressure'
@@ -40,7 +40,7 @@ export function registerHealth (scope: FastifyInstance, config: Env, { isClosing
     if (scope.hasRoute({ method: 'GET', url: scope.prefix + url })) throw new ConfigError(`${nameOf(path)}: another route has this path`)
     scope.get(url, { logLevel: 'warn', config: { ...JUDGES_PRESSURE, ...WITHOUT_RATE_LIMIT }, onRequest: answerUpgrade }, say)
 
-    // Otherwise @fastify/websocket would open a socket for anybody, say so in the log, and close it.
+    // Otherwise @fastify/websocket would open a socket for any client, log that, and close it.
     function answerUpgrade (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
       if (request.ws) say(request, reply)
       else done()

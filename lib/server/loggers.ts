@@ -1,16 +1,16 @@
 /**
- * The loggers of requests and calls. A logger of Pino holds more memory than the rest of a silent call, so that calls make do with one.
+ * The loggers of requests and calls. A logger of Pino holds more memory than the rest of a silent call, so that a call has only one.
  */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 
 type LoggerFactory = FastifyInstance['childLoggerFactory']
 
-/** Makes a connection's logger that of its call. */
+/** Adds a call's bindings to the logger of its connection. */
 export type BindLog = (log: FastifyBaseLogger, bindings: object) => FastifyBaseLogger
 
 /**
- * Lets the requests of a scope share the serializers of their loggers, where the loggers are Fastify's own.
- * @returns how a call's logger is made in this scope
+ * Shares serializers among the request loggers of a scope, if the loggers are Fastify's own.
+ * @returns the function that makes a call's logger in this scope
  */
 export function shareSerializers (scope: FastifyInstance): BindLog {
   if (!isFastifys(scope.childLoggerFactory)) return bindChild
@@ -18,17 +18,17 @@ export function shareSerializers (scope: FastifyInstance): BindLog {
   return bindInPlace
 }
 
-// An app may have one of its own, whose loggers may belong to anything.
+// An app's own factory may return loggers that other code uses, too.
 function isFastifys (factory: LoggerFactory): boolean {
   return factory.name === 'defaultChildLoggerFactory'
 }
 
-// Fastify hands a route's serializers to the logger of each request, where Pino copies them. One logger has them for all.
+// Fastify hands a route's serializers to the logger of each request, where Pino copies them. One shared parent holds them for all.
 function withSharedSerializers (make: LoggerFactory): LoggerFactory {
   const shared = new Map<unknown, FastifyBaseLogger>()
   let level: unknown
   return function voiceAgentLogger (logger, bindings, { serializers, ...options }, request) {
-    // An app may change it while it runs.
+    // An app may change the level at run time.
     if (level !== logger.level) shared.clear()
     level = logger.level
     const parent = shared.get(serializers) ?? logger.child({}, { serializers: serializers! })

@@ -10,7 +10,7 @@ import { providers } from '../providers/index.js'
 import type { WebhookRoute } from '../webhooks/routes.js'
 import type { ProviderRoute } from './call-routes.js'
 
-/** Where the providers are let in. */
+/** The routes of all providers. */
 export interface Routes {
   readonly calls: readonly ProviderRoute[]
   readonly webhooks: ReadonlyArray<WebhookRoute & { readonly provider: Provider }>
@@ -34,7 +34,7 @@ export function routesOf (config: Env, options: VoiceAgentOptions): Routes {
   return { calls, webhooks: served.flatMap(({ provider, webhooks }) => webhooks.map(route => ({ ...route, provider }))) }
 }
 
-// A route that is not there has an empty path.
+// A route that is switched off has an empty path.
 function assertDistinct (paths: ReadonlyArray<readonly [path: string, name: string]>): void {
   const taken = paths.map(([path]) => path).filter(path => path !== '')
   if (new Set(taken).size === taken.length) return
@@ -42,7 +42,7 @@ function assertDistinct (paths: ReadonlyArray<readonly [path: string, name: stri
   throw new ConfigError(`${names.slice(0, -1).join(', ')} and ${names.at(-1)} must all differ`)
 }
 
-/** Warns of hooks that no webhook runs. */
+/** Logs a warning for each hook that no webhook route runs. */
 export function warnOfIdleHooks (log: FastifyBaseLogger, routes: Routes, options: VoiceAgentOptions): void {
   const known = options as Readonly<Record<string, unknown>>
   const idle = providers.filter(({ name }) => routes.webhooks.every(({ provider }) => provider !== name))

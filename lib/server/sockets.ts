@@ -1,5 +1,5 @@
 /**
- * The open sockets of a registration, and the calls that they are connections of.
+ * The open sockets of a registration, and their connections to calls.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
@@ -13,19 +13,19 @@ import { DirectSocket } from '../http/direct-socket.js'
 import { releaseUpgrade, terminateUpgraded, upgradingSocket } from '../http/websocket.js'
 import type { Codec } from '../providers/codec.js'
 
-// A peer that is gone never answers a closing handshake.
+// A dead peer never answers a closing handshake.
 const CLOSE_TIMEOUT_MS = 1_000
 
 // The close code of a connection that broke.
 const ABNORMAL = 1006
 
-/** Takes sockets that were admitted. Closed by its owner, when the calls are over. */
+/** Takes admitted sockets. The owner waits for {@link Sockets.closed} after the calls have ended. */
 export class Sockets {
   readonly #scope: FastifyInstance
   readonly #host: CallHost
   readonly #connections = new Map<WebSocket, Connection>()
   readonly #pulse = new Pulse()
-  // The same for all sockets, as each would hold its own for hours. A socket that no call could take has no connection.
+  // Shared by all sockets to save memory. A socket that no call could take has no connection.
   readonly #receive: (this: WebSocket, data: RawData, binary: boolean) => void
   readonly #hear: (this: WebSocket, data: Buffer) => void
   readonly #fail: (this: WebSocket, error: Error) => void
@@ -38,17 +38,17 @@ export class Sockets {
     const forget = this.#forget.bind(this)
     this.#receive = function receive (data, binary) { connections.get(this)?.receive(data as Buffer, binary) }
     this.#hear = function hear (data) { connections.get(this)?.heard(data.length) }
-    // It closes by itself.
+    // ws closes the socket after an error.
     this.#fail = function fail (error) { connections.get(this)?.owner.log.warn({ err: error }, 'socket failed') }
     this.#close = function close (code) { forget(this, code) }
   }
 
-  /** Takes a socket. Synchronous: a frame that came before the listeners stand would be lost. */
+  /** Takes a socket. Synchronous: a frame that arrives before the listeners are attached would be lost. */
   take (socket: WebSocket, request: FastifyRequest, provider: Provider, codec: () => Codec): void {
-    // It was admitted before the app began to close, and would keep it from closing.
+    // The socket was admitted before the app began to close, and would keep it open.
     if (this.#host.isClosing()) return terminateUpgraded(socket, request)
     const { slot, callId, isReconnect, clusterAnswer } = admittedUpgradeOf(request)
-    // It was let in as a call that has ended meanwhile: its provider may ask once more.
+    // The call of this reconnect has ended meanwhile: the provider may dial again as a new call.
     if (isReconnect && this.#host.calls.find(provider, callId!) === undefined) return terminateUpgraded(socket, request)
     const connection = new Connection(new DirectSocket(socket, upgradingSocket(request.raw)), codec(), slot)
     this.#connections.set(socket, connection)
@@ -62,14 +62,14 @@ export class Sockets {
     try {
       answer(this.#host, callId, connection, request.log, clusterAnswer?.claim)
     } catch (error) {
-      // A logger of the app's may throw, for one. @fastify/websocket breaks off the socket.
+      // For example a logger of the app may throw. @fastify/websocket then terminates the socket.
       this.#forget(socket, ABNORMAL)
       throw error
     }
     slot.upgraded()
   }
 
-  /** Resolves once all sockets are closed, by their peers or after 1,000 ms by force. */
+  /** Resolves when all sockets are closed; terminates those that are open after 1,000 ms. */
   async closed (): Promise<void> {
     await Promise.all(Array.from(this.#connections.keys(), closed))
   }
@@ -83,7 +83,7 @@ export class Sockets {
   }
 }
 
-// Not events.once: it would reject for a peer that answers with nonsense.
+// Not events.once, which would reject if the peer sends an invalid frame.
 async function closed (socket: WebSocket): Promise<void> {
   const timer = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS)
   await new Promise(resolve => socket.once('close', resolve))
