@@ -16,15 +16,18 @@ const PARSES_BODIES = Number.parseInt(process.versions.node) >= 26
 
 const HEADERS_TOO_LARGE = 'HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
 
-/** What Node keeps on a socket and on a response, and declares nowhere. */
+/** Undeclared members of Node's sockets and responses. */
 type HttpSocket = Socket & { _httpMessage?: ServerResponse | null }
 type HttpResponse = ServerResponse & { _last?: boolean }
 
 /**
- * May Node have dropped headers of this request? Then the absence of a header means nothing. Requests made up by test tools
- * have no `rawHeaders`.
+ * True if Node may have dropped headers of this request, so that the absence of a header means nothing. Requests injected by test
+ * tools have no `rawHeaders`.
  */
-export function hasCutHeaders ({ rawHeaders }: { readonly rawHeaders?: readonly string[] }, { maxHeadersCount }: Pick<Server, 'maxHeadersCount'>): boolean {
+export function hasCutHeaders (
+  { rawHeaders }: { readonly rawHeaders?: readonly string[] },
+  { maxHeadersCount }: Pick<Server, 'maxHeadersCount'>
+): boolean {
   const most = maxHeadersCount ?? DEFAULT_MAX_HEADERS
   return most > 0 && rawHeaders !== undefined && rawHeaders.length >= 2 * most
 }

@@ -17,16 +17,18 @@ const LONGEST_BYTES = 0xFFFF
 const NOT_ASCII = /[\u0080-\uffff]/
 
 /**
- * A text as a server's message, a character for each byte. Undefined where that would not be so simple: the text is not
- * ASCII, or longer than 64 KiB.
+ * Encodes a text as a server's frame, one character per byte. Undefined for texts that are not ASCII or longer than 64 KiB.
  */
 export function toFrame (text: string): string | undefined {
   const { length } = text
   if (length > LONGEST_BYTES || NOT_ASCII.test(text)) return undefined
-  return (length <= SHORT_BYTES ? String.fromCharCode(TEXT, length) : String.fromCharCode(TEXT, TWO_MORE, length >> 8, length & 0xFF)) + text
+  const head = length <= SHORT_BYTES
+    ? String.fromCharCode(TEXT, length)
+    : String.fromCharCode(TEXT, TWO_MORE, length >> 8, length & 0xFF)
+  return head + text
 }
 
-/** A server's side of a WebSocket. What is out of the ordinary is left to `ws`, which keeps nothing of its own in line unless it compresses. */
+/** A server's side of a WebSocket. Uncommon frames go through `ws`, which queues nothing itself unless it compresses. */
 export class DirectSocket implements Socket {
   readonly #socket: WebSocket
   /** Undefined where what is sent does not go there as it is. */

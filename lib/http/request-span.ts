@@ -10,7 +10,7 @@ interface TracedRequest {
   opentelemetry? (): { readonly span?: Span | null } | undefined
 }
 
-/** Does the app keep spans of its requests? */
+/** True if the app traces its requests. */
 export function isTraced (request: FastifyRequest): boolean {
   return 'opentelemetry' in request
 }

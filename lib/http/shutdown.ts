@@ -1,5 +1,5 @@
 /**
- * What is to be done before an app closes.
+ * Tasks that run before an app closes.
  */
 import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
@@ -13,7 +13,7 @@ class Closing {
     return this.#isClosing
   }
 
-  /** Has the app wait for a task before it closes. All tasks run at the same time. */
+  /** Makes the app wait for a task before it closes. All tasks run concurrently. */
   add (task: () => Promise<void>): void {
     this.#tasks.push(task)
   }
@@ -26,7 +26,7 @@ class Closing {
 
 const closings = new WeakMap<Server, Closing>()
 
-/** The closing of an app, be it the root or a scope. */
+/** The tasks of an app, shared by the root and its scopes. */
 export function closingOf (app: FastifyInstance): Closing {
   const known = closings.get(app.server)
   if (known !== undefined) return known

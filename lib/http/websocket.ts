@@ -24,7 +24,7 @@ const MAX_BUFFERED_CHUNKS = 16 * 1024
 // are known are those of Go's gorilla/websocket, which writes 4 KiB at a time.
 const MAX_FRAGMENTS = 4 * 1024
 
-// An upgrade that nobody answered by then never will be.
+// An upgrade without a response by then never gets one.
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
 type Upgrade = [request: IncomingMessage, socket: Duplex, head: Buffer]
@@ -65,7 +65,7 @@ export async function provideWebsocket (app: FastifyInstance, scope: FastifyInst
     }
   })
   app.addHook('onReady', async () => {
-    // By now the app has its own, or it never will.
+    // All plugins are loaded: the app's own would be here.
     if (!('injectWS' in app)) Object.assign(app, { injectWS: scope.injectWS })
   })
   serve(app, gate, upgrades)
@@ -83,7 +83,8 @@ function endSpanAtUpgrade (request: FastifyRequest, _reply: FastifyReply, done: 
 // HTTP/2 has no upgrades of this kind. What a `serverFactory` makes without Fastify's `https` cannot be judged here.
 function assertReachable ({ server, initialConfig: { http2, https } }: FastifyInstance): void {
   if (http2 !== true || (typeof https === 'object' && https.allowHTTP1 === true)) return
-  const isUnreachable = server.constructor.name === 'Http2Server' || (server.constructor.name === 'Http2SecureServer' && https !== undefined)
+  const { name } = server.constructor
+  const isUnreachable = name === 'Http2Server' || (name === 'Http2SecureServer' && https !== undefined)
   if (!isUnreachable) return
   throw new ConfigError('Fastify({ http2: true }): no call can come in, since a WebSocket begins as a request of HTTP/1.1. ' +
     'Leave http2 out, or allow both: Fastify({ http2: true, https: { key, cert, allowHTTP1: true } })')
@@ -133,9 +134,9 @@ class UpgradeGate {
   readonly #server: Server
   readonly #declined: DeclinedUpgrades
   readonly #sources = new Set<EventEmitter>()
-  /** Somebody else's. */
+  /** Sockets that another listener took. */
   readonly #taken = new Set<Duplex>()
-  /** Those that may not have been answered yet. */
+  /** Sockets that may not have a response yet. */
   readonly #pending = new Set<WeakRef<Duplex>>()
   readonly #onUpgrade = (...upgrade: Upgrade): void => this.#upgrade(...upgrade)
 
@@ -168,7 +169,7 @@ class UpgradeGate {
       socket.once('close', () => this.#taken.delete(socket))
       return
     }
-    // Such a socket is the server's again, and may ask many times.
+    // The HTTP server keeps the socket; it may send several upgrade requests.
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') return this.#declined.serve(...upgrade)
     const [first] = this.#sources
     first?.emit('upgrade', ...upgrade)
