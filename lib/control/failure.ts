@@ -1,5 +1,5 @@
 /**
- * What whoever controls calls is told of what fails, and what of it is logged.
+ * Error responses of the control plane, and their log lines.
  */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'

@@ -32,8 +32,10 @@ function withNumbers ({ properties }: TObject, query: object): object {
 }
 
 function explain ({ type, path, message, schema }: ValueError): string {
-  if (type === ValueErrorType.ObjectAdditionalProperties) return `: expected no other members than ${Object.keys((schema as TObject).properties).join(', ')}`
-  // A pattern, or that it is a union, helps nobody.
+  if (type === ValueErrorType.ObjectAdditionalProperties) {
+    return `: expected no other members than ${Object.keys((schema as TObject).properties).join(', ')}`
+  }
+  // The message for a pattern or a union is no help to clients.
   const isPlain = schema['pattern'] === undefined && schema['anyOf'] === undefined
   return `${path.replaceAll('/', '.')}: expected ${isPlain ? message.replace(/^Expected /, '') : schema.description}`
 }
