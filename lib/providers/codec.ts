@@ -1,8 +1,10 @@
 /**
- * What a provider's codec must be able to translate. One {@link Codec} is made per socket; it knows the wire and nothing of
+ * The interface of a provider's codec. One {@link Codec} is made per socket; it knows the wire and nothing of
  * calls, turns or Fastify.
  */
-import type { Action, AgentConfig, Provider, TerminalAction, ToolAction, TranscriptUpdate, TurnReason, Utterance } from '../contract/agent.js'
+import type {
+  Action, AgentConfig, Provider, TerminalAction, ToolAction, TranscriptUpdate, TurnReason, Utterance
+} from '../contract/agent.js'
 
 /** A turn's id as the provider gave it. Opaque: echoed verbatim, compared with `===`. */
 export type TurnId = string | number
@@ -21,7 +23,7 @@ export interface Transcript {
   entries (): Entry[]
 }
 
-/** What a provider tells of a call. */
+/** What a provider reports about a call. */
 export interface CallFacts {
   readonly from: string | undefined
   readonly to: string | undefined
@@ -62,12 +64,12 @@ export type Feature = typeof FEATURES[number]
 
 const OPTIONAL: ReadonlySet<string> = new Set(FEATURES)
 
-/** Is it one of {@link FEATURES} that this provider cannot do? */
+/** True if `what` is one of {@link FEATURES} and this provider lacks it. */
 export function lacks ({ features }: Pick<Codec, 'features'>, what: string): boolean {
   return OPTIONAL.has(what) && !features.has(what as Feature)
 }
 
-/** After these the call is over, or somebody else's. */
+/** Actions after which the call has ended or belongs to another party. */
 export type LeavingAction = Exclude<TerminalAction, { action: 'press-digits' }>
 
 /** Properties of one piece of speech. */
@@ -88,7 +90,7 @@ export interface ActionFrames {
 /** Translation between one socket of a provider and a call. Frames are JSON texts, complete and ready to send. */
 export interface Codec {
   readonly provider: Provider
-  /** Does it close the connection of a call that was ended? */
+  /** True if the provider closes the connection of a call that was ended. */
   readonly hangsUp: boolean
   /** The close code that leaves a call to another node. Without one only a connection that breaks has the provider dial again. */
   readonly redialCode?: number

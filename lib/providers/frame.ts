@@ -25,12 +25,12 @@ export function malformed (why: string): ProviderEvent {
   return { type: 'ignored', why, malformed: true }
 }
 
-/** A frame that is well-formed, and of no concern to us. */
+/** A well-formed frame that the plugin does not need. */
 export function ignored (why: string): ProviderEvent {
   return { type: 'ignored', why, malformed: false }
 }
 
-/** A frame with a discriminator nobody knows. The word is repeated only where it cannot be content. */
+/** A frame with an unknown discriminator. The word is repeated only where it cannot be content. */
 export function unknownFrame (discriminator: unknown): ProviderEvent {
   if (typeof discriminator !== 'string') return malformed('no discriminator')
   return ignored(/^\w{1,40}$/.test(discriminator) ? `unknown type ${discriminator}` : 'unknown type')

@@ -20,13 +20,13 @@ export interface CallRoute extends AddressRule {
   readonly path: string
   /** What the operator calls the path. */
   readonly pathName: string
-  /** Does the URL name the call? Otherwise the first frame does. */
+  /** True if the URL holds the call id. Otherwise the first frame does. */
   readonly needsCallId: boolean
   /** Makes the codec of one socket. */
   newCodec (): Codec
 }
 
-/** Where a provider is let in. What is not configured is left out. */
+/** A provider's routes. Those that are not configured are left out. */
 export interface ProviderRoutes {
   readonly calls: readonly CallRoute[]
   readonly webhooks: readonly WebhookRoute[]
