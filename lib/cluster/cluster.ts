@@ -20,7 +20,7 @@ export interface ClusterCall extends CallKey {
   readonly node: string
   /** When it began, by the clock of the node that took it first, in ms since 1970. */
   readonly startedAt: number
-  /** As {@link Call.interject}. Where its node cannot be asked it rejects with VOICE_AGENT_ERR_CLUSTER: then it may or may not have been done. */
+  /** As {@link Call.interject}. Rejects with VOICE_AGENT_ERR_CLUSTER if its node did not answer; the outcome is then unknown. */
   interject (text: string, options?: InterjectOptions): Promise<void>
   /** As {@link Call.end}, with the same exception. */
   end (options?: EndCallOptions): Promise<void>
@@ -110,7 +110,10 @@ export interface LeaseOwner {
 
 /** What a node learns when it takes a call. */
 export interface Claim {
-  /** `new`: nobody had it; `resumed`: some node had it, be it this one; `unanswered`: nobody knows yet, and {@link LeaseOwner.answered} will be told. */
+  /**
+   * `new`: no node had the call; `resumed`: a node had it, possibly this one; `unanswered`: not known yet,
+   * {@link LeaseOwner.answered} follows.
+   */
   readonly status: 'new' | 'resumed' | 'unanswered'
   /** Which node had it last. */
   readonly previousNode: string | undefined
@@ -133,7 +136,7 @@ export interface Cluster {
    * most.
    */
   claim (key: CallKey): Promise<Claim>
-  /** May this node take one more call than `load` says by now, with regard to all nodes' ceiling? Never rejects; yes where that cannot be asked. */
+  /** Resolves with true if the cluster's limit allows one call more than `load`, or if Redis cannot be asked. Never rejects. */
   mayTake (): Promise<boolean>
   /** Has all nodes expect a call, for so many ms. Resolves with whether they do. Never rejects. */
   admit (callId: string, ttlMs: number): Promise<boolean>

@@ -92,7 +92,8 @@ export class RedisCluster implements Cluster {
     this.#keys = new Keys(prefix)
     this.#link = new RedisLink(commandTimeoutMs, clock)
     this.#leases = new RedisLeases(node, this.#keys, this.#timings, this.#link, clock)
-    this.#commands = new RedisCommands(node, this.#keys, this.#link, controlTimeoutMs, () => this.#leases.redisTime(clock.performance.now()), clock)
+    const redisTime = (): number => this.#leases.redisTime(clock.performance.now())
+    this.#commands = new RedisCommands(node, this.#keys, this.#link, controlTimeoutMs, redisTime, clock)
     this.calls = new RedisCalls(this.#keys, this.#link, this.#leases, this.#commands, expiryMs, providers)
   }
 
@@ -106,7 +107,8 @@ export class RedisCluster implements Cluster {
       missed: () => { this.#leases.check() } // eslint-disable-line @typescript-eslint/no-floating-promises
     })
     this.#mailbox = mailbox
-    this.#heartbeat = this.#clock.setInterval(() => { this.#beat() }, this.#timings.heartbeatMs).unref() // eslint-disable-line @typescript-eslint/no-floating-promises
+    // eslint-disable-next-line @typescript-eslint/no-floating-promises
+    this.#heartbeat = this.#clock.setInterval(() => { this.#beat() }, this.#timings.heartbeatMs).unref()
     await Promise.all([
       this.#link.start(client, {
         log: host.log,
@@ -131,7 +133,8 @@ export class RedisCluster implements Cluster {
   }
 
   async admit (callId: string, ttlMs: number): Promise<boolean> {
-    return await this.#link.ask('admit', client => client.call('set', this.#keys.admitted(callId), 1, 'PX', ttlMs)).then(() => true, () => false)
+    return await this.#link.ask('admit', client => client.call('set', this.#keys.admitted(callId), 1, 'PX', ttlMs))
+      .then(() => true, () => false)
   }
 
   async close (): Promise<void> {
@@ -180,7 +183,8 @@ export class RedisCluster implements Cluster {
   }
 
   async #announce (client: RedisClient): Promise<number> {
-    return await evaluate(client, 'beat', this.#keys.fleet, [this.#node, this.#host!.load, this.#startedAt, this.#timings.expiryMs]) as number
+    const args = [this.#node, this.#host!.load, this.#startedAt, this.#timings.expiryMs]
+    return await evaluate(client, 'beat', this.#keys.fleet, args) as number
   }
 
   #timed (askedAt: number, redisMs: number): void {
