@@ -74,7 +74,7 @@ for (const [ceiling, refusedFrom, admittedFrom] of CASES) {
   })
 }
 
-t.test('a place is free again once a call is over, on both providers', async t => {
+t.test('a slot is free again after a call has ended, on both providers', async t => {
   const { app, url, millisUrl } = await start(t, { maxCalls: 1, maxCallsPerAddress: 1, maxUnstartedCalls: 1 })
   for (const address of [url('call_1'), millisUrl, url('call_2')]) {
     const caller = await dialUrl(t, address)
@@ -90,7 +90,7 @@ t.test('a place is free again once a call is over, on both providers', async t =
   await dial(t, app, '/llm-websocket/call_4')
 })
 
-t.test('a call that waits for its provider keeps its place, and its provider is let in whatever the ceilings', async t => {
+t.test('a call that waits for its provider keeps its slot, and its provider is admitted whatever the limits', async t => {
   const { app, url } = await start(t, { maxCalls: 1, maxCallsPerAddress: 1, maxUnstartedCalls: 1, maxUpgradesPerSecond: 1 }, { reconnectGraceMs: 60_000 })
   const caller = await dialUrl(t, url('call_1'))
   caller.send(retell.details())
@@ -105,7 +105,7 @@ t.test('a call that waits for its provider keeps its place, and its provider is 
   t.match(await third.next(), { response_type: 'config' })
 })
 
-t.test('a call that has started is none of those that have not', async t => {
+t.test('a started call does not count as unstarted', async t => {
   const { url, millisUrl } = await start(t, { maxUnstartedCalls: 1 })
   for (const id of ['call_1', 'call_2']) {
     const caller = await dialUrl(t, url(id))
@@ -145,7 +145,7 @@ t.test('places are taken before hooks of the app\'s own have been waited for, an
   t.equal((await fetch(`${url}_4`)).status, 426)
 })
 
-t.test('a handshake that is none takes no place', async t => {
+t.test('an invalid handshake takes no slot', async t => {
   const { app, url } = await start(t, { maxCalls: 1 })
   t.equal((await upgrade(t, url('call_1'), { 'sec-websocket-version': '7' })).status, 400)
   t.equal((await upgrade(t, url('call_1'))).status, 101)
@@ -184,7 +184,7 @@ t.test('as many upgrades as a second may have are let in at once, and from then 
   }))
 })
 
-t.test('a clock that is set back earns nobody anything', async t => {
+t.test('a clock that is set back adds no allowance', async t => {
   const limits = new AdmissionLimits({ ...NONE, maxUpgradesPerSecond: 1 })
   useClock(t)
   t.equal(limits.judge('', 0), undefined)
@@ -245,7 +245,7 @@ t.test('Millis, which may be dialling again, is let in for each call of its that
   t.match(await refusal(millisUrl), { status: 503 })
 })
 
-t.test('who asks for webhooks takes no place among the calls', async t => {
+t.test('a webhook takes no slot', async t => {
   const { app, url, millisUrl } = await start(t, { maxCalls: 1, maxUpgradesPerSecond: 2 }, { millis: { allowlist: '*', webhookSecret: 'secret' } })
   const webhook = millisUrl.replace('/millis', '/webhooks/millis')
   for (let i = 0; i < 5; i++) t.equal((await upgrade(t, webhook)).status, 401)

@@ -24,14 +24,14 @@ async function upgrade (isGone: boolean) {
   return { claims, socket, request, error, declined }
 }
 
-t.test('who is gone when the other nodes have answered is let in no further, and the call is declined', async t => {
+t.test('a client that disconnects while other nodes are asked is rejected, and its claim is declined', async t => {
   const { claims, error, declined } = await upgrade(true)
   t.match(error, { code: 'VOICE_AGENT_ERR_CLUSTER' })
   t.strictSame(declined, [{ provider: 'retell', id: 'call_1' }])
   t.equal(claims.pending, 0)
 })
 
-t.test('who is there is let on, and declined only when the socket closes before somebody took it', async t => {
+t.test('a connected client passes, and its claim is declined only if the socket closes before a call takes it', async t => {
   for (const isTaken of [false, true]) {
     const { socket, request, error, declined } = await upgrade(false)
     t.equal(error, undefined)

@@ -111,7 +111,7 @@ t.test('redials are counted on a node that took the call over, too', { skip: noR
   t.match(await last.closed, { code: 1008 })
 })
 
-t.test('who is counted too often while other nodes are asked is refused behind them', async t => {
+t.test('a call that reaches its redial limit while other nodes are asked is refused afterwards', async t => {
   const redials = new Redials()
   for (let n = 1; n <= 20; n++) redials.count('retell', 'call_1')
   const refusals: string[] = []

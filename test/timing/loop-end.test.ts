@@ -14,7 +14,7 @@ async function order (begin: (note: (what: string) => () => void) => void): Prom
   return noted
 }
 
-t.test('what can wait is done at the end, all of it at once', async t => {
+t.test('all deferred work runs together at the end of the turn', async t => {
   t.strictSame(await order(note => {
     atLoopEnd({ flush: note('one') })
     setImmediate(note('other'))
@@ -22,7 +22,7 @@ t.test('what can wait is done at the end, all of it at once', async t => {
   }), ['now', 'one', 'two', 'other'])
 })
 
-t.test('others are let first, but not those that come later', async t => {
+t.test('letOthersFirst lets queued immediates run first, and not later ones', async t => {
   t.strictSame(await order(note => {
     atLoopEnd({ flush: note('one') })
     setImmediate(note('other'))
@@ -32,21 +32,21 @@ t.test('others are let first, but not those that come later', async t => {
   }), ['now', 'other', 'one', 'two', 'later'])
 })
 
-t.test('where nothing waits nobody is let first', async t => {
+t.test('letOthersFirst does nothing when no work is deferred', async t => {
   t.strictSame(await order(note => {
     letOthersFirst()
     setImmediate(note('other'))
   }), ['now', 'other'])
 })
 
-t.test('what comes up meanwhile is done in the next turn', async t => {
+t.test('work that is added during the flush runs in the next turn', async t => {
   t.strictSame(await order(note => {
     atLoopEnd({ flush: () => { atLoopEnd({ flush: note('two') }) } })
     setImmediate(note('other'))
   }), ['now', 'other', 'two'])
 })
 
-t.test('who asks in every turn does not put others off for ever', async t => {
+t.test('letOthersFirst in every turn does not defer work for ever', async t => {
   const since = performance.now()
   await new Promise<void>((resolve, reject) => {
     const ask = (): void => {
@@ -65,7 +65,7 @@ t.test('who asks in every turn does not put others off for ever', async t => {
   t.pass()
 })
 
-t.test('what is left when one throws is done in the next turn', async t => {
+t.test('when one object throws, the others are flushed in the next turn', async t => {
   const thrown = new Promise(resolve => { process.prependOnceListener('uncaughtException', resolve) })
   // tap would take it for a failure of its own.
   const others = process.listeners('uncaughtException').slice(1)

@@ -3,14 +3,14 @@ import { within } from '../../lib/timing/timeout.js'
 import { deferred } from '../helpers/app.js'
 import { useClock } from '../helpers/clock.js'
 
-t.test('what comes in time is what comes of it, and no timer is left', async t => {
+t.test('a promise that settles in time settles the result, and leaves no timer', async t => {
   const { left } = useClock(t)
   t.equal(await within(1_000, Promise.resolve(5)), 5)
   await t.rejects(within(1_000, Promise.reject(new Error('no'))), { message: 'no' })
   t.equal(left(), 0)
 })
 
-t.test('what takes longer is not waited for', async t => {
+t.test('a promise that takes longer is not awaited', async t => {
   const { pass } = useClock(t)
   const { promise } = deferred()
   const answers: unknown[] = []
@@ -22,7 +22,7 @@ t.test('what takes longer is not waited for', async t => {
   t.strictSame(answers, [undefined, true])
 })
 
-t.test('what has come while the event loop stood still is in time', async t => {
+t.test('input that arrived while the event loop was blocked is in time', async t => {
   const { pass } = useClock(t)
   const answer = within(1_000, new Promise(resolve => { setImmediate(resolve, 5) }))
   await pass(1_000)

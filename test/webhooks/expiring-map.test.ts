@@ -3,7 +3,7 @@ import t from 'tap'
 import { ExpiringMap } from '../../lib/webhooks/expiring-map.js'
 import { useClock } from '../helpers/clock.js'
 
-t.test('what came lately is known, by its first value', async t => {
+t.test('a key keeps its first value', async t => {
   const map = new ExpiringMap<string>(1_000, 10)
   t.equal(map.get('a'), undefined)
   t.equal(map.add('a', 'one'), true)
@@ -12,7 +12,7 @@ t.test('what came lately is known, by its first value', async t => {
   t.equal(map.get('b'), undefined)
 })
 
-t.test('it is forgotten in time, which does not begin anew when it comes again', async t => {
+t.test('an entry expires, and adding it again does not extend its life', async t => {
   const clock = useClock(t)
   const map = new ExpiringMap<true>(1_000, 10)
   map.add('a', true)
@@ -30,7 +30,7 @@ t.test('it is forgotten in time, which does not begin anew when it comes again',
   t.equal(clock.left(), 0)
 })
 
-t.test('of too many the oldest are forgotten', async () => {
+t.test('a full map drops its oldest entries', async () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 12 })), keys => {
     const map = new ExpiringMap<number>(1_000_000, 5)
     const known: number[] = []
