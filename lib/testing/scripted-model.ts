@@ -6,13 +6,15 @@
  *     const agent = openAIAgent({ baseURL: model.url })
  *     model.next('Hello there.', callTools({ name: 'book', arguments: { time: '9 am' } }), failures.rateLimited, ['Let me', STALL])
  */
-import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { checkNames, namesOf } from '../contract/option-names.js'
-import { checkScript, CUT, RESET, STALL, type Answer, type BreakOff, type Refusal, type Script, type Step } from './script.js'
+import { chunkOf } from './model-chunk.js'
+import { checkScript, CUT, STALL, type Answer, type BreakOff, type Refusal, type Script, type Step } from './script.js'
 
+export { callTools, toolCallChunk, usageChunk } from './model-chunk.js'
+export { failures } from './model-failures.js'
 export { CUT, hold, RESET, STALL, type Answer, type BreakOff, type Hold, type Refusal, type Script, type Step } from './script.js'
 
 /** What the agent asked. */
@@ -69,30 +71,6 @@ export interface ScriptedModelOptions {
 /** Repeats the last message, word by word. */
 function echo ({ body }: ModelRequest): string {
   return `You said: ${String(body.messages.at(-1)?.content ?? '')}`
-}
-
-/** An answer that calls tools. */
-export function callTools (...calls: ReadonlyArray<{ readonly name: string, readonly arguments: object }>): Answer {
-  return {
-    steps: calls.map(({ name, arguments: args }, index) => toolCallChunk({ index, id: `call_${randomUUID()}`, type: 'function', function: { name, arguments: JSON.stringify(args) } })),
-    finishReason: 'tool_calls'
-  }
-}
-
-/** A chunk with these deltas of a tool call, for a step. */
-export function toolCallChunk (...toolCalls: ReadonlyArray<{ index: number, id?: string, type?: 'function', function?: { name?: string, arguments?: string } }>): Step {
-  return { chunk: chunkOf({ delta: { tool_calls: toolCalls } }) }
-}
-
-/** The chunk of token counts that `stream_options.include_usage` asks for: it has no choice. */
-export function usageChunk (promptTokens = 20, completionTokens = 10): Step {
-  return {
-    chunk: {
-      ...chunkOf({}),
-      choices: [],
-      usage: { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens }
-    }
-  }
 }
 
 const OPTIONS = namesOf<ScriptedModelOptions>({ keepAliveTimeout: true })
@@ -230,16 +208,6 @@ async function stream (response: ServerResponse, answer: Answer, model: string, 
   response.end(ready + (done ? 'data: [DONE]\n\n' : ''))
 }
 
-function chunkOf (choice: { delta?: object, finish_reason?: string }, model = 'scripted') {
-  return {
-    id: 'chatcmpl-1',
-    object: 'chat.completion.chunk',
-    created: 1_750_000_000,
-    model,
-    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: null as string | null, ...choice }]
-  }
-}
-
 function refuse (response: ServerResponse, { status, headers, body = refusal(status) }: Refusal): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(typeof body === 'string' ? body : JSON.stringify(body))
@@ -256,55 +224,3 @@ const REFUSALS: Readonly<Record<number, readonly [type: string, code: string | n
   404: ['invalid_request_error', 'model_not_found', 'The model does not exist.'],
   429: ['requests', 'rate_limit_exceeded', 'Rate limit reached.']
 }
-
-/**
- * How models fail, each ready for {@link ScriptedModel.next}. Those that fail late say `One ` first. A refused connection
- * is not among them, since no server is there to be scripted: {@link ScriptedModel.close} makes it.
- */
-export const failures = {
-  unauthorized: { status: 401 },
-  rateLimited: { status: 429, headers: { 'retry-after': '2' } },
-  serverError: { status: 500 },
-  /** Azure's refusal of what the caller, or the system prompt, said. */
-  filteredPrompt: {
-    status: 400,
-    body: {
-      error: {
-        message: 'The response was filtered due to the prompt triggering the content management policy.',
-        type: null,
-        param: 'prompt',
-        code: 'content_filter',
-        status: 400,
-        innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: { violence: { filtered: true, severity: 'medium' } } }
-      }
-    }
-  },
-  filteredAtOnce: { steps: [], finishReason: 'content_filter' },
-  filteredMidStream: { steps: ['One '], finishReason: 'content_filter' },
-  cutBeforeHeaders: CUT,
-  resetBeforeHeaders: RESET,
-  cutAfterHeaders: { role: false, steps: [CUT] },
-  cutMidStream: ['One ', CUT],
-  noHeaders: STALL,
-  stalledAfterHeaders: { role: false, steps: [STALL] },
-  stalledMidStream: ['One ', STALL],
-  errorAtOnce: [{ chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
-  errorMidStream: ['One ', { chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
-  /** What is no JSON, and stalls, so that only the agent can end it. */
-  garbage: ['One ', { raw: 'data: {"choices": [\n\n' }, STALL],
-  /** JSON, but nothing that a chunk should be. */
-  oddChunks: [
-    ...[5, null, true, 'chunk', [], {}, { choices: null }, { choices: 'none' }, { choices: [null] }, { choices: [{ delta: 5 }] }, { choices: [{ delta: null }] }],
-    ...[5, true, ['a'], { text: 'a' }].flatMap(text => [{ choices: [{ delta: { content: text } }] }, { choices: [{ delta: { refusal: text } }] }])
-  ].map(chunk => ({ chunk })),
-  empty: [],
-  blank: ['\n', ' '],
-  outOfTokensAtOnce: { steps: [], finishReason: 'length' },
-  outOfTokens: { steps: ['One '], finishReason: 'length' },
-  /** A clean end, but neither `finish_reason` nor `[DONE]` before it. */
-  endlessAtOnce: { steps: [], finishReason: null, done: false },
-  endless: { steps: ['One '], finishReason: null, done: false },
-  html: { status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>\n\n<title>Sign in</title>\n' },
-  /** The server ignores `stream: true`: its answer is spoken all the same. */
-  json: { status: 200, body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] } }
-} satisfies Record<string, Script>
