@@ -1,7 +1,8 @@
 /**
  * Calls without a phone: callers that play the providers' side of a call, for tests with any runner.
  */
-export { NoReplyError, type CallEnd, type CallerEvents, type Spoken, type ToolRecord, type WireFrame } from './caller.js'
+export type { CallEnd, CallerEvents, Spoken, ToolRecord, WireFrame } from './caller-events.js'
+export { NoReplyError } from './no-reply.js'
 export type { CallerOptions, InterruptOptions } from './caller-options.js'
 export type { Clock } from './clock.js'
 export { FINDING_CODES, type Finding, type FindingCode } from './finding.js'

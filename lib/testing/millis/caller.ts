@@ -4,7 +4,8 @@
 import { randomUUID } from 'node:crypto'
 import { checkNames } from '../../contract/option-names.js'
 import { isObject, type JsonObject } from '../../contract/json.js'
-import { Caller, NORMAL } from '../caller.js'
+import { Caller } from '../caller.js'
+import { NORMAL } from '../line.js'
 import { millisAccepts } from './frames.js'
 import { MILLIS_OPTIONS, MILLIS_ROUTE, type MillisCallerOptions } from './options.js'
 import { firstHalf, type Reply } from '../reply.js'
@@ -38,7 +39,7 @@ export class MillisCaller extends Caller {
   static async place (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
     checkNames('MillisCaller', options, MILLIS_OPTIONS)
     const call = new MillisCaller(target, options)
-    await call.connectFirst(() => call.#open())
+    await call.line.connectFirst(() => call.#open())
     return call
   }
 
@@ -60,7 +61,7 @@ export class MillisCaller extends Caller {
       this.found('unreachable', `the call ends, as it cannot be dialled again: ${(error as Error).message}`)
       return this.finish({ by: 'fault', reason: 'the connection is lost' })
     }
-    if (this.flush() || lost?.isLive !== true) return
+    if (this.line.flush() || lost?.isLive !== true) return
     this.cutOff(lost, 'lost')
     if (lost.reason !== 'greeting') this.#request()
   }
@@ -68,12 +69,12 @@ export class MillisCaller extends Caller {
   async #open (): Promise<void> {
     const isRedial = this.#isStarted
     this.#isStarted = false
-    await this.connect()
+    await this.line.connect()
     this.#isStarted = true
     if (this.#options.introduces === false || this.end !== undefined) return
     const id = this.#nextId++
     const { metadata = {}, voip = null } = this.#options
-    this.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
+    this.line.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
     const { reply } = this
     const isUnheard = reply?.reason === 'greeting' && reply.isLive && reply.text === ''
     if (isRedial && !isUnheard) return void this.#silentIds.add(id) // eslint-disable-line no-void
@@ -83,23 +84,23 @@ export class MillisCaller extends Caller {
 
   protected override request (text: string): Reply {
     for (const [transcript, isFinal] of [[firstHalf(text), false], [text, true]] as const) {
-      this.send({ type: 'partial_transcript', data: { session_id: this.sessionId, transcript, is_final: isFinal } })
+      this.line.send({ type: 'partial_transcript', data: { session_id: this.sessionId, transcript, is_final: isFinal } })
     }
     return this.#request()
   }
 
   #request (): Reply {
     const id = this.#nextId++
-    this.send({
+    this.line.send({
       type: 'stream_request',
       data: { stream_id: id, transcript: this.transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : role, content })) }
     })
-    this.requested()
+    this.line.requested()
     return this.begin(id, 'response')
   }
 
   protected override talkedOver (reply: Reply): void {
-    this.send({ type: 'interrupt', stream_id: reply.id })
+    this.line.send({ type: 'interrupt', stream_id: reply.id })
   }
 
   // What the server says
@@ -133,14 +134,14 @@ export class MillisCaller extends Caller {
   }
 
   protected override played (reply: Reply): void {
-    if (reply.text.trim() !== '') this.send({ type: 'playback_finished', data: { session_id: this.sessionId, stream_id: reply.id } })
+    if (reply.text.trim() !== '') this.line.send({ type: 'playback_finished', data: { session_id: this.sessionId, stream_id: reply.id } })
   }
 
   protected override closed (code: number): void {
     if (code !== NORMAL && this.#redials > 0) {
       this.#redials--
       this.found('broken-connection', `closed with ${code}: dialled again, as it was to be`)
-      return void this.redial(() => this.droppedLine()) // eslint-disable-line no-void
+      return void this.line.redial(() => this.droppedLine()) // eslint-disable-line no-void
     }
     this.found('closed', `closed with ${code}: what becomes of the call then is not known`)
     this.finish({ by: code === NORMAL ? 'agent' : 'fault', reason: `closed with ${code}` })

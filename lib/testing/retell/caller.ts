@@ -1,23 +1,27 @@
 /**
- * Retell's side of a call, as docs.retellai.com describes it: what it sends, what it drops without a word, and when it
- * hangs up.
+ * Retell's side of a call, as docs.retellai.com describes it: the frames that it sends, those that it drops silently, and when
+ * it hangs up.
  */
 import { randomBytes } from 'node:crypto'
 import { checkNames } from '../../contract/option-names.js'
 import { isObject, type JsonObject } from '../../contract/json.js'
-import { Caller, NORMAL, type Spoken, type ToolRecord } from '../caller.js'
-import { firstHalf, wordsOf, type Reply, type ReplyAction } from '../reply.js'
+import { Caller } from '../caller.js'
+import type { Spoken } from '../caller-events.js'
+import { NORMAL } from '../line.js'
+import { firstHalf, type Reply } from '../reply.js'
+import { actionsOf, preferred } from './actions.js'
+import { callDetails } from './call-details.js'
 import { retellAccepts } from './frames.js'
+import { Keepalive, WATCHDOG_MS } from './keepalive.js'
 import { RETELL_OPTIONS, RETELL_ROUTE, type RetellCallerOptions } from './options.js'
+import { recordTool } from './tool-frames.js'
+import { ToolEntries, toUtterances } from './transcript.js'
 import type { DialTarget } from '../target.js'
 
 /** The address that Retell calls from. */
 const RETELL_ADDRESS = '100.20.5.228'
 
-const KEEPALIVE_MS = 2_000
-const WATCHDOG_MS = 5_000
-
-/** Without a begin message an agent says nothing, for as long as the call lasts. */
+/** Without a begin message the agent stays mute for the whole call. */
 const BEGIN_TIMEOUT_MS = 7_000
 
 const MAX_RECONNECTS = { keepalive: 2, abnormal: 4 } as const
@@ -27,36 +31,30 @@ const NO_CODE = 1005
 const ABNORMAL = 1006
 const BINARY = 1007
 
-const MS_PER_WORD = 300
-
-/** A call that Retell would place. */
+/** A call as Retell places it. */
 export class RetellCaller extends Caller {
   readonly callId: string
   get id (): string { return this.callId }
   /** Digits that the agent pressed. */
   digits = ''
-  /** What the server sent for the front end of a web call. */
+  /** Metadata that the server sent for the front end of a web call. */
   readonly metadata: unknown[] = []
-  /** What the server made different for this call. */
+  /** Settings of the agent that the server changed for this call. */
   agentConfig: JsonObject = {}
   readonly #options: RetellCallerOptions
   #config: JsonObject = {}
   #isFirst = true
   #lastId = 0
-  #keepalive: unknown
-  #watchdog: unknown
+  readonly #keepalive: Keepalive
   #beginTimer: unknown
   #reconnects = { keepalive: 0, abnormal: 0 }
   #isGreeted = false
   #reminders = 0
-  /** Tool calls and results, where they belong in the transcript: behind so many utterances, and behind that of a reply. */
-  readonly #records: Array<{ readonly entry: object, readonly place: number, readonly reply: Reply | undefined }> = []
-  readonly #pings = new Set<number>()
-  #lastPing = 0
+  readonly #toolEntries = new ToolEntries()
 
   /**
-   * Places a call, and resolves once the agent has said its begin message, or the caller may speak first.
-   * @throws DialError when the server refuses; NoReplyError when it has no begin message
+   * Places a call. Resolves when the begin message was spoken, or is empty so that the caller speaks first.
+   * @throws DialError when the server refuses; NoReplyError when it sends no begin message
    */
   static async dial (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
     const call = await RetellCaller.place(target, options)
@@ -65,14 +63,14 @@ export class RetellCaller extends Caller {
   }
 
   /**
-   * Places a call, and resolves once it is answered: the greeting is its first reply, and grows.
+   * Places a call. Resolves when it is answered; the greeting is its first reply, which may still stream.
    * @throws DialError when the server refuses
    */
   static async place (target: DialTarget, options: RetellCallerOptions = {}): Promise<RetellCaller> {
     checkNames('RetellCaller', options, RETELL_OPTIONS)
     const call = new RetellCaller(target, options)
     call.begin(0, 'greeting')
-    await call.connectFirst(() => call.#open())
+    await call.line.connectFirst(() => call.#open())
     return call
   }
 
@@ -81,16 +79,21 @@ export class RetellCaller extends Caller {
     super(target, `${typeof target === 'string' ? '' : path}/${callId}`, RETELL_ADDRESS, RETELL_ROUTE, options)
     this.callId = callId
     this.#options = options
+    this.#keepalive = new Keepalive(
+      this.clock,
+      timestamp => this.line.send({ interaction_type: 'ping_pong', timestamp }),
+      () => void this.line.redial(() => this.#reconnect('keepalive')) // eslint-disable-line no-void
+    )
   }
 
-  /** The caller says nothing until they are reminded. Resolves with what the agent says then. */
+  /** Stays silent until the agent sends a reminder. Resolves with the reminder. */
   async silence (): Promise<Reply> {
     return await this.hear(this.remind())
   }
 
   /**
-   * The same, without waiting for the reply, which grows.
-   * @throws Error where Retell would not: while the agent speaks, and after as many reminders as the agent wants
+   * As {@link RetellCaller.silence}, but returns the reply at once, while it streams.
+   * @throws Error when Retell would not remind: while the agent speaks, and after the agent's maximum of reminders
    */
   remind (): Reply {
     this.assertLive()
@@ -104,7 +107,7 @@ export class RetellCaller extends Caller {
   async #open (): Promise<void> {
     this.#isFirst = true
     this.#config = {}
-    await this.connect()
+    await this.line.connect()
     if (this.#isGreeted || this.end !== undefined) return
     this.#beginTimer = this.clock.setTimeout(() => {
       this.found('no-begin-message', `no response with id 0 within ${BEGIN_TIMEOUT_MS} ms: the agent stays mute`)
@@ -119,62 +122,27 @@ export class RetellCaller extends Caller {
 
   #ask (kind: 'response_required' | 'reminder_required'): Reply {
     const id = ++this.#lastId
-    this.send({ interaction_type: kind, response_id: id, ...this.#transcripts(this.transcript) })
-    this.requested()
+    this.line.send({ interaction_type: kind, response_id: id, ...this.#transcripts(this.transcript) })
+    this.line.requested()
     return this.begin(id, kind === 'response_required' ? 'response' : 'reminder')
   }
 
-  // Nobody is told: the next transcript shows it.
+  // Retell sends no frame for this; the next transcript shows it.
   protected override talkedOver (): void {}
 
   #update (more: Spoken[], turntaking?: 'user_turn' | 'agent_turn'): void {
-    // What is being said replaces what was put on record of it ahead of time.
+    // The partial utterance replaces the whole one, which is in the transcript ahead of time.
     const before = more.length > 0 ? this.transcript.slice(0, -1) : this.transcript
-    this.send({ interaction_type: 'update_only', ...this.#transcripts([...before, ...more]), ...(turntaking !== undefined && { turntaking }) })
+    this.line.send({ interaction_type: 'update_only', ...this.#transcripts([...before, ...more]), ...(turntaking !== undefined && { turntaking }) })
   }
 
   #transcripts (spoken: readonly Spoken[]): JsonObject {
-    let said = 0
-    const transcript = spoken.map(({ role, content }) => ({
-      role,
-      content,
-      words: wordsOf(content).map(word => {
-        const start = said++
-        return { word: word.trim(), start: start * MS_PER_WORD / 1000, end: said * MS_PER_WORD / 1000 }
-      })
-    }))
+    const transcript = toUtterances(spoken)
     if (this.#config['transcript_with_tool_calls'] !== true) return { transcript }
-    // Between the words that were said before and those that were said after.
-    const woven: object[] = [...transcript]
-    for (const { entry, place, reply } of this.#records.toReversed()) {
-      const isBehindWords = reply?.heard?.trim()
-      woven.splice(place + (isBehindWords ? 1 : 0), 0, entry)
-    }
-    return { transcript, transcript_with_tool_calls: woven }
+    return { transcript, transcript_with_tool_calls: this.#toolEntries.insertInto(transcript) }
   }
 
-  #weave (entry: object): void {
-    const { reply } = this
-    const isSpeaking = reply?.isOver === false && reply.text.trim() !== ''
-    this.#records.push({ entry, place: this.transcript.length, reply: isSpeaking ? reply : undefined })
-  }
-
-  #ping (): void {
-    const timestamp = this.#lastPing = Math.max(Date.now(), this.#lastPing + 1)
-    this.#pings.add(timestamp)
-    this.send({ interaction_type: 'ping_pong', timestamp })
-    this.#watchdog ??= this.clock.setTimeout(() => void this.redial(() => this.#reconnect('keepalive')), WATCHDOG_MS) // eslint-disable-line no-void
-  }
-
-  #beat (): void {
-    this.clock.clearTimeout(this.#keepalive as never)
-    this.#keepalive = this.clock.setTimeout(() => {
-      this.#ping()
-      this.#beat()
-    }, KEEPALIVE_MS)
-  }
-
-  // What the server says
+  // Frames of the server
 
   protected override receive (frame: unknown, binary: boolean): void {
     const isFirst = this.#isFirst
@@ -182,9 +150,9 @@ export class RetellCaller extends Caller {
     if (binary) {
       this.found('binary-frame', 'Retell closes with 1007, and the call ends as error_llm_websocket_corrupt_payload')
       this.finish({ by: 'fault', reason: 'error_llm_websocket_corrupt_payload' })
-      return this.close(BINARY)
+      return this.line.close(BINARY)
     }
-    if (!isObject(frame)) return this.found('not-json', 'Retell drops what is no JSON object', frame)
+    if (!isObject(frame)) return this.found('not-json', 'Retell drops frames that are not JSON objects', frame)
     const { response_type: type = 'response' } = frame
     if (frame['response_type'] === undefined) this.found('no-response-type', 'taken as a response, as in 2024', frame)
     if (!this.takes(retellAccepts, type, frame)) return
@@ -192,7 +160,8 @@ export class RetellCaller extends Caller {
       case 'config':
         return this.#configured(frame, isFirst)
       case 'ping_pong':
-        return this.#ponged(frame['timestamp'] as number)
+        if (this.#keepalive.answered(frame['timestamp'] as number)) return
+        return this.found('wrong-timestamp', 'Retell computes the round trip from its own timestamp, which this is not', frame)
       case 'response':
         return this.#responded(frame)
       case 'agent_interrupt':
@@ -202,8 +171,8 @@ export class RetellCaller extends Caller {
         return this.#recorded(frame)
       case 'metadata':
         this.metadata.push(frame['metadata'])
-        if (this.#options.callType !== 'web_call') this.found('metadata-on-phone-call', 'there is no front end that could read it', frame)
-        return
+        if (this.#options.callType === 'web_call') return
+        return this.found('metadata-on-phone-call', 'a phone call has no front end that could read it', frame)
       case 'update_agent':
         this.agentConfig = { ...this.agentConfig, ...(frame['agent_config'] as JsonObject) }
     }
@@ -212,28 +181,11 @@ export class RetellCaller extends Caller {
   #configured (frame: JsonObject, isFirst: boolean): void {
     if (!isFirst) this.found('late-config', 'config must be the first frame', frame)
     this.#config = frame['config'] as JsonObject
-    if (this.#config['call_details'] === true) this.send({ interaction_type: 'call_details', call: this.#details() })
-    if (this.#config['auto_reconnect'] === true) this.#beat()
-  }
-
-  #details (): object {
-    const { callType = 'phone_call', from = '+14155550101', to = '+14155550199', direction = 'inbound', metadata = {}, variables = {} } = this.#options
-    return {
-      call_type: callType,
-      call_id: this.callId,
-      agent_id: 'agent_test',
-      agent_version: 1,
-      ...(this.#isGreeted ? { call_status: 'ongoing', start_timestamp: Date.now() - Math.round(this.elapsedMs) - 60_000 } : { call_status: 'registered' }),
-      ...(callType === 'phone_call' && { direction, from_number: from, to_number: to }),
-      metadata,
-      retell_llm_dynamic_variables: variables
+    if (this.#config['call_details'] === true) {
+      const call = callDetails(this.callId, this.#options, this.#isGreeted ? this.elapsedMs : undefined)
+      this.line.send({ interaction_type: 'call_details', call })
     }
-  }
-
-  #ponged (timestamp: number): void {
-    if (!this.#pings.delete(timestamp)) this.found('wrong-timestamp', 'Retell tells the round trip from its own timestamp, which this is not', { timestamp })
-    this.clock.clearTimeout(this.#watchdog as never)
-    this.#watchdog = undefined
+    if (this.#config['auto_reconnect'] === true) this.#keepalive.start()
   }
 
   #responded (frame: JsonObject): void {
@@ -241,7 +193,7 @@ export class RetellCaller extends Caller {
     const reply = this.replies.findLast(reply => reply.id === id && reply.reason !== 'interjection')
     if (id === 0) this.clock.clearTimeout(this.#beginTimer as never)
     if (id === 0 && this.#isGreeted && !reply!.isLive) {
-      // After it dialled again Retell may want one more, but nobody wants to hear it.
+      // After a reconnect the server may send another begin message, which must be empty.
       if (frame['content'] !== '') this.found('second-greeting', 'the caller is greeted in mid-call', frame)
       return
     }
@@ -256,12 +208,12 @@ export class RetellCaller extends Caller {
     const actions = actionsOf(frame)
     const [action] = actions
     if (actions.length > 1 || (action !== undefined && reply.action !== undefined && action.type !== reply.action.type)) {
-      this.found('several-actions', 'a reply has one action: of several the end of the call wins, then the transfer', frame)
+      this.found('several-actions', 'a reply has one action: an end of the call wins, then a transfer', frame)
     }
     if (action?.type === 'transfer-call' && reply.action === undefined && words !== '' && frame['content'] === '') {
-      this.found('bare-action', 'a transfer that comes on an empty frame behind words is known to get lost', frame)
+      this.found('bare-action', 'Retell is known to lose a transfer in an empty frame after words', frame)
     }
-    reply.action = [...actions, ...reply.action === undefined ? [] : [reply.action]].toSorted((a, b) => ACTIONS.indexOf(a.type) - ACTIONS.indexOf(b.type))[0]
+    reply.action = preferred([...actions, ...reply.action === undefined ? [] : [reply.action]])
     if (frame['content_complete'] !== true) return
     if (reply.id === 0) this.#isGreeted = true
     this.completed(reply)
@@ -273,7 +225,7 @@ export class RetellCaller extends Caller {
     if (reply.text.trim() !== '') this.#update([], 'agent_turn')
   }
 
-  // It voids what is being said.
+  // An interjection cuts off the current reply.
   #interjected (frame: JsonObject): void {
     const id = frame['interrupt_id'] as number
     const known = this.replies.findLast(reply => reply.id === id && reply.reason === 'interjection')
@@ -284,33 +236,18 @@ export class RetellCaller extends Caller {
   }
 
   #recorded (frame: JsonObject): void {
-    const id = frame['tool_call_id'] as string
-    const index = this.tools.findIndex(tool => tool.id === id)
-    if (frame['response_type'] === 'tool_call_invocation') {
-      if (index !== -1) return this.found('repeated-tool-call', 'ids of tool calls must be unique', frame)
-      const { name, arguments: args } = frame as unknown as ToolRecord
-      this.tools.push({ id, name, arguments: args })
-      this.#weave({ role: 'tool_call_invocation', tool_call_id: id, name, arguments: args })
-      try {
-        if (isObject(JSON.parse(args))) return
-      } catch {}
-      return this.found('tool-arguments', 'arguments must be a JSON object in a string', frame)
-    }
-    if (index === -1) return this.found('orphaned-tool-result', 'no tool was called with this id', frame)
-    if (this.tools[index]!.result !== undefined) return this.found('repeated-tool-result', 'a tool call has one result', frame)
-    const content = frame['content'] as string
-    const outcome = typeof frame['successful'] === 'boolean' && { successful: frame['successful'] }
-    this.tools[index] = { ...this.tools[index]!, result: content, ...outcome }
-    this.#weave({ role: 'tool_call_result', tool_call_id: id, content, ...outcome })
+    const { entry, flaw } = recordTool(frame, this.tools)
+    if (entry !== undefined) this.#toolEntries.add(entry, this.transcript.length, this.reply)
+    if (flaw !== undefined) this.found(flaw.code, flaw.message, frame)
   }
 
-  // What becomes of the connection
+  // The connection
 
   protected override closed (code: number): void {
     this.stop()
     if (code === ABNORMAL) {
-      this.found('broken-connection', 'the connection broke: Retell dials again, four times at most')
-      return void this.redial(() => this.#reconnect('abnormal')) // eslint-disable-line no-void
+      this.found('broken-connection', 'the connection broke: Retell reconnects, four times at most')
+      return void this.line.redial(() => this.#reconnect('abnormal')) // eslint-disable-line no-void
     }
     if (code === NORMAL) return this.finish({ by: 'agent', reason: 'agent_hangup' })
     this.found('closed', `closed with ${code}: the call ends`)
@@ -324,7 +261,7 @@ export class RetellCaller extends Caller {
   // Never rejects.
   async #reconnect (why: keyof typeof MAX_RECONNECTS): Promise<void> {
     this.stop()
-    if (why === 'keepalive') this.found('no-keepalive', `no answer to a keep-alive within ${WATCHDOG_MS} ms: Retell dials again`)
+    if (why === 'keepalive') this.found('no-keepalive', `no answer to a keep-alive within ${WATCHDOG_MS} ms: Retell reconnects`)
     if (++this.#reconnects[why] > MAX_RECONNECTS[why]) {
       return this.finish({ by: 'fault', reason: why === 'keepalive' ? 'error_llm_websocket_lost_connection' : 'error_llm_websocket_runtime' })
     }
@@ -336,31 +273,19 @@ export class RetellCaller extends Caller {
     try {
       await this.#open()
     } catch (error) {
-      this.found('unreachable', `the call ends, as it cannot be dialled again: ${(error as Error).message}`)
+      this.found('unreachable', `the call ends because the reconnect failed: ${(error as Error).message}`)
       return this.finish({ by: 'fault', reason: 'error_llm_websocket_lost_connection' })
     }
-    // What it wants to be told comes first.
-    if (!await this.isAnswered()) return
-    // Nobody will answer any more what was asked before.
-    if (this.flush() || lost === undefined || !lost.isLive || lost.reason === 'greeting') return
+    // The server's config, and the frames that it asks for, come first.
+    if (!await this.line.isAnswered()) return
+    // The server does not answer requests of the lost connection.
+    if (this.line.flush() || lost === undefined || !lost.isLive || lost.reason === 'greeting') return
     this.cutOff(lost, 'lost')
     if (lost.reason !== 'interjection') this.#ask(lost.reason === 'reminder' ? 'reminder_required' : 'response_required')
   }
 
   protected override stop (): void {
-    for (const timer of [this.#keepalive, this.#watchdog, this.#beginTimer]) this.clock.clearTimeout(timer as never)
-    this.#watchdog = undefined
-    this.#pings.clear()
+    this.#keepalive.stop()
+    this.clock.clearTimeout(this.#beginTimer as never)
   }
-}
-
-// Of several the first wins.
-const ACTIONS: ReadonlyArray<ReplyAction['type']> = ['end-call', 'transfer-call', 'press-digits']
-
-function actionsOf ({ end_call: end, transfer_number: destination, digit_to_press: digits }: JsonObject): ReplyAction[] {
-  return [
-    ...end === true ? [{ type: 'end-call' } as const] : [],
-    ...typeof destination === 'string' && destination !== '' ? [{ type: 'transfer-call', destination } as const] : [],
-    ...typeof digits === 'string' && digits !== '' ? [{ type: 'press-digits', digits } as const] : []
-  ]
 }

@@ -1,5 +1,5 @@
 import type { Static } from '@sinclair/typebox'
-import type { CallEnd, ToolRecord } from '../caller.js'
+import type { CallEnd, ToolRecord } from '../caller-events.js'
 import type { Reply } from '../reply.js'
 import type { CallExpectation, ReplyExpectation } from './format.js'
 import { isSaid, toPattern } from './pattern.js'

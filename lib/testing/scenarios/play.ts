@@ -3,7 +3,7 @@
  */
 import { ConfigError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
-import type { Spoken } from '../caller.js'
+import type { Spoken } from '../caller-events.js'
 import type { InterruptOptions } from '../caller-options.js'
 import type { Finding } from '../finding.js'
 import type { CallerProvider, PlacedCall } from '../caller-provider.js'

@@ -107,7 +107,7 @@ t.test('a caller who says nothing is reminded, as often as the agent wants', asy
   await call.silence()
 })
 
-t.test('a goodbye that lets nobody interrupt it is heard to its end', async t => {
+t.test('an uninterruptible goodbye is heard to its end', async t => {
   const clock = FakeTimers.createClock()
   const app = await createApp(t, async function * (turn) {
     if (turn.reason === 'response') yield endCall({ say: 'Bye then.' })
@@ -115,7 +115,7 @@ t.test('a goodbye that lets nobody interrupt it is heard to its end', async t =>
   const call = await RetellCaller.dial(app, { clock: clockOf(clock), wordsPerMinute: 60 })
   const bye = call.ask('bye')
   await bye.words(2)
-  t.throws(() => call.ask('Wait!'), { message: 'the agent lets nobody interrupt it now' })
+  t.throws(() => call.ask('Wait!'), { message: 'the agent cannot be interrupted now' })
   const interrupted = call.interrupt('Wait!', { afterWords: 0 })
   while (bye.isLive) await bye.words(Infinity)
   clock.tick(2_000)
