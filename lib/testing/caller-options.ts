@@ -1,38 +1,39 @@
 /**
- * What all providers' callers may be told.
+ * Options that all providers' callers have.
  */
 import { namesOf } from '../contract/option-names.js'
 import type { Clock } from './clock.js'
 
-/** Options of all providers' callers. */
+/** Options of every provider's caller. */
 export interface CallerOptions {
-  /** Default the real one. */
+  /** Default real time. */
   clock?: Clock
-  /** How long to wait for all of a reply, in ms; to be spoken it may take longer. Default 10,000. */
+  /** How long the text of a reply may take, in ms; speaking it may take longer. Default 10,000. */
   timeoutMs?: number
-  /** How fast the agent's words are spoken. Default as fast as they come, so that no test waits; people speak some 160. */
+  /** The pace at which the agent's words are spoken. Default as fast as they arrive, so that tests do not wait; people speak about 160. */
   wordsPerMinute?: number
   /** Headers of the handshake. Default none: the providers send none of their own. */
   headers?: Readonly<Record<string, string>>
-  /** Where the call seems to come from, where an app is called. Default the provider's own address, or 127.0.0.1 where it publishes none. */
+  /** The caller's address when the target is an app. Default the provider's own address, or 127.0.0.1 if it publishes none. */
   address?: string
-  /** How often the first connection is tried, 3 s apart. Default 1, so that a test knows at once; some providers try 3 times. */
+  /** How often the first connection is tried, 3 s apart. Default 1, so that tests fail at once; some providers try 3 times. */
   attempts?: number
-  /** How long it takes until a line that broke is dialled again, in ms. Default 0, so that no test waits; what the providers take is not documented. */
+  /** Delay before a reconnect, in ms. Default 0, so that tests do not wait; the providers do not document theirs. */
   redialMs?: number
 }
 
-/** Where a reply is to be talked over. */
+/** When to talk over a reply. */
 export interface InterruptOptions {
-  /** Once so many words of it were spoken. Default 1. */
+  /** After this many spoken words. Default 1. */
   afterWords?: number
-  /** Once it was spoken for so long, in ms; instead of `afterWords`. */
+  /** After this time of speech, in ms; replaces `afterWords`. */
   afterMs?: number
 }
 
-/** Of {@link CallerOptions}. */
+/** The names of {@link CallerOptions}. */
 export const CALLER_OPTIONS = {
   clock: true, timeoutMs: true, wordsPerMinute: true, headers: true, address: true, attempts: true, redialMs: true
 } as const satisfies Record<keyof CallerOptions, true>
 
+/** The names of {@link InterruptOptions}. */
 export const INTERRUPT_OPTIONS = namesOf<InterruptOptions>({ afterWords: true, afterMs: true })

@@ -1,6 +1,5 @@
 /**
- * What the test kit, the command line and the playground know of a provider whose calls they place. The list of them stands in
- * `providers.ts`.
+ * A provider as the test kit, the command line and the playground see it. `providers.ts` has the list.
  */
 import type { Provider } from '../contract/agent.js'
 import type { Caller } from './caller.js'
@@ -8,41 +7,41 @@ import type { CallerOptions } from './caller-options.js'
 import type { Reply } from './reply.js'
 import type { DialTarget } from './target.js'
 
-/** How an operator of this plugin lets a provider in: the texts of a `DialError` say it. */
+/** How the plugin's configuration admits a provider, for the messages of a `DialError`. */
 export interface CalledRoute {
-  /** The provider, for people. */
+  /** The provider's name for people. */
   readonly label: string
-  /** Where its calls are taken unless the server says otherwise. */
+  /** The default path of its route. */
   readonly path: string
-  /** The variable of the path. */
+  /** The environment variable of the path. */
   readonly pathVariable: string
-  /** The variable of the allowlist. */
+  /** The environment variable of the allowlist. */
   readonly allowlistVariable: string
 }
 
-/** A call of any provider, with what only some have. */
+/** A call of any provider; members that only some providers have are optional. */
 export type PlacedCall = Caller & {
   /** The provider's id of the call. */
   readonly id: string
-  /** Says nothing until the agent is asked to go on. */
+  /** Stays silent until the provider requests a reminder. */
   remind? (): Reply
   /** Digits that the agent pressed. */
   readonly digits?: string
 }
 
-/** A provider's side of calls. */
+/** A provider whose calls can be placed. */
 export interface CallerProvider<Name extends Provider = Provider> extends CalledRoute {
   readonly name: Name
   /** The names of its caller's options. */
   readonly options: readonly string[]
-  /** Does the server report its tools to the provider? */
-  readonly hearsOfTools: boolean
-  /** Does it have the agent go on after a silence? */
+  /** True if the server reports its tool calls to the provider. */
+  readonly reportsTools: boolean
+  /** True if the provider requests reminders after a silence. */
   readonly hasReminders: boolean
-  /** Options of a call from a web page that has this id. */
+  /** Options of a web call with this id. */
   webCall (id: string): object
-  /** Places a call, and resolves once it is answered. */
+  /** Places a call. Resolves when it is answered. */
   place (target: DialTarget, options: CallerOptions & { path?: string }): Promise<PlacedCall>
-  /** Places a call to the URL, and resolves once the agent has greeted. */
+  /** Places a call to the URL. Resolves when the agent has greeted. */
   dial (url: string, options: CallerOptions): Promise<PlacedCall>
 }

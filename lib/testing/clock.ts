@@ -1,12 +1,12 @@
-/** Where a caller's time comes from. Its members are called without it. */
+/** The clock of a caller. Its methods are called without `this`. */
 export interface Clock {
-  /** In ms, from any beginning. */
+  /** In ms, from an arbitrary origin. */
   now (): number
   setTimeout (act: () => void, ms: number): unknown
   clearTimeout (timer: never): void
 }
 
-/** Real time. Looked up when it is used, so that a test may replace the global functions. */
+/** Real time. Looks the global functions up at each use, so that tests can replace them. */
 export const realClock: Clock = {
   now: () => performance.now(),
   setTimeout: (act, ms) => setTimeout(act, ms),

@@ -1,5 +1,5 @@
 /**
- * Why a call could not be placed, and what to do about it: the words of a {@link DialError}.
+ * The messages of a {@link DialError}: why a call could not be placed, and how to fix it.
  */
 import type { CalledRoute } from './caller-provider.js'
 import { DialError } from './target.js'
@@ -13,7 +13,7 @@ const localTry = ({ allowlistVariable }: CalledRoute): string =>
 const REDIRECTS = 'it redirects, and providers do not follow: dial the URL where it leads'
 const PROXY = 'a proxy ahead of it does not reach it: is it running?'
 
-/** By status. Others name the provider. */
+/** By HTTP status. The messages for 401 and 404 depend on the provider. */
 const REFUSALS: Readonly<Record<number, string>> = {
   200: 'a page is at this path, and no WebSocket',
   301: REDIRECTS,
@@ -56,7 +56,7 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name: dial it by that one'
 }
 
-/** The server answered the handshake with this status. @param isUrl and not an app in this process */
+/** The error for a handshake that the server answered with this status. @param isUrl false for an app in this process */
 export function refusal (status: number, isUrl: boolean, route: CalledRoute): DialError {
   const why = reasonOf(status, route)
   const advice = status === 403 ? `. ${isUrl ? localTry(route) : inProcess(route)}` : ''
@@ -66,10 +66,11 @@ export function refusal (status: number, isUrl: boolean, route: CalledRoute): Di
 function reasonOf (status: number, { label, path, pathVariable }: CalledRoute): string | undefined {
   if (status === 401) return `it wants credentials, which ${label} does not send`
   if (status !== 404) return REFUSALS[status]
-  return `nothing is at this path; with this plugin the path is ${path}, or that of ${pathVariable}, behind the prefix that it was registered with`
+  return `nothing is at this path; with this plugin the path is ${path}, or that of ${pathVariable}, ` +
+    'behind the prefix that it was registered with'
 }
 
-/** No answer came, as the connection failed. */
+/** The error for a connection that failed before an answer. */
 export function obstacle (error: Error & { readonly code?: string }): DialError {
   const why = error.code === undefined ? undefined : OBSTACLES[error.code]
   const reason = error.code ?? error.message

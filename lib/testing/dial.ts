@@ -9,9 +9,9 @@ import { DialError, type DialledApp, type DialTarget } from './target.js'
 /** How to reach a server. */
 export interface DialOptions {
   readonly path: string
-  /** Where the call seems to come from; of an app only. */
+  /** The caller's address; for an app only. */
   readonly address: string
-  /** How the provider is let in, for the words of an error. */
+  /** How the plugin admits the provider, for the message of an error. */
   readonly route: CalledRoute
   readonly headers: Readonly<Record<string, string>>
   /** How long the handshake may take, in ms. */
@@ -20,10 +20,11 @@ export interface DialOptions {
 
 /**
  * Opens a socket.
- * @param listen is given it before anything can have come
+ * @param listen receives the socket before any event can fire
  * @throws DialError when the server refuses, or cannot be reached
  */
-export async function openSocket (target: DialTarget, { path, address, route, headers, timeoutMs }: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
+export async function openSocket (target: DialTarget, dial: DialOptions, listen: (socket: WebSocket) => void): Promise<WebSocket> {
+  const { path, address, route, headers, timeoutMs } = dial
   const options = { headers, perMessageDeflate: false }
   const socket = typeof target === 'string'
     ? new WebSocket(target.replace(/^http/, 'ws').replace(/\/$/, '') + path, options)

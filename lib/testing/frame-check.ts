@@ -3,8 +3,11 @@ import { Value } from '@sinclair/typebox/value'
 import type { JsonObject } from '../contract/json.js'
 import type { Finding } from './finding.js'
 
+/** A finding without its frame and time. */
+export type Flaw = Pick<Finding, 'code' | 'message'>
+
 /** The finding for a frame that the provider drops; undefined for a frame that it accepts. @param accepts schemas by the frame's type */
-export function flawOf (accepts: Readonly<Record<string, TSchema>>, type: unknown, frame: JsonObject): Pick<Finding, 'code' | 'message'> | undefined {
+export function flawOf (accepts: Readonly<Record<string, TSchema>>, type: unknown, frame: JsonObject): Flaw | undefined {
   const schema = Object.hasOwn(accepts, String(type)) ? accepts[String(type)] : undefined
   if (schema === undefined) return { code: 'unknown-type', message: 'the provider knows no such frame, and drops it' }
   const error = Value.Errors(schema, frame).First()

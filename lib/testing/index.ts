@@ -1,5 +1,5 @@
 /**
- * Calls without a phone: callers that play the providers' side of a call, for tests with any runner.
+ * Calls without a phone: callers that play the provider's side of a call, for any test runner.
  */
 export type { CallEnd, CallerEvents, Spoken, ToolRecord, WireFrame } from './caller-events.js'
 export { NoReplyError } from './no-reply.js'
@@ -13,7 +13,8 @@ export { RetellCaller } from './retell/caller.js'
 export type { RetellCallerOptions } from './retell/options.js'
 export {
   callTools, CUT, failures, hold, RESET, STALL, startScriptedModel, toolCallChunk, usageChunk,
-  type Answer, type BreakOff, type Hold, type ModelRequest, type ModelRequestBody, type Refusal, type Script, type ScriptedModel, type ScriptedModelOptions, type Step
+  type Answer, type BreakOff, type Hold, type ModelRequest, type ModelRequestBody, type Refusal, type Script, type ScriptedModel,
+  type ScriptedModelOptions, type Step
 } from './scripted-model.js'
 export { DialError, type DialledApp, type DialTarget } from './target.js'
 export { readScenario, ScenarioError, type Scenario, type ScenarioStep } from './scenarios/format.js'

@@ -66,7 +66,7 @@ export class Line {
     return this.#socket?.readyState === WebSocket.OPEN
   }
 
-  /** True if the server has read the newest request, since it answers pings in order. Until then its frames may have crossed with the request. */
+  /** True if the server has read the newest request: it answers pings in order. Earlier frames may have crossed with the request. */
   get wasRead (): boolean {
     return this.#read === this.#requests
   }

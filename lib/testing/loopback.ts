@@ -1,8 +1,8 @@
 import { Duplex } from 'node:stream'
 
-/** One end of a connection that needs no network. What breaks one end breaks the other. */
+/** One end of a connection without a network. Destroying one end destroys the other. */
 class End extends Duplex {
-  /** What Node's HTTP server takes for the address of whoever is at the other end. */
+  /** Node's HTTP server reads the client's address here. */
   readonly remoteAddress: string | undefined
   peer!: End
   #wanted: (() => void) | undefined
@@ -18,7 +18,7 @@ class End extends Duplex {
     wanted?.()
   }
 
-  // In a later turn of the event loop, as from a network: never within whoever writes.
+  // Deliver in a later turn of the event loop, as a network does: never synchronously within the write.
   override _write (chunk: Buffer, _encoding: string, written: () => void): void {
     setImmediate(() => {
       if (this.peer.destroyed || this.peer.push(chunk)) written()
@@ -40,8 +40,8 @@ class End extends Duplex {
 }
 
 /**
- * Both ends of a connection within the process.
- * @param address of the client, as the server sees it
+ * Makes both ends of a connection within the process.
+ * @param address the client's, as the server sees it
  */
 export function connectLoopback (address: string): { client: Duplex, server: Duplex } {
   const client = new End()

@@ -7,17 +7,26 @@ import type { Answer, Step } from './script.js'
 /** An answer that calls tools. */
 export function callTools (...calls: ReadonlyArray<{ readonly name: string, readonly arguments: object }>): Answer {
   return {
-    steps: calls.map(({ name, arguments: args }, index) => toolCallChunk({ index, id: `call_${randomUUID()}`, type: 'function', function: { name, arguments: JSON.stringify(args) } })),
+    steps: calls.map(({ name, arguments: args }, index) => toolCallChunk({
+      index, id: `call_${randomUUID()}`, type: 'function', function: { name, arguments: JSON.stringify(args) }
+    })),
     finishReason: 'tool_calls'
   }
 }
 
-/** A chunk with these deltas of a tool call, for a step. */
-export function toolCallChunk (...toolCalls: ReadonlyArray<{ index: number, id?: string, type?: 'function', function?: { name?: string, arguments?: string } }>): Step {
+interface ToolCallDelta {
+  index: number
+  id?: string
+  type?: 'function'
+  function?: { name?: string, arguments?: string }
+}
+
+/** A step: a chunk with these deltas of tool calls. */
+export function toolCallChunk (...toolCalls: readonly ToolCallDelta[]): Step {
   return { chunk: chunkOf({ delta: { tool_calls: toolCalls } }) }
 }
 
-/** The chunk of token counts that `stream_options.include_usage` asks for: it has no choice. */
+/** A step: the chunk of token counts that `stream_options.include_usage` requests, without choices. */
 export function usageChunk (promptTokens = 20, completionTokens = 10): Step {
   return {
     chunk: {

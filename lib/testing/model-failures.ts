@@ -1,14 +1,14 @@
 import { CUT, RESET, STALL, type Script } from './script.js'
 
 /**
- * How models fail, each ready for `ScriptedModel.next()`. Those that fail late say `One ` first. A refused connection
- * is not among them, since no server is there to be scripted: `ScriptedModel.close()` makes it.
+ * How models fail, each ready for `ScriptedModel.next()`. Those that fail late say `One ` first. For a refused connection call
+ * `ScriptedModel.close()`.
  */
 export const failures = {
   unauthorized: { status: 401 },
   rateLimited: { status: 429, headers: { 'retry-after': '2' } },
   serverError: { status: 500 },
-  /** Azure's refusal of what the caller, or the system prompt, said. */
+  /** Azure's refusal of the prompt. */
   filteredPrompt: {
     status: 400,
     body: {
@@ -33,12 +33,15 @@ export const failures = {
   stalledMidStream: ['One ', STALL],
   errorAtOnce: [{ chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
   errorMidStream: ['One ', { chunk: { error: { message: 'Overloaded', type: 'server_error', param: null, code: null } } }],
-  /** What is no JSON, and stalls, so that only the agent can end it. */
+  /** Malformed JSON, then a stall, so that only the agent can end the request. */
   garbage: ['One ', { raw: 'data: {"choices": [\n\n' }, STALL],
-  /** JSON, but nothing that a chunk should be. */
+  /** Valid JSON, but not chunks. */
   oddChunks: [
-    ...[5, null, true, 'chunk', [], {}, { choices: null }, { choices: 'none' }, { choices: [null] }, { choices: [{ delta: 5 }] }, { choices: [{ delta: null }] }],
-    ...[5, true, ['a'], { text: 'a' }].flatMap(text => [{ choices: [{ delta: { content: text } }] }, { choices: [{ delta: { refusal: text } }] }])
+    ...[5, null, true, 'chunk', [], {}, { choices: null }, { choices: 'none' }, { choices: [null] }],
+    ...[{ choices: [{ delta: 5 }] }, { choices: [{ delta: null }] }],
+    ...[5, true, ['a'], { text: 'a' }].flatMap(text => [
+      { choices: [{ delta: { content: text } }] }, { choices: [{ delta: { refusal: text } }] }
+    ])
   ].map(chunk => ({ chunk })),
   empty: [],
   blank: ['\n', ' '],
@@ -48,6 +51,9 @@ export const failures = {
   endlessAtOnce: { steps: [], finishReason: null, done: false },
   endless: { steps: ['One '], finishReason: null, done: false },
   html: { status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html>\n\n<title>Sign in</title>\n' },
-  /** The server ignores `stream: true`: its answer is spoken all the same. */
-  json: { status: 200, body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] } }
+  /** The server ignores `stream: true`; its answer is spoken. */
+  json: {
+    status: 200,
+    body: { object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'One' }, finish_reason: 'stop' }] }
+  }
 } satisfies Record<string, Script>

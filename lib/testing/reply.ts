@@ -1,45 +1,45 @@
 import { hasSentence } from '../speech/sentence.js'
 
-/** What an agent did besides speaking, at the end of a reply. */
+/** An agent's action at the end of a reply. */
 export type ReplyAction =
   | { readonly type: 'end-call' }
   | { readonly type: 'transfer-call', readonly destination: string }
   | { readonly type: 'press-digits', readonly digits: string }
 
 /**
- * How a reply stands: it still streams, was completed, was given up for a newer one, was cut off by the caller, or was lost
- * with its connection.
+ * The state of a reply: it still streams, was completed, was superseded by a newer one, was cut off by the caller, or was lost with
+ * its connection.
  */
 export type ReplyOutcome = 'streaming' | 'completed' | 'superseded' | 'interrupted' | 'lost'
 
-/** What the agent says in one turn, as far as it has come. Times are in ms, from the request. */
+/** The agent's speech in one turn, as far as it has arrived. Times are in ms, from the request. */
 export class Reply {
   /** The provider's id of the turn. */
   readonly id: string | number
   readonly reason: 'greeting' | 'response' | 'reminder' | 'interjection'
-  /** All that the provider took. */
+  /** All text that the provider accepted. */
   text = ''
-  /** What of it the caller heard: all, unless they spoke over it. */
+  /** The part that the caller heard; undefined until the reply is over. */
   heard: string | undefined
   outcome: ReplyOutcome = 'streaming'
   action: ReplyAction | undefined
-  /** Is what is spoken to be heard to its end? */
+  /** True if the caller cannot interrupt the reply. */
   isUninterruptible = false
-  /** To the first frame with a word in it. */
+  /** To the first frame with a word. */
   firstTokenMs: number | undefined
-  /** To the end of the first sentence, where providers begin to speak. */
+  /** To the end of the first sentence, when providers begin to speak. */
   firstSentenceMs: number | undefined
-  /** To the end of the reply, however it ended; it may still be spoken. */
+  /** To the end of the stream, with any outcome; speaking may take longer. */
   durationMs: number | undefined
-  /** When it was asked for, by the same clock as everything else: since the call began. */
+  /** The time of the request, since the call began. */
   readonly askedMs: number
   readonly #now: () => number
   readonly #msPerWord: number
-  /** When each word is spoken to its end; none where they are spoken as fast as they come. */
+  /** The end of each word's speech; empty without a pace. */
   readonly wordsMs: number[] = []
   #waiting: Array<() => void> = []
 
-  /** @param msPerWord how long a word takes to be spoken */
+  /** @param msPerWord the duration of a spoken word; 0 without a pace */
   constructor (id: string | number, reason: Reply['reason'], now: () => number, msPerWord = 0) {
     this.id = id
     this.reason = reason
@@ -48,12 +48,12 @@ export class Reply {
     this.askedMs = now()
   }
 
-  /** Does it still stream? */
+  /** True while the reply streams. */
   get isLive (): boolean {
     return this.outcome === 'streaming'
   }
 
-  /** Is it neither streamed nor spoken any more? */
+  /** True when the reply neither streams nor is spoken any more. */
   get isOver (): boolean {
     return this.heard !== undefined
   }
@@ -63,31 +63,31 @@ export class Reply {
     return this.#now() - this.askedMs
   }
 
-  /** What was spoken of it by now. */
+  /** The part that was spoken by now. */
   get spoken (): string {
     if (this.#msPerWord === 0) return this.text
     const { elapsedMs } = this
     return wordsOf(this.text).slice(0, this.wordsMs.filter(ms => ms <= elapsedMs).length).join('')
   }
 
-  /** When so many words of those that have come are spoken to their end, in ms from the request. */
+  /** The end of speech of the first `words` that have arrived, in ms from the request. */
   spokenMs (words = Infinity): number {
     return this.wordsMs[Math.min(words, this.wordsMs.length) - 1] ?? 0
   }
 
-  /** Resolves once the reply is over, and what is heard of it was spoken. Never rejects: look at {@link Reply.outcome}. */
+  /** Resolves when the reply is over and spoken. Never rejects: see {@link Reply.outcome}. */
   async over (): Promise<this> {
     while (!this.isOver) await this.#change()
     return this
   }
 
-  /** Resolves once so many words have come, or no more will. */
+  /** Resolves when this many words have arrived, or the stream has ended. */
   async words (count: number): Promise<this> {
     while (this.isLive && wordsOf(this.text).length < count) await this.#change()
     return this
   }
 
-  /** What is said, piece by piece as it comes. */
+  /** Yields the text piece by piece as it arrives. */
   async * [Symbol.asyncIterator] (): AsyncGenerator<string, void, undefined> {
     let from = 0
     while (this.isLive || this.text.length > from) {
@@ -98,7 +98,7 @@ export class Reply {
     }
   }
 
-  /** Speech came. For callers alone. */
+  /** Adds text. For callers only. */
   add (text: string): void {
     this.text += text
     const { elapsedMs } = this
@@ -109,7 +109,7 @@ export class Reply {
     this.#tell()
   }
 
-  /** No more comes. For callers alone. */
+  /** Ends the stream. For callers only. */
   end (outcome: Exclude<ReplyOutcome, 'streaming'>): void {
     this.outcome = outcome
     this.durationMs ??= this.elapsedMs
@@ -117,7 +117,7 @@ export class Reply {
     this.#tell()
   }
 
-  /** Nothing more of it is spoken. For callers alone. */
+  /** Ends the speech. For callers only. */
   silence (heard: string): void {
     this.heard = heard
     this.#tell()
@@ -132,12 +132,12 @@ export class Reply {
   }
 }
 
-/** The words of a text, each with the blanks behind it. */
+/** The words of a text, each with the whitespace after it. */
 export function wordsOf (text: string): string[] {
   return text.match(/\S+\s*/g) ?? []
 }
 
-/** What is recognised of a text first. Speech is recognised word by word; half of them stand for all that comes on the way. */
+/** A partial recognition of a text: half of its words stand for all intermediate results. */
 export function firstHalf (text: string): string {
   const words = wordsOf(text)
   return words.slice(0, Math.ceil(words.length / 2)).join('')

@@ -1,71 +1,71 @@
 /**
- * What a scripted model does with a request.
+ * Scripts: how a scripted model answers a request.
  */
 import { ConfigError } from '../contract/errors.js'
 import { checkNames, namesOf } from '../contract/option-names.js'
 
-/** Something the server waits for. The test that made it lets it go. */
+/** A wait of the server. The test that made it releases it. */
 export interface Hold extends Promise<void> {
   release (): void
 }
 
-/** Something to wait for, as a step or before an answer. */
+/** Makes a wait, for a step or before an answer. */
 export function hold (): Hold {
   let release!: () => void
   const held = new Promise<void>(resolve => { release = resolve })
   return Object.assign(held, { release })
 }
 
-/** The server closes the connection, as one does that restarts. */
+/** The server closes the connection, as during a restart. */
 export const CUT = Symbol('cut')
 
-/** The connection is reset, as by a crash or by a firewall that forgot it. */
+/** The connection is reset, as by a crash or a firewall that dropped its state. */
 export const RESET = Symbol('reset')
 
-/** Nothing more comes, and the connection stays open until the agent leaves or the server is closed. */
+/** The stream stalls: the connection stays open until the agent leaves or the server is closed. */
 export const STALL = Symbol('stall')
 
-/** How a response ends before its end. */
+/** How a response ends early. */
 export type BreakOff = typeof CUT | typeof RESET | typeof STALL
 
-/** A token, a wait, a chunk or bytes of the test's own, or the end: nothing after it is written. */
+/** A token, a wait, the test's own chunk or bytes, or an early end, after which nothing is written. */
 export type Step = string | PromiseLike<unknown> | { readonly chunk: unknown } | { readonly raw: string } | BreakOff
 
 /** A stream. */
 export interface Answer {
   readonly steps: readonly Step[]
-  /** The response's headers wait for it. Default: they leave at once, with the chunk that names the role. */
+  /** Delays the headers. Default: they are sent at once, with the chunk that names the role. */
   readonly before?: PromiseLike<unknown>
-  /** Default true; false leaves the chunk that names the role out, and the headers leave alone. */
+  /** False omits the chunk that names the role, and sends the headers alone. Default true. */
   readonly role?: boolean
-  /** All between two waits goes out in one write. Default false: a write per step. */
+  /** Sends all steps between two waits in one write. Default false: a write for each step. */
   readonly atOnce?: boolean
-  /** Default `stop`; null leaves the closing chunk out. */
+  /** Default `stop`; null omits the closing chunk. */
   readonly finishReason?: 'stop' | 'length' | 'tool_calls' | 'content_filter' | null
-  /** Whether the stream ends in `[DONE]`. Default true. */
+  /** Ends the stream with `[DONE]`. Default true. */
   readonly done?: boolean
 }
 
-/** A response that is no stream: a refusal in the shape of OpenAI's, unless it has a body of its own. */
+/** A response without a stream: a refusal in OpenAI's format, unless it has its own body. */
 export interface Refusal {
   readonly status: number
   readonly before?: PromiseLike<unknown>
   /** Such as `retry-after`, in seconds. */
   readonly headers?: Readonly<Record<string, string>>
-  /** A string is sent as it is, an object as JSON. Default what OpenAI says with that status. */
+  /** A string is sent as it is, an object as JSON. Default: OpenAI's body for this status. */
   readonly body?: string | object
 }
 
 /**
- * What the server does with one request; a text is streamed word by word, a bare list of steps is an {@link Answer} of
- * them, and one that is broken off at once has no byte of a response.
+ * How the server answers one request. It streams a text word by word; a list of steps is an {@link Answer} with these steps; a
+ * {@link BreakOff} alone sends no byte of a response.
  */
 export type Script = string | readonly Step[] | Answer | Refusal | BreakOff
 
 const ANSWER = namesOf<Answer>({ steps: true, before: true, role: true, atOnce: true, finishReason: true, done: true })
 const REFUSAL = namesOf<Refusal>({ status: true, before: true, headers: true, body: true })
 
-/** @throws VOICE_AGENT_ERR_CONFIG when it is no script, or a member of it is not known */
+/** @throws VOICE_AGENT_ERR_CONFIG when the value is not a script, or has an unknown member */
 export function checkScript (script: Script): void {
   if (typeof script === 'string' || typeof script === 'symbol' || Array.isArray(script)) return
   checkNames('ScriptedModel', script, 'status' in script ? REFUSAL : ANSWER)

@@ -1,6 +1,6 @@
 /**
- * A model on the loopback: a server that speaks OpenAI's streaming chat completions, Azure's paths too, and does what a
- * test scripts: token by token, held, refused, cut, stalled, garbled. {@link failures} has every way in which models fail.
+ * A model on the loopback: a server that speaks OpenAI's streaming chat completions, also on Azure's paths, and follows a test's
+ * scripts: token by token, held, refused, cut, stalled, garbled. `failures` has every way in which models fail.
  *
  *     const model = await startScriptedModel()
  *     const agent = openAIAgent({ baseURL: model.url })
@@ -17,19 +17,19 @@ export { callTools, toolCallChunk, usageChunk } from './model-chunk.js'
 export { failures } from './model-failures.js'
 export { CUT, hold, RESET, STALL, type Answer, type BreakOff, type Hold, type Refusal, type Script, type Step } from './script.js'
 
-/** What the agent asked. */
+/** A request of the agent. */
 export interface ModelRequest {
   /** `/v1/chat/completions`, with Azure's query. */
   readonly url: string
   readonly headers: IncomingHttpHeaders
   readonly body: ModelRequestBody
-  /** Which of the server's TCP connections it came over, counted from 1. */
+  /** The number of the server's TCP connection that carried it, from 1. */
   readonly connection: number
-  /** Whether the agent went away before the answer was out. */
+  /** True if the agent left before the answer was complete. */
   cancelled: boolean
 }
 
-/** What is read of a request. */
+/** The body of a request. */
 export interface ModelRequestBody {
   readonly model: string
   readonly messages: ReadonlyArray<{ readonly role: string, readonly content?: unknown, readonly [name: string]: unknown }>
@@ -37,34 +37,34 @@ export interface ModelRequestBody {
   readonly [name: string]: unknown
 }
 
-/** Whoever started it closes it. */
+/** A running server. The code that started it must close it. */
 export interface ScriptedModel {
   /** The base URL, ending in `/v1`. */
   readonly url: string
-  /** The same without a path: the endpoint for Azure's client. */
+  /** The URL without a path: the endpoint for Azure's client. */
   readonly origin: string
   readonly requests: ModelRequest[]
-  /** How many requests were cancelled by the agent. */
+  /** How many requests the agent cancelled. */
   readonly cancelled: number
   /** How many TCP connections were accepted. */
   readonly connections: number
-  /** How many of them are open. */
+  /** How many TCP connections are open. */
   readonly open: number
   readonly events: EventEmitter<{ request: [ModelRequest], cancelled: [ModelRequest], connected: [], disconnected: [] }>
   /**
-   * Scripts the next requests, one each.
-   * @throws VOICE_AGENT_ERR_CONFIG when one is no script, or a member of it is not known
+   * Adds scripts for the next requests, one each.
+   * @throws VOICE_AGENT_ERR_CONFIG when a value is not a script, or has an unknown member
    */
   next (...scripts: Script[]): void
-  /** Decides on requests that nothing was scripted for. Default {@link echo}. */
+  /** Answers requests without a script. Default {@link echo}. */
   handler: (request: ModelRequest) => Script
-  /** Cuts every connection and stops listening: from then on connections are refused. */
+  /** Cuts every connection and stops listening, so that new connections are refused. */
   close (): Promise<void>
 }
 
 /** Options of {@link startScriptedModel}. */
 export interface ScriptedModelOptions {
-  /** How long an idle connection is kept, in ms, announced in a `Keep-Alive` header. Default 0: for ever, unannounced. */
+  /** How long an idle connection stays open, in ms; announced in a `Keep-Alive` header. Default 0: for ever, not announced. */
   readonly keepAliveTimeout?: number
 }
 
@@ -76,8 +76,8 @@ function echo ({ body }: ModelRequest): string {
 const OPTIONS = namesOf<ScriptedModelOptions>({ keepAliveTimeout: true })
 
 /**
- * Starts a server on a free port of the loopback. Whoever started it closes it.
- * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is not known
+ * Starts a server on a free port of the loopback. The caller must close it.
+ * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is unknown
  */
 export async function startScriptedModel (options: ScriptedModelOptions = {}): Promise<ScriptedModel> {
   checkNames('startScriptedModel', options, OPTIONS)
@@ -89,7 +89,7 @@ export async function startScriptedModel (options: ScriptedModelOptions = {}): P
   let cancelled = 0
 
   const server = createServer({ keepAliveTimeout }, (message, response) => {
-    // An agent that leaves while it still asks is no fault of the test.
+    // The agent may leave while it still sends its request.
     answer(message, response).catch(() => response.destroy())
   })
   server.on('connection', socket => {
@@ -172,7 +172,7 @@ function answerOf (script: string | readonly Step[] | Answer): Answer {
 async function stream (response: ServerResponse, answer: Answer, model: string, breakOff: (how: BreakOff) => void): Promise<void> {
   const { steps, before, role = true, atOnce = false, finishReason = 'stop', done = true } = answer
   let ready = ''
-  // The callback comes when the kernel has the bytes, so that two writes are never merged on our side.
+  // Wait until the kernel has the bytes, so that Node never merges two writes.
   const write = async (bytes: string) => {
     if (!response.destroyed) await new Promise(resolve => response.write(bytes, resolve))
   }

@@ -6,7 +6,7 @@ import Fastify, { type FastifyRequest } from 'fastify'
 import voiceAgentPlugin, { type Turn, type VoiceAgentOptions } from '../../lib/index.js'
 import { mayBeFromHere } from '../../lib/playground/admission.js'
 import playground, { type PlaygroundOptions } from '../../lib/playground/index.js'
-import type { FromPage, ToPage } from '../../lib/playground/wire.js'
+import type { FromPage, ToPage } from '../../lib/playground/page-messages.js'
 import { deferred } from '../helpers/app.js'
 import { setEnv } from '../helpers/env.js'
 import { cookieOf, ENABLED, injectWithCookie } from '../helpers/playground.js'
@@ -275,5 +275,5 @@ t.test('what the server gets wrong is told', async t => {
   await page.until('finding', ({ code }) => code === 'not-json')
   page.messages.length = 0
   page.send({ type: 'say', text: 'Hi' })
-  t.match(await page.until('finding'), { code: 'not-json', message: 'Retell drops what is no JSON object', atMs: Number })
+  t.match(await page.until('finding'), { code: 'not-json', message: 'Retell drops frames that are not JSON objects', atMs: Number })
 })

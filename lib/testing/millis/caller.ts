@@ -1,5 +1,5 @@
 /**
- * Millis' side of a call, as its documentation and the servers written against it describe it.
+ * Millis' side of a call, as its documentation and existing servers describe it.
  */
 import { randomUUID } from 'node:crypto'
 import { checkNames } from '../../contract/option-names.js'
@@ -11,7 +11,7 @@ import { MILLIS_OPTIONS, MILLIS_ROUTE, type MillisCallerOptions } from './option
 import { firstHalf, type Reply } from '../reply.js'
 import type { DialTarget } from '../target.js'
 
-/** A call that Millis would place. */
+/** A call as Millis places it. */
 export class MillisCaller extends Caller {
   readonly sessionId: string
   get id (): string { return this.sessionId }
@@ -19,12 +19,12 @@ export class MillisCaller extends Caller {
   #nextId: number
   #isStarted = false
   #redials: number
-  /** Ids that greet where nobody is to be greeted: the call was dialled again. */
+  /** Ids of greetings after a reconnect, which must be empty. */
   readonly #silentIds = new Set<number>()
 
   /**
-   * Places a call, and resolves once the agent has said its greeting, or that it has none.
-   * @throws DialError when the server refuses; NoReplyError when it says nothing to `start_call`
+   * Places a call. Resolves when the greeting was spoken, or is empty.
+   * @throws DialError when the server refuses; NoReplyError when it does not answer `start_call`
    */
   static async dial (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
     const call = await MillisCaller.place(target, options)
@@ -33,7 +33,7 @@ export class MillisCaller extends Caller {
   }
 
   /**
-   * Places a call, and resolves once it is answered: the greeting is its first reply, if it has one, and grows.
+   * Places a call. Resolves when it is answered; the greeting, if any, is its first reply, which may still stream.
    * @throws DialError when the server refuses
    */
   static async place (target: DialTarget, options: MillisCallerOptions = {}): Promise<MillisCaller> {
@@ -52,13 +52,13 @@ export class MillisCaller extends Caller {
     this.#redials = redials
   }
 
-  // Whether Millis does is not documented.
+  // Millis does not document whether it reconnects.
   protected override async droppedLine (): Promise<void> {
     const { reply: lost } = this
     try {
       await this.#open()
     } catch (error) {
-      this.found('unreachable', `the call ends, as it cannot be dialled again: ${(error as Error).message}`)
+      this.found('unreachable', `the call ends because the reconnect failed: ${(error as Error).message}`)
       return this.finish({ by: 'fault', reason: 'the connection is lost' })
     }
     if (this.line.flush() || lost?.isLive !== true) return
@@ -74,7 +74,8 @@ export class MillisCaller extends Caller {
     if (this.#options.introduces === false || this.end !== undefined) return
     const id = this.#nextId++
     const { metadata = {}, voip = null } = this.#options
-    this.line.send({ type: 'start_call', data: { stream_id: id, agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip } })
+    const call = { agent_id: 'agt_test', session_id: this.sessionId, call_sid: voip === null ? null : 'CA0', metadata, voip }
+    this.line.send({ type: 'start_call', data: { stream_id: id, ...call } })
     const { reply } = this
     const isUnheard = reply?.reason === 'greeting' && reply.isLive && reply.text === ''
     if (isRedial && !isUnheard) return void this.#silentIds.add(id) // eslint-disable-line no-void
@@ -91,10 +92,8 @@ export class MillisCaller extends Caller {
 
   #request (): Reply {
     const id = this.#nextId++
-    this.line.send({
-      type: 'stream_request',
-      data: { stream_id: id, transcript: this.transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : role, content })) }
-    })
+    const transcript = this.transcript.map(({ role, content }) => ({ role: role === 'agent' ? 'assistant' : role, content }))
+    this.line.send({ type: 'stream_request', data: { stream_id: id, transcript } })
     this.line.requested()
     return this.begin(id, 'response')
   }
@@ -103,17 +102,18 @@ export class MillisCaller extends Caller {
     this.line.send({ type: 'interrupt', stream_id: reply.id })
   }
 
-  // What the server says
+  // Frames of the server
 
   protected override receive (frame: unknown, binary: boolean): void {
     if (binary) return this.found('binary-frame', 'frames are texts', frame)
     if (!isObject(frame)) return this.found('not-json', 'frames are JSON objects', frame)
-    if (!this.#isStarted) return this.found('before-start', 'until start_call has come there is no stream that could be spoken in', frame)
+    if (!this.#isStarted) return this.found('before-start', 'before start_call there is no stream to speak in', frame)
     const { type } = frame
     if (!this.takes(millisAccepts, type, frame)) return
     const data = frame['data'] as JsonObject
     const { stream_id: streamId } = data
-    if (type !== 'stream_response' && streamId != null && !this.replies.some(({ id }) => id === streamId)) this.found('unasked-stream', 'Millis never asked with this id', frame)
+    const isKnown = streamId == null || this.replies.some(({ id }) => id === streamId)
+    if (type !== 'stream_response' && !isKnown) this.found('unasked-stream', 'Millis never asked with this id', frame)
     if (type === 'end_call') return this.carryOut({ type: 'end-call' })
     if (type === 'transfer_call') return this.carryOut({ type: 'transfer-call', destination: data['destination'] as string })
     this.#responded(data, frame)
@@ -128,7 +128,8 @@ export class MillisCaller extends Caller {
     const reply = this.replies.findLast(reply => reply.id === id)
     if (reply === undefined) {
       const isOtherType = this.replies.some(reply => String(reply.id) === String(id))
-      return this.found('unasked-stream', isOtherType ? 'stream_id must come back with the type it was sent with' : 'Millis never asked with this id', frame)
+      const message = isOtherType ? 'stream_id must come back with the type it was sent with' : 'Millis never asked with this id'
+      return this.found('unasked-stream', message, frame)
     }
     if (this.hears(reply, data['content'] as string, frame) && data['end_of_stream'] === true) this.completed(reply)
   }
@@ -140,10 +141,10 @@ export class MillisCaller extends Caller {
   protected override closed (code: number): void {
     if (code !== NORMAL && this.#redials > 0) {
       this.#redials--
-      this.found('broken-connection', `closed with ${code}: dialled again, as it was to be`)
+      this.found('broken-connection', `closed with ${code}: the caller reconnects, as option redials says`)
       return void this.line.redial(() => this.droppedLine()) // eslint-disable-line no-void
     }
-    this.found('closed', `closed with ${code}: what becomes of the call then is not known`)
+    this.found('closed', `closed with ${code}: Millis does not document what happens to the call`)
     this.finish({ by: code === NORMAL ? 'agent' : 'fault', reason: `closed with ${code}` })
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What Millis takes of a server's frames, as far as it is known: its documentation has no schema.
+ * The frames that Millis accepts from a server, as far as known: its documentation has no schema.
  */
 import { Type, type TSchema } from '@sinclair/typebox'
 import { optional } from '../optional.js'
@@ -14,7 +14,7 @@ export const millisAccepts = {
       content: Type.String(),
       end_of_stream: Type.Boolean(),
       flush: optional(Type.Boolean()),
-      // Left out rather than 0 or null.
+      // Omitted rather than 0 or null.
       pause: Type.Optional(Type.Number({ exclusiveMinimum: 0 }))
     })
   }),

@@ -1,5 +1,5 @@
 /**
- * What Millis' caller may be told.
+ * Options of Millis' caller.
  */
 import { namesOf } from '../../contract/option-names.js'
 import { CALLER_OPTIONS, type CallerOptions } from '../caller-options.js'
@@ -7,23 +7,23 @@ import type { CalledRoute } from '../caller-provider.js'
 
 /** Options of `MillisCaller.dial()`. */
 export interface MillisCallerOptions extends CallerOptions {
-  /** Of the route of an app, with its secret where it has one. Default `/millis`. */
+  /** The path of an app's route, with its secret if it has one. Default `/millis`. */
   path?: string
-  /** Default a made-up one. */
+  /** Default a random one. */
   sessionId?: string
-  /** Default a web call, which has none. */
+  /** Default: none, as in a web call. */
   voip?: { from: string, to: string, direction?: 'inbound' | 'outbound', provider?: string }
   /** Default `{}`. */
   metadata?: Record<string, unknown>
-  /** The first stream's id, from which they count up. Default 4, which no server makes up. */
+  /** The id of the first stream; later ids count up. Default 4, which no server uses by itself. */
   firstStreamId?: number
-  /** Sends `start_call`. Default true; some servers have met calls without. */
+  /** Sends `start_call`. Default true; some servers have seen calls without it. */
   introduces?: boolean
-  /** How often it dials again, where the server breaks the connection or closes it with another code than 1000. Default 0: whether Millis does is not documented. */
+  /** Maximum of reconnects after a broken connection or a close code other than 1000. Default 0: Millis does not document any. */
   redials?: number
 }
 
-/** How this plugin lets Millis in. */
+/** How this plugin admits Millis. */
 export const MILLIS_ROUTE: CalledRoute = {
   label: 'Millis', path: '/millis', pathVariable: 'MILLIS_PATH', allowlistVariable: 'MILLIS_ALLOWLIST'
 }

@@ -1,5 +1,5 @@
 /**
- * Millis, as a caller.
+ * Millis as a provider of calls.
  */
 import type { CallerProvider } from '../caller-provider.js'
 import { MillisCaller } from './caller.js'
@@ -9,7 +9,7 @@ export const millis = {
   ...MILLIS_ROUTE,
   name: 'millis',
   options: MILLIS_OPTIONS,
-  hearsOfTools: false,
+  reportsTools: false,
   hasReminders: false,
   webCall: sessionId => ({ sessionId }),
   place: (target, options) => MillisCaller.place(target, options),

@@ -133,7 +133,8 @@ export class RetellCaller extends Caller {
   #update (more: Spoken[], turntaking?: 'user_turn' | 'agent_turn'): void {
     // The partial utterance replaces the whole one, which is in the transcript ahead of time.
     const before = more.length > 0 ? this.transcript.slice(0, -1) : this.transcript
-    this.line.send({ interaction_type: 'update_only', ...this.#transcripts([...before, ...more]), ...(turntaking !== undefined && { turntaking }) })
+    const transcripts = this.#transcripts([...before, ...more])
+    this.line.send({ interaction_type: 'update_only', ...transcripts, ...(turntaking !== undefined && { turntaking }) })
   }
 
   #transcripts (spoken: readonly Spoken[]): JsonObject {
@@ -263,7 +264,8 @@ export class RetellCaller extends Caller {
     this.stop()
     if (why === 'keepalive') this.found('no-keepalive', `no answer to a keep-alive within ${WATCHDOG_MS} ms: Retell reconnects`)
     if (++this.#reconnects[why] > MAX_RECONNECTS[why]) {
-      return this.finish({ by: 'fault', reason: why === 'keepalive' ? 'error_llm_websocket_lost_connection' : 'error_llm_websocket_runtime' })
+      const reason = why === 'keepalive' ? 'error_llm_websocket_lost_connection' : 'error_llm_websocket_runtime'
+      return this.finish({ by: 'fault', reason })
     }
     const { reply: lost } = this
     if (lost?.reason === 'greeting' && lost.isLive) {

@@ -1,6 +1,6 @@
 /**
- * What Retell takes of a server's frames: types are checked strictly and in silence, while members that are null, or that
- * it does not know, do no harm.
+ * The frames that Retell accepts from a server. It checks types strictly and drops bad frames silently; null and unknown members
+ * are harmless.
  */
 import { Type, type TSchema } from '@sinclair/typebox'
 import { optional } from '../optional.js'
@@ -31,7 +31,9 @@ export const retellAccepts = {
   response: Type.Object({ response_id: Type.Integer(), show_transferee_as_caller: optional(Type.Boolean()), ...Speech }),
   agent_interrupt: Type.Object({ interrupt_id: Type.Integer(), ...Speech }),
   tool_call_invocation: Type.Object({ tool_call_id: Type.String({ minLength: 1 }), name: Type.String(), arguments: Type.String() }),
-  tool_call_result: Type.Object({ tool_call_id: Type.String({ minLength: 1 }), content: Type.String(), successful: optional(Type.Boolean()) }),
+  tool_call_result: Type.Object({
+    tool_call_id: Type.String({ minLength: 1 }), content: Type.String(), successful: optional(Type.Boolean())
+  }),
   metadata: Type.Object({ metadata: Type.Object({}) }),
   update_agent: Type.Object({
     agent_config: Type.Object({

@@ -7,17 +7,17 @@ import type { CalledRoute } from '../caller-provider.js'
 
 /** Options of `RetellCaller.dial()`. */
 export interface RetellCallerOptions extends CallerOptions {
-  /** Of the route of an app. Default `/llm-websocket`. */
+  /** The path of an app's route. Default `/llm-websocket`. */
   path?: string
-  /** Default a made-up one. */
+  /** Default a random one. */
   callId?: string
   /** Default `phone_call`. */
   callType?: 'phone_call' | 'web_call'
-  /** Of phone calls. Default +14155550101. */
+  /** For phone calls. Default +14155550101. */
   from?: string
-  /** Of phone calls. Default +14155550199. */
+  /** For phone calls. Default +14155550199. */
   to?: string
-  /** Of phone calls. Default `inbound`. */
+  /** For phone calls. Default `inbound`. */
   direction?: 'inbound' | 'outbound'
   /** Default `{}`. */
   metadata?: Record<string, unknown>
@@ -25,7 +25,7 @@ export interface RetellCallerOptions extends CallerOptions {
   variables?: Record<string, string>
 }
 
-/** How this plugin lets Retell in. */
+/** How this plugin admits Retell. */
 export const RETELL_ROUTE: CalledRoute = {
   label: 'Retell', path: '/llm-websocket', pathVariable: 'RETELL_PATH', allowlistVariable: 'RETELL_ALLOWLIST'
 }

@@ -1,5 +1,5 @@
 /**
- * Retell, as a caller.
+ * Retell as a provider of calls.
  */
 import type { CallerProvider } from '../caller-provider.js'
 import { RetellCaller } from './caller.js'
@@ -9,7 +9,7 @@ export const retell = {
   ...RETELL_ROUTE,
   name: 'retell',
   options: RETELL_OPTIONS,
-  hearsOfTools: true,
+  reportsTools: true,
   hasReminders: true,
   webCall: callId => ({ callId, callType: 'web_call' }),
   place: (target, options) => RetellCaller.place(target, options),

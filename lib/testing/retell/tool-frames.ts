@@ -1,11 +1,11 @@
 import { isObject, type JsonObject } from '../../contract/json.js'
 import type { ToolRecord } from '../caller-events.js'
-import type { Finding } from '../finding.js'
+import type { Flaw } from '../frame-check.js'
 
 /** The result of {@link recordTool}: the entry for the transcript, and the finding, if there is one. */
 export interface RecordedTool {
   readonly entry?: object
-  readonly flaw?: Pick<Finding, 'code' | 'message'>
+  readonly flaw?: Flaw
 }
 
 /** Adds the call or the result in a frame to the tools of the call. */

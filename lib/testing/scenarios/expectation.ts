@@ -6,7 +6,7 @@ import { isSaid, toPattern } from './pattern.js'
 
 type Expected = Pick<Static<typeof CallExpectation> | Static<typeof ReplyExpectation>, 'said' | 'not-said' | 'tools'>
 
-/** What of a reply is not as expected. Each entry is one sentence. */
+/** The failed expectations of a reply, one sentence each. */
 export function failuresOfReply (expected: Static<typeof ReplyExpectation>, reply: Reply, tools: readonly ToolRecord[]): string[] {
   return [
     ...failuresOfHeard(expected, reply.text, tools),
@@ -15,15 +15,18 @@ export function failuresOfReply (expected: Static<typeof ReplyExpectation>, repl
   ]
 }
 
-/** What of a call is not as expected. */
-export function failuresOfCall (expected: Static<typeof CallExpectation>, said: string, tools: readonly ToolRecord[], digits: string, end: CallEnd): string[] {
+/** The failed expectations of a call, one sentence each. */
+export function failuresOfCall (
+  expected: Static<typeof CallExpectation>, said: string, tools: readonly ToolRecord[], digits: string, end: CallEnd
+): string[] {
   const { 'ended-by': by = 'fault', 'transferred-to': destination, digits: pressed } = expected
+  const went = end.destination === undefined ? 'nowhere' : `to ${end.destination}`
   const isEnd = expected['ended-by'] === undefined ? end.by !== by : end.by === by
   return [
     ...failuresOfHeard(expected, said, tools),
     ...(isEnd ? [] : [`the call was ended by the ${end.by}: ${end.reason}`]),
-    ...(destination === undefined || destination === end.destination ? [] : [`expected a transfer to ${destination}, and it went ${end.destination === undefined ? 'nowhere' : `to ${end.destination}`}`]),
-    ...(pressed === undefined || pressed === digits ? [] : [`expected the digits ${pressed}, and ${digits === '' ? 'none' : digits} were pressed`])
+    ...(destination === undefined || destination === end.destination ? [] : [`expected a transfer to ${destination}, and it went ${went}`]),
+    ...(pressed === undefined || pressed === digits ? [] : [`expected the digits ${pressed}, and ${digits || 'none'} were pressed`])
   ]
 }
 

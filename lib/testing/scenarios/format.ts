@@ -14,37 +14,41 @@ const description = (text: string): { description: string } => ({ description: t
 const Text = Type.String({ pattern: '\\S', ...description('a text') })
 const Milliseconds = Type.Number({ minimum: 0, maximum: 3_600_000, ...description('a number of milliseconds, up to an hour') })
 const Texts = Type.Union([Text, Type.Array(Text, { minItems: 1 })], description('a text or a list of texts'))
-const Tools = Type.Record(Type.String(), Type.Integer({ minimum: 0, ...description('how often the tool is called') }), description('tools, each with how often it is called'))
+const Times = Type.Integer({ minimum: 0, ...description('how often the tool is called') })
+const Tools = Type.Record(Type.String(), Times, description('tools, each with how often it is called'))
 
 const closed = { additionalProperties: false }
 
 const Heard = {
-  /** What the agent says, whatever the case: a part of it, or `/a pattern/i`. */
+  /** A part of the agent's words, ignoring case, or `/a pattern/i`. */
   said: Type.Optional(Texts),
   'not-said': Type.Optional(Texts),
-  /** By name, where the provider is told of tools. */
+  /** By name, for providers that the server reports tool calls to. */
   tools: Type.Optional(Tools)
 }
 
-/** What is expected of one reply. */
+/** The expectations of one reply. */
 export const ReplyExpectation = Type.Object({
   ...Heard,
-  /** Likewise; false where the agent is to say nothing. */
+  /** Likewise; false if the agent must say nothing. */
   said: Type.Optional(Type.Union(
     [Type.Literal(false), Texts],
     description('a text, a list of texts, or false where nothing is to be said')
   )),
-  /** At most so many ms to the first word. */
+  /** The maximum time to the first word. */
   'first-token-ms': Type.Optional(Milliseconds),
-  /** At most so many ms to the end of the first sentence. */
+  /** The maximum time to the end of the first sentence. */
   'first-sentence-ms': Type.Optional(Milliseconds)
 }, { ...closed, ...description('what is expected of a reply') })
 
-/** What is expected of a whole call. */
+/** The expectations of a whole call. */
 export const CallExpectation = Type.Object({
   ...Heard,
   /** Default: not by a fault. */
-  'ended-by': Type.Optional(Type.Union([Type.Literal('caller'), Type.Literal('agent'), Type.Literal('fault')], description('caller, agent or fault'))),
+  'ended-by': Type.Optional(Type.Union(
+    [Type.Literal('caller'), Type.Literal('agent'), Type.Literal('fault')],
+    description('caller, agent or fault')
+  )),
   'transferred-to': Type.Optional(Text),
   digits: Type.Optional(Text)
 }, { ...closed, ...description('what is expected of the call') })
@@ -69,7 +73,9 @@ const Call = Type.Object({
   }, { ...closed, ...description('an object with from and to') }))
 }, { ...closed, ...description('options of the caller') })
 
-const After = Type.Optional(Type.String({ pattern: '^\\d+ (words?|ms)$', ...description('a number of words or ms, as "3 words" or "500 ms"') }))
+const After = Type.Optional(Type.String({
+  pattern: '^\\d+ (words?|ms)$', ...description('a number of words or ms, as "3 words" or "500 ms"')
+}))
 const expect = Type.Optional(ReplyExpectation)
 const yes = Type.Literal(true, description('true'))
 
@@ -100,29 +106,32 @@ const Scenario = Type.Object({
   provider: Type.Optional(Type.Union(CALLER_PROVIDER_NAMES.map(name => Type.Literal(name)), description(ONE_OF_THEM))),
   /** Options of the provider's caller, as `from`, `variables` and `metadata`. */
   call: Type.Optional(Call),
-  /** How fast the agent's words are spoken. Default as fast as they come. */
+  /** The pace at which the agent's words are spoken. Default as fast as they arrive. */
   'words-per-minute': Type.Optional(Type.Number({ exclusiveMinimum: 0, ...description('a number of words') })),
   /** How long a reply may take. Default 10,000. */
   'timeout-ms': Type.Optional(Milliseconds),
-  /** false where the caller speaks first. */
+  /** false if the caller speaks first. */
   greeting: Type.Optional(Type.Union([ReplyExpectation, Type.Literal(false)], description('what is expected of the greeting, or false'))),
   steps: Type.Array(Type.Unknown(), { minItems: 1, ...description('a list of steps') }),
   expect: Type.Optional(CallExpectation),
-  /** Findings that are no failure, by code. */
-  allow: Type.Optional(Type.Array(Type.Union(FINDING_CODES.map(code => Type.Literal(code)), description('the code of a finding')), description('a list of codes of findings')))
+  /** Codes of findings that do not fail the scenario. */
+  allow: Type.Optional(Type.Array(
+    Type.Union(FINDING_CODES.map(code => Type.Literal(code)), description('the code of a finding')),
+    description('a list of codes of findings')
+  ))
 }, { ...closed, ...description('a scenario') })
 
-/** A call to be placed: what the caller does, and what is expected of the agent. */
+/** A call to place: the caller's steps, and the expectations of the agent. */
 export type Scenario = Omit<Static<typeof Scenario>, 'steps'> & { steps: ScenarioStep[] }
 
-/** It is no scenario. The message says where, and what is expected there. */
+/** A scenario is malformed. The message names the place and the expected value. */
 export class ScenarioError extends Error {
   override readonly name = 'ScenarioError'
 }
 
 /**
  * Reads a scenario.
- * @param file its name, for errors
+ * @param file the file's name, for errors
  * @throws ScenarioError
  */
 export function readScenario (yaml: string, file = 'scenario'): Scenario {
@@ -143,7 +152,7 @@ export function readScenario (yaml: string, file = 'scenario'): Scenario {
     ...read,
     steps: read.steps.map((step, index) => {
       const path = `/steps/${index}`
-      // A step that needs nothing else may be a bare word.
+      // A step without members may be a bare word.
       const full = typeof step === 'string' ? { [step]: true } : step
       const kind = Object.keys(steps).find(kind => typeof full === 'object' && full !== null && kind in full)
       if (kind === undefined) throw new ScenarioError(`${at(path)}: ${path} must be one of ${Object.keys(steps).join(', ')}`)
@@ -161,7 +170,7 @@ export function readScenario (yaml: string, file = 'scenario'): Scenario {
   return whole
 }
 
-/** Does it come in the middle of the reply before it? */
+/** True if the step cuts off the reply before it. */
 export function cutsIn (step: ScenarioStep | undefined): boolean {
   return step !== undefined && ('interrupt' in step || ('drop' in step && step.after !== undefined))
 }
@@ -196,7 +205,7 @@ function checkPatterns (value: unknown, path: string, at: (path: string) => stri
 
 function lineOf (document: Document, lines: LineCounter, path: string): number {
   const keys = path.split('/').slice(1).map(key => /^\d+$/.test(key) ? Number(key) : key)
-  // What is missing has no line; what it is missing from has.
+  // A missing member has no line, so use its parent's.
   for (let length = keys.length; length >= 0; length--) {
     const node = length === 0 ? document.contents : document.getIn(keys.slice(0, length), true)
     if (isNode(node) && node.range != null) return lines.linePos(node.range[0]).line

@@ -1,5 +1,5 @@
 /**
- * Plays a scenario: places its call, does what its caller does, and compares what the agent does with what is expected.
+ * Plays a scenario: places its call, performs its steps, and compares the agent with the expectations.
  */
 import { ConfigError } from '../../contract/errors.js'
 import { checkNames, namesOf } from '../../contract/option-names.js'
@@ -13,34 +13,34 @@ import type { DialTarget } from '../target.js'
 import { failuresOfCall, failuresOfReply } from './expectation.js'
 import { cutsIn, type Scenario, type ScenarioStep } from './format.js'
 
-/** Something that is not as expected. */
+/** A failed expectation. */
 export interface ScenarioFailure {
-  /** Where, as `step 2 (say "Tuesday")`. */
+  /** The place, such as `step 2 (say "Tuesday")`. */
   readonly at: string
   readonly message: string
 }
 
-/** What became of a scenario. */
+/** The result of a scenario. */
 export interface ScenarioResult {
   readonly name: string
   readonly provider: CallerProviderName
-  /** None where it passed. */
+  /** Empty if the scenario passed. */
   readonly failures: readonly ScenarioFailure[]
-  /** What the server got wrong in the protocol, with what the scenario allows. */
+  /** The server's protocol mistakes, including those that the scenario allows. */
   readonly findings: readonly Finding[]
-  /** The conversation, as heard. */
+  /** The conversation, as the caller heard it. */
   readonly transcript: readonly Spoken[]
-  /** The slowest reply's, in ms; undefined where none had a word. Greetings and reminders count. */
+  /** Of the slowest reply, in ms, greetings and reminders included; undefined if no reply had a word. */
   readonly firstTokenMs: number | undefined
   /** Likewise. */
   readonly firstSentenceMs: number | undefined
-  /** How long the call took, in ms. */
+  /** The duration of the call, in ms. */
   readonly durationMs: number
 }
 
 /** Options of {@link playScenario}. */
 export interface PlayOptions {
-  /** Where the scenario names none. Default the first that there is. */
+  /** For scenarios that name none. Default the first of the list. */
   provider?: CallerProviderName
   /** Headers of the handshake; those of the scenario win. Default none. */
   headers?: Readonly<Record<string, string>>
@@ -49,8 +49,8 @@ export interface PlayOptions {
 const PLAY_OPTIONS = namesOf<PlayOptions>({ provider: true, headers: true })
 
 /**
- * Plays one. What goes wrong is a failure.
- * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is not known, and for nothing else
+ * Plays a scenario. Every problem of the call is a failure of the result.
+ * @throws VOICE_AGENT_ERR_CONFIG, as a rejection, when an option is unknown; nothing else
  */
 export async function playScenario (target: DialTarget, scenario: Scenario, options: PlayOptions = {}): Promise<ScenarioResult> {
   checkNames('playScenario', options, PLAY_OPTIONS)
@@ -70,7 +70,7 @@ class Play {
   readonly #failures: ScenarioFailure[] = []
   #call: PlacedCall | undefined
   #at = 'the call'
-  /** Findings that were judged with the step they came of. */
+  /** Findings that a step has already reported or accepted. */
   readonly #judged = new Set<Finding>()
 
   constructor (scenario: Scenario, provider: CallerProvider, headers: Readonly<Record<string, string>>) {
@@ -107,15 +107,15 @@ class Play {
 
   async #play (target: DialTarget): Promise<void> {
     const { call: options = {}, 'words-per-minute': wordsPerMinute, 'timeout-ms': timeoutMs, greeting, steps, expect = {} } = this.#scenario
-    // A scenario that is played on several providers has options for each.
-    const { options: known, place, label, hearsOfTools } = this.#provider
+    // A scenario for several providers has options for each.
+    const { options: known, place, label, reportsTools } = this.#provider
     const own = Object.fromEntries(Object.entries(options).filter(([name]) => known.includes(name)))
     const headers = { ...this.#headers, ...options.headers }
     const all = { ...own, headers, ...(wordsPerMinute !== undefined && { wordsPerMinute }), ...(timeoutMs !== undefined && { timeoutMs }) }
     const call = this.#call = await place(target, all)
     const expected = [greeting, expect, ...steps.map(step => 'expect' in step ? step.expect : undefined)]
-    if (!hearsOfTools && expected.some(one => one !== false && one?.tools !== undefined)) {
-      this.#fail(`no tools can be expected: ${label} is not told of them`)
+    if (!reportsTools && expected.some(one => one !== false && one?.tools !== undefined)) {
+      this.#fail(`tools cannot be expected: servers do not report them to ${label}`)
     }
     this.#at = 'the greeting'
     if (call.reply !== undefined && greeting !== false && !cutsIn(steps[0])) await this.#hear(call, call.reply, greeting, 0)
@@ -125,9 +125,10 @@ class Play {
       await this.#do(call, step, cutsIn(steps[index + 1]))
     }
     this.#at = 'the call'
-    // What the agent does behind its last words.
+    // Wait for an action after the agent's last words.
     await call.settled()
-    if (expect['ended-by'] === 'agent' || expect['ended-by'] === 'fault' || expect['transferred-to'] !== undefined) await this.#ended(call, timeoutMs)
+    const by = expect['ended-by']
+    if (by === 'agent' || by === 'fault' || expect['transferred-to'] !== undefined) await this.#ended(call, timeoutMs)
     if (call.end === undefined) await call.hangUp()
     const said = call.replies.map(reply => reply.text).join('\n')
     for (const message of failuresOfCall(expect, said, call.tools, call.digits ?? '', call.end!)) this.#fail(message)
@@ -148,7 +149,9 @@ class Play {
     if ('interrupt' in step) {
       const before = call.reply
       const reply = await call.askOver(step.interrupt, amountOf(step.after))
-      if (before?.outcome !== 'interrupted') this.#fail('there was nothing to interrupt: the reply was over. With words-per-minute it takes its time')
+      if (before?.outcome !== 'interrupted') {
+        this.#fail('there was nothing to interrupt: the reply was over. Set words-per-minute to make it last')
+      }
       return await hear(reply, step.expect)
     }
     if ('silence' in step) {
@@ -172,7 +175,7 @@ class Play {
     if (heard.outcome !== 'completed') this.#fail(`the reply was ${heard.outcome}`)
     for (const message of failuresOfReply(expected, heard, call.tools.slice(toolsBefore))) this.#fail(message)
     for (const finding of call.findings.filter(({ code }) => code === 'silent-reply')) {
-      // A text that was expected is missed already.
+      // An expected text is reported as missing already.
       if (expected.said === undefined && !this.#scenario.allow?.includes(finding.code) && !this.#judged.has(finding)) {
         this.#fail('the agent said nothing; where silence is right, write expect: { said: false }')
       }

@@ -128,7 +128,7 @@ expect: { ended-by: agent, transferred-to: '+1', digits: '1', tools: { book: 1 }
   ])
   t.strictSame((await play(t, 'steps: [say: menu]\nexpect: { digits: "2" }')).texts, ['the call: expected the digits 2, and 12# were pressed'])
   t.strictSame((await play(t, 'provider: millis\nsteps: [silence]\nexpect: { tools: { book: 0 } }', { provider: 'retell' })).texts, [
-    'the call: no tools can be expected: Millis is not told of them', 'step 1 (silence): Millis has no reminders'
+    'the call: tools cannot be expected: servers do not report them to Millis', 'step 1 (silence): Millis has no reminders'
   ])
 })
 
@@ -154,8 +154,8 @@ t.test('a reply without a word that no step hears is a finding', async t => {
 
 t.test('an interruption of nothing fails, and what the app says between turns is said', async t => {
   t.strictSame((await play(t, 'steps: [say: Tuesday, { interrupt: No, after: 50 words }, drop, interrupt: No]')).texts, [
-    'step 2 (interrupt "No"): there was nothing to interrupt: the reply was over. With words-per-minute it takes its time',
-    'step 4 (interrupt "No"): there was nothing to interrupt: the reply was over. With words-per-minute it takes its time'
+    'step 2 (interrupt "No"): there was nothing to interrupt: the reply was over. Set words-per-minute to make it last',
+    'step 4 (interrupt "No"): there was nothing to interrupt: the reply was over. Set words-per-minute to make it last'
   ])
   t.strictSame((await play(t, 'steps: [say: later, wait: 20]\nexpect: { said: This just came in, not-said: came in }')).texts, [
     'the call: expected "came in" not to be said, and heard "How may I help you?\\nI will.\\nThis just came in."'
