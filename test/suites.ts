@@ -15,7 +15,7 @@ export interface Suite {
 /** Files with a process of their own, the longest first: where these began last, one core would be idle at the end. */
 const ALONE: readonly string[] = [
   'playground/page',
-  'playground/board-page',
+  'playground/live-calls-page',
   'playground/strangers',
   'e2e/example-app',
   'e2e/cluster',

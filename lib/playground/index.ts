@@ -11,13 +11,13 @@ import { ConfigError, PlaygroundError, ViewersError } from '../contract/errors.j
 import { logSerializers } from '../http/request-log.js'
 import { provideWebsocket } from '../http/websocket.js'
 import { isOwnPage } from './admission.js'
-import { Board } from './board.js'
+import { LiveCalls } from './live-calls.js'
 import { pageFolder, servePageFiles } from './page-files.js'
 import { callerProviders, type CallerProviderName } from '../testing/providers.js'
 import { PlaygroundSession, type PlaygroundHost } from './session.js'
 import { whyOff } from './switch.js'
 import { createTokenGuard, urlWithToken } from './token.js'
-import { Viewers } from './viewers.js'
+import { EventStreamClients } from './event-stream-clients.js'
 
 /**
  * Where the app takes the calls of each provider, with the route's secret where it has one: one option each, `…Path`. Default the
@@ -88,7 +88,7 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
   const base = baseOf(scope)
   const folder = pageFolder(import.meta.url)
   const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`).replace('<!-- providers -->', choices())
-  const [callPage, boardPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
+  const [callPage, liveCallsPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
 
   const host: PlaygroundHost = {
     // Whoever asks is served by one that is ready.
@@ -115,20 +115,20 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
     })
   })
 
-  const viewers = new Viewers()
-  const board = new Board(event => viewers.tell(event), scope.log)
+  const clients = new EventStreamClients()
+  const liveCalls = new LiveCalls(event => clients.tell(event), scope.log)
   // Calls have been drained by then, and who looks has seen it; the server is about to wait for its connections.
   scope.addHook('preClose', async () => {
-    board.close()
-    viewers.close()
+    liveCalls.close()
+    clients.close()
   })
-  scope.get('/calls', (_request, reply) => reply.headers(PAGE_HEADERS).send(boardPage))
+  scope.get('/calls', (_request, reply) => reply.headers(PAGE_HEADERS).send(liveCallsPage))
   // A window that another page opens here would take the place of a viewer.
   const refuseOthers = async (request: FastifyRequest): Promise<void> => { if (!isOwnPage(request)) throw new PlaygroundError() }
   // HEAD would look at it for ever.
   scope.get('/calls/events', { exposeHeadRoute: false, onRequest: refuseOthers }, (_request, reply) => {
-    if (viewers.isFull) throw new ViewersError()
-    return reply.headers(EVENTS_HEADERS).send(viewers.add(board.snapshot()))
+    if (clients.isFull) throw new ViewersError()
+    return reply.headers(EVENTS_HEADERS).send(clients.add(liveCalls.snapshot()))
   })
 }
 

@@ -7,7 +7,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { CallerProvider, PlacedCall } from '../testing/caller-provider.js'
 import type { DialError, DialTarget, Finding, Reply, WireFrame } from '../testing/index.js'
 import { callerProvider, CALLER_PROVIDER_NAMES } from '../testing/providers.js'
-import type { FromPage, ToPage, TurnState } from './wire.js'
+import type { FromPage, ToPage, TurnState } from './page-messages.js'
 
 /** The app that is called. */
 export interface PlaygroundHost {

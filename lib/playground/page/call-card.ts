@@ -3,7 +3,7 @@
  */
 import { kindOf, paceOf, SIGNS, turnChart } from './turn-chart.js'
 import { make, write } from './element.js'
-import type { BoardEvent, CallState, LiveTurn, TurnFigures } from '../board-wire.js'
+import type { LiveCallEvent, CallState, LiveTurn, TurnFigures } from '../live-call-events.js'
 
 /** What the whole width of a bar stands for. Who waits longer than that waits too long, however much longer. */
 const SCALE_MS = 3_000
@@ -57,7 +57,7 @@ export class CallCard {
     this.draw(now)
   }
 
-  turnStarted ({ id, direction, turn }: Extract<BoardEvent, { type: 'turn-start' }>, now: number): void {
+  turnStarted ({ id, direction, turn }: Extract<LiveCallEvent, { type: 'turn-start' }>, now: number): void {
     this.#name(id, direction)
     this.#turns++
     this.#begin(turn, now)

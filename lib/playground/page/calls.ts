@@ -4,9 +4,9 @@
 import { CallCard } from './call-card.js'
 import { byId, write } from './element.js'
 import { beginFigures, countTurn, showFigures } from './figures.js'
-import type { BoardEvent } from '../board-wire.js'
+import type { LiveCallEvent } from '../live-call-events.js'
 
-const EVENTS: ReadonlyArray<BoardEvent['type']> = ['snapshot', 'call-start', 'turn-start', 'first-token', 'turn-end', 'call-end']
+const EVENTS: ReadonlyArray<LiveCallEvent['type']> = ['snapshot', 'call-start', 'turn-start', 'first-token', 'turn-end', 'call-end']
 
 /** Where the browser does not come back by itself. */
 const RETRY_MS = 2_000
@@ -24,7 +24,7 @@ let isConnected = false
 
 function connect (): void {
   const source = new EventSource(new URL('calls/events', document.baseURI))
-  for (const type of EVENTS) source.addEventListener(type, ({ data }) => receive(JSON.parse(String(data)) as BoardEvent))
+  for (const type of EVENTS) source.addEventListener(type, ({ data }) => receive(JSON.parse(String(data)) as LiveCallEvent))
   source.addEventListener('error', () => {
     isConnected = false
     status.dataset['state'] = 'lost'
@@ -35,7 +35,7 @@ function connect (): void {
   })
 }
 
-function receive (event: BoardEvent): void {
+function receive (event: LiveCallEvent): void {
   const now = performance.now()
   switch (event.type) {
     case 'snapshot':

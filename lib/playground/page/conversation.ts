@@ -2,7 +2,7 @@
  * What was said, as the caller hears it: words that are not spoken yet are pale, those that never were are struck out.
  */
 import { append, byId, make } from './element.js'
-import type { TurnState } from '../wire.js'
+import type { TurnState } from '../page-messages.js'
 
 const list = byId('conversation')
 const announcer = byId('announcer')

@@ -2,7 +2,7 @@
  * Figures of all calls together.
  */
 import { byId, write } from './element.js'
-import type { RecentTurn, TurnFigures } from '../board-wire.js'
+import type { RecentTurn, TurnFigures } from '../live-call-events.js'
 
 /** As many as the server remembers. */
 const MAX_RECENT = 100

@@ -2,7 +2,7 @@
  * The frames of both sides, as they stand on the wire.
  */
 import { append, byId, hideHint, make } from './element.js'
-import type { ToPage } from '../wire.js'
+import type { ToPage } from '../page-messages.js'
 
 type Frame = Extract<ToPage, { type: 'frame' }>
 

@@ -6,7 +6,7 @@ import { byId, make } from './element.js'
 import { clearFrames, showFrame } from './frames.js'
 import { clearVoice, hush, listenFor, readAloud } from './voice.js'
 import { clearWaterfall, drawTurn } from './waterfall.js'
-import type { FromPage, ToPage, TurnState } from '../wire.js'
+import type { FromPage, ToPage, TurnState } from '../page-messages.js'
 
 const dialler = byId<HTMLFormElement>('dialler')
 const composer = byId<HTMLFormElement>('composer')

@@ -2,7 +2,7 @@
  * The last turns of a call as bars, each as high as its first token was late. How they ended is told by shapes and words.
  */
 import { make } from './element.js'
-import type { TurnFigures } from '../board-wire.js'
+import type { TurnFigures } from '../live-call-events.js'
 
 const GOOD_MS = 500
 const FAIR_MS = 1_000

@@ -2,7 +2,7 @@
  * Each turn as a bar over time, from the moment in which it was asked for. All bars have one scale.
  */
 import { append, byId, hideHint, make } from './element.js'
-import type { TurnState } from '../wire.js'
+import type { TurnState } from '../page-messages.js'
 
 const list = byId('turns')
 /** What the whole width stands for, in ms. Grows with the longest turn. */

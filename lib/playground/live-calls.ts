@@ -8,7 +8,7 @@ import type { Call, Turn } from '../contract/agent.js'
 import { providers } from '../providers/index.js'
 import { callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type FirstTokenMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
 import { loggedId, type TurnReport } from '../telemetry/report.js'
-import type { BoardEvent, CallState, LiveTurn, TurnFigures } from './board-wire.js'
+import type { LiveCallEvent, CallState, LiveTurn, TurnFigures } from './live-call-events.js'
 
 /** More than a page can show. Others are counted. */
 const MAX_FOLLOWED = 100
@@ -36,8 +36,8 @@ interface Followed {
  * Listens to the channels until it is closed, so that lines under any prefix are seen. Holds calls for as long as they
  * live, and figures of a bounded number behind them.
  */
-export class Board {
-  readonly #tell: (event: BoardEvent) => void
+export class LiveCalls {
+  readonly #tell: (event: LiveCallEvent) => void
   readonly #log: FastifyBaseLogger
   readonly #followed = new Map<Call, Followed>()
   readonly #others = new Set<Call>()
@@ -47,7 +47,7 @@ export class Board {
   readonly #subscriptions: Array<() => void> = []
   #calls = 0
 
-  constructor (tell: (event: BoardEvent) => void, log: FastifyBaseLogger) {
+  constructor (tell: (event: LiveCallEvent) => void, log: FastifyBaseLogger) {
     this.#tell = tell
     this.#log = log
     this.#subscribe<CallStartMessage>(callStartChannel, ({ call }) => this.#callStarted(call))
@@ -62,7 +62,7 @@ export class Board {
   }
 
   /** All there is to know. */
-  snapshot (): BoardEvent {
+  snapshot (): LiveCallEvent {
     return {
       type: 'snapshot',
       live: this.#live,

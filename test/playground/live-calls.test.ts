@@ -4,10 +4,10 @@ import type { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import voiceAgentPlugin, { filler, toolCall, toolResult, type Call, type Reply, type Turn } from '../../lib/index.js'
-import { Board } from '../../lib/playground/board.js'
-import type { BoardEvent, CallState } from '../../lib/playground/board-wire.js'
+import { LiveCalls } from '../../lib/playground/live-calls.js'
+import type { LiveCallEvent, CallState } from '../../lib/playground/live-call-events.js'
 import playground, { type PlaygroundOptions } from '../../lib/playground/index.js'
-import { Viewers } from '../../lib/playground/viewers.js'
+import { EventStreamClients } from '../../lib/playground/event-stream-clients.js'
 import { callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel } from '../../lib/telemetry/channels.js'
 import { MillisCaller, RetellCaller } from '../../lib/testing/index.js'
 import { deferred } from '../helpers/app.js'
@@ -21,14 +21,14 @@ setEnv(t)
 
 const CHANNELS = [callStartChannel, turnStartChannel, firstTokenChannel, turnChannel, callChannel]
 
-type Snapshot = Extract<BoardEvent, { type: 'snapshot' }>
+type Snapshot = Extract<LiveCallEvent, { type: 'snapshot' }>
 
-function openBoard (t: Test) {
-  const events: BoardEvent[] = []
+function openLiveCalls (t: Test) {
+  const events: LiveCallEvent[] = []
   const logged: unknown[] = []
-  const board = new Board(event => events.push(event), { debug: (line: unknown) => { logged.push(line) } } as FastifyBaseLogger)
-  t.teardown(() => board.close())
-  return { board, events, logged, snapshot: () => board.snapshot() as Snapshot }
+  const liveCalls = new LiveCalls(event => events.push(event), { debug: (line: unknown) => { logged.push(line) } } as FastifyBaseLogger)
+  t.teardown(() => liveCalls.close())
+  return { liveCalls, events, logged, snapshot: () => liveCalls.snapshot() as Snapshot }
 }
 
 async function createApp (t: Test, { options = {}, answer = () => 'Yes.', drainTimeoutMs = 0 }: { options?: PlaygroundOptions & { prefix?: string }, answer?: (turn: Turn) => Reply, drainTimeoutMs?: number } = {}) {
@@ -52,7 +52,7 @@ async function request (t: Test, app: Awaited<ReturnType<typeof createApp>>, { p
 /** A browser's side: what it reads of the stream, as `EventSource` would. */
 async function watch (t: Test, app: Awaited<ReturnType<typeof createApp>>, path?: string) {
   const response = await request(t, app, path === undefined ? {} : { path })
-  const events: BoardEvent[] = []
+  const events: LiveCallEvent[] = []
   let text = ''
   let read = 0
   response.setEncoding('utf8').on('error', () => {}).on('data', piece => {
@@ -61,7 +61,7 @@ async function watch (t: Test, app: Awaited<ReturnType<typeof createApp>>, path?
       const lines = text.slice(read, end).split('\n').map(line => line.split(/: (.*)/s) as [string, string])
       const { event, data } = Object.fromEntries(lines)
       if (data !== undefined) {
-        const parsed = JSON.parse(data) as BoardEvent
+        const parsed = JSON.parse(data) as LiveCallEvent
         if (parsed.type !== event) throw new Error(`${parsed.type} came as ${event}`)
         events.push(parsed)
       }
@@ -73,7 +73,7 @@ async function watch (t: Test, app: Awaited<ReturnType<typeof createApp>>, path?
     response,
     events,
     text: () => text,
-    async until<Type extends BoardEvent['type']> (type: Type, is: (event: Extract<BoardEvent, { type: Type }>) => boolean = () => true): Promise<Extract<BoardEvent, { type: Type }>> {
+    async until<Type extends LiveCallEvent['type']> (type: Type, is: (event: Extract<LiveCallEvent, { type: Type }>) => boolean = () => true): Promise<Extract<LiveCallEvent, { type: Type }>> {
       for (;;) {
         const found = events.find(event => event.type === type && is(event as never))
         if (found !== undefined) return found as never
@@ -99,7 +99,7 @@ t.test('a call of a provider that is not known goes by its name', async t => {
 })
 
 t.test('a call is followed from its beginning to its end', async t => {
-  const { events, snapshot } = openBoard(t)
+  const { events, snapshot } = openLiveCalls(t)
   const answered = deferred()
   const rest = deferred()
   const line = openCall(t, 'retell', async function * ({ reason }) {
@@ -137,7 +137,7 @@ t.test('a call is followed from its beginning to its end', async t => {
 })
 
 t.test('a turn that is superseded is over before the next one begins', async t => {
-  const { events } = openBoard(t)
+  const { events } = openLiveCalls(t)
   const line = openCall(t, 'millis', async ({ signal }) => { await once(signal, 'abort') })
   line.receive(millis.start(), millis.request(1, 'Hi'), millis.request('2', 'No'))
   await tick()
@@ -147,7 +147,7 @@ t.test('a turn that is superseded is over before the next one begins', async t =
 })
 
 t.test('a call that is given another id stays the same', async t => {
-  const { events } = openBoard(t)
+  const { events } = openLiveCalls(t)
   const line = openCall(t, 'millis', () => 'Yes.')
   line.receive(millis.request(1, 'Hi'))
   await line.completed(1)
@@ -159,7 +159,7 @@ t.test('a call that is given another id stays the same', async t => {
 })
 
 t.test('what is remembered has an end', async t => {
-  const { events, snapshot } = openBoard(t)
+  const { events, snapshot } = openLiveCalls(t)
   const call = fakeCall('call_1')
   callStartChannel.publish({ call })
   for (let turnId = 1; turnId <= 150; turnId++) publishTurn(call, { turnId })
@@ -195,7 +195,7 @@ t.test('a call that began before is none of its calls', async t => {
   const line = openCall(t, 'retell', () => 'Yes.')
   line.receive(retell.details())
   await line.completed(0)
-  const { events, snapshot } = openBoard(t)
+  const { events, snapshot } = openLiveCalls(t)
   line.receive(retell.request(1, 'Hi'))
   await line.completed(1)
   line.hangUp(1000)
@@ -204,7 +204,7 @@ t.test('a call that began before is none of its calls', async t => {
 })
 
 t.test('it harms nobody who publishes, whatever that is', async t => {
-  const { events, logged } = openBoard(t)
+  const { events, logged } = openLiveCalls(t)
   const uncaught: unknown[] = []
   const listener = (error: unknown): void => { uncaught.push(error) }
   process.on('uncaughtException', listener)
@@ -217,8 +217,8 @@ t.test('it harms nobody who publishes, whatever that is', async t => {
   t.equal(events.length, 1)
 })
 
-const SNAPSHOT: BoardEvent = { type: 'snapshot', live: 0, calls: [], ended: [], recent: [] }
-const ENDED: BoardEvent = { type: 'call-end', live: 0 }
+const SNAPSHOT: LiveCallEvent = { type: 'snapshot', live: 0, calls: [], ended: [], recent: [] }
+const ENDED: LiveCallEvent = { type: 'call-end', live: 0 }
 
 /** What is in a stream by now. */
 function take (stream: Readable): string {
@@ -226,7 +226,7 @@ function take (stream: Readable): string {
 }
 
 t.test('what happens at once is written at once', async t => {
-  const viewers = new Viewers()
+  const viewers = new EventStreamClients()
   t.teardown(async () => {
     viewers.close()
     await tick()
@@ -250,7 +250,7 @@ t.test('what happens at once is written at once', async t => {
 
 t.test('a sign of life is sent for as long as somebody looks', async t => {
   const clock = useClock(t)
-  const viewers = new Viewers()
+  const viewers = new EventStreamClients()
   const [first, second] = [viewers.add(SNAPSHOT), viewers.add(SNAPSHOT)]
   take(first)
   await clock.pass(15_000)
@@ -270,7 +270,7 @@ t.test('a sign of life is sent for as long as somebody looks', async t => {
 })
 
 t.test('who does not read is cut off before it takes much memory', async t => {
-  const viewers = new Viewers()
+  const viewers = new EventStreamClients()
   const slow = viewers.add(SNAPSHOT)
   let most = 0
   while (!slow.destroyed) {

@@ -2,9 +2,9 @@
  * Who looks at the live calls: server-sent events to each of them.
  */
 import { Readable } from 'node:stream'
-import type { BoardEvent } from './board-wire.js'
+import type { LiveCallEvent } from './live-call-events.js'
 
-const MAX_VIEWERS = 20
+const MAX_CLIENTS = 20
 
 /** Whoever has not taken more than that is cut off, and begins anew. */
 const MAX_BACKLOG_BYTES = 1024 * 1024
@@ -16,7 +16,7 @@ const KEEP_ALIVE_MS = 15_000
 const RETRY_MS = 1_000
 
 /** Each one's stream is its reply's, and closes with that. */
-export class Viewers {
+export class EventStreamClients {
   readonly #streams = new Set<Readable>()
   /** Written once in each turn of the event loop, however much happens in it. */
   #pending = ''
@@ -24,11 +24,11 @@ export class Viewers {
   #isClosed = false
 
   get isFull (): boolean {
-    return this.#isClosed || this.#streams.size >= MAX_VIEWERS
+    return this.#isClosed || this.#streams.size >= MAX_CLIENTS
   }
 
   /** The body of a new one's reply, which begins with all that happened before. */
-  add (snapshot: BoardEvent): Readable {
+  add (snapshot: LiveCallEvent): Readable {
     // Is in the snapshot.
     this.#flush()
     const stream = new Readable({ read () {} })
@@ -44,7 +44,7 @@ export class Viewers {
     return stream
   }
 
-  tell (event: BoardEvent): void {
+  tell (event: LiveCallEvent): void {
     if (this.#streams.size === 0) return
     if (this.#pending === '') setImmediate(() => this.#flush())
     this.#pending += toFrame(event)
@@ -73,6 +73,6 @@ export class Viewers {
 }
 
 // JSON has no line feeds.
-function toFrame (event: BoardEvent): string {
+function toFrame (event: LiveCallEvent): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
 }

@@ -53,7 +53,7 @@ export interface RecentTurn extends Pick<TurnFigures, 'outcome' | 'firstTokenMs'
  * To the page. `live` is how many calls there are; of so many that no page could show them, most are counted and no more:
  * they have no `call`, and no `key`.
  */
-export type BoardEvent =
+export type LiveCallEvent =
   /** Whoever comes, or comes back, begins with this. */
   | { readonly type: 'snapshot', readonly live: number, readonly calls: readonly CallState[], readonly ended: readonly CallState[], readonly recent: readonly RecentTurn[] }
   | { readonly type: 'call-start', readonly live: number, readonly call?: CallState }
