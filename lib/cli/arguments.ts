@@ -4,14 +4,14 @@ import { suggestion } from '../contract/suggestion.js'
 type Options = NonNullable<ParseArgsConfig['options']>
 type Arguments<T extends Options> = ReturnType<typeof parseArgs<{ options: T, allowPositionals: true }>>
 
-/** Options of all commands that dial. */
+/** Options of all commands that place calls. */
 export const DIAL_OPTIONS = {
   provider: { type: 'string' }, header: { type: 'string', short: 'H', multiple: true }
 } as const satisfies Options
 
 /**
- * Reads the arguments of a command.
- * @throws Error that says what is wrong with them
+ * Parses the arguments of a command.
+ * @throws Error that names the mistake
  */
 export function readArguments<const T extends Options> (args: readonly string[], options: T): Arguments<T> {
   try {
@@ -20,14 +20,14 @@ export function readArguments<const T extends Options> (args: readonly string[],
     const known = Object.keys(options).map(option => `--${option}`)
     const explain = (_: string, name: string): string =>
       `there is no option ${name}${suggestion(name, known)}; the options are ${known.join(', ')}`
-    // Node goes on with how to name a file that begins with a dash.
+    // Node's message continues with advice on file names that begin with a dash.
     throw new Error((error as Error).message.replace(/^Unknown option '(-.+?)'.*$/s, explain))
   }
 }
 
 /**
- * Reads headers of the handshake, written as `Name: value`. Those of one name are joined to a list.
- * @throws Error that says which one is none, without its value, which may be a secret
+ * Parses headers of the handshake, written as `Name: value`. Joins headers of one name to a list.
+ * @throws Error with the position of a malformed header, without its value, which may be a secret
  */
 export function readHeaders (texts: readonly string[] = []): Record<string, string> {
   const headers = new Headers()

@@ -1,5 +1,5 @@
 /**
- * The terminal caller: a call by typing, to any server that speaks a provider's protocol.
+ * The terminal caller: a typed call to any server that speaks a provider's protocol.
  */
 import { createInterface, type Interface } from 'node:readline'
 import type { PlacedCall } from '../testing/caller-provider.js'
@@ -11,7 +11,7 @@ import { painter, type Terminal } from './terminal.js'
 
 const reminding = callerProviders.filter(({ hasReminders }) => hasReminders).map(({ label }) => label).join(', ')
 
-/** How it is used. */
+/** The help text. */
 export const CALL_USAGE = `fastify-voice-agent call URL [options]
 
   Places a call to a server, as ws://localhost:3000/llm-websocket. What you type is what the caller says; typing while the
@@ -29,7 +29,7 @@ export const CALL_USAGE = `fastify-voice-agent call URL [options]
 
 const PROMPT = '> '
 
-/** @returns the exit code: 1 where the server refuses, says nothing at all, or ends the call by a fault; 2 where the arguments are wrong */
+/** @returns the exit code: 1 if the server refuses, never speaks, or ends the call by a fault; 2 if the arguments are wrong */
 export async function call (args: readonly string[], terminal: Terminal): Promise<number> {
   const paint = painter(terminal)
   const fail = (message: string, code: number): number => {
@@ -58,7 +58,7 @@ function read (args: readonly string[]): Server & { readonly headers: Record<str
   return { ...readServer(url, values.provider), headers: readHeaders(values.header) }
 }
 
-// The timing of every word, made up.
+// Omits the timings of words, which the caller invents.
 function withoutWords (key: string, value: unknown): unknown {
   return key === 'words' ? undefined : value
 }
@@ -84,31 +84,35 @@ class TypedCall {
 
   async run (): Promise<number> {
     const { stdin, stdout } = this.#terminal
-    const lines = this.#lines = createInterface({ input: stdin, output: stdout, terminal: stdin.isTTY === true && stdout.isTTY === true, prompt: PROMPT })
+    const terminal = stdin.isTTY === true && stdout.isTTY === true
+    const lines = this.#lines = createInterface({ input: stdin, output: stdout, terminal, prompt: PROMPT })
     lines.once('close', () => { this.#isInputOver = true })
-    // From here on nothing that is typed, be it the end, gets lost.
+    // Buffer all input, including its end, from here on.
     const typed = lines[Symbol.asyncIterator]()
     lines.on('SIGINT', () => lines.close())
     const ended = this.#call.ended.then(() => lines.close())
-    this.#call.events.on('reply', reply => { if (reply.reason === 'interjection') void this.#hear(reply) }) // eslint-disable-line no-void
+    this.#call.events.on('reply', reply => {
+      if (reply.reason === 'interjection') void this.#hear(reply) // eslint-disable-line no-void
+    })
     if (this.#call.reply !== undefined) await this.#hear(this.#call.reply)
     this.#prompt()
     for await (const line of typed) {
       if (this.#call.end !== undefined || line.trim() === '/hangup') break
       const reply = this.#do(line.trim())
-      // Whoever types may talk over it; whoever pipes wants to hear it.
+      // At a terminal the next line may talk over the reply; piped lines wait for its end.
       if (stdin.isTTY !== true) await reply
       this.#prompt()
     }
     lines.close()
-    // What the agent does behind its last words.
+    // Wait for an action after the agent's last words.
     await this.#call.settled()
     if (this.#call.end === undefined) await this.#call.hangUp()
     await ended
     await this.#heard
     this.#findings()
     const { by, reason, destination } = this.#call.end!
-    this.#note(`${by === 'caller' ? 'you hung up' : `ended by ${by === 'agent' ? 'the agent' : 'a fault'}: ${reason}`}${destination === undefined ? '' : ` to ${destination}`}`)
+    const ending = by === 'caller' ? 'you hung up' : `ended by ${by === 'agent' ? 'the agent' : 'a fault'}: ${reason}`
+    this.#note(`${ending}${destination === undefined ? '' : ` to ${destination}`}`)
     return by === 'fault' ? 1 : 0
   }
 
@@ -140,14 +144,14 @@ class TypedCall {
     }
   }
 
-  // One after the other: what cuts a reply short may come together with the words ahead of it.
+  // Print replies one after the other: an interjection may arrive together with the reply that it cuts off.
   async #hear (reply: Reply): Promise<void> {
     await (this.#heard = this.#heard.then(() => this.#print(reply)))
   }
 
   async #print (reply: Reply): Promise<void> {
     const { stdout } = this.#terminal
-    // The cursor stands behind the prompt.
+    // Leave the line of the prompt first.
     if (reply.reason === 'interjection') this.#note('\nthe agent speaks unasked:')
     for await (const piece of reply) stdout.write(this.#paint('agent', piece))
     const { outcome, firstTokenMs, firstSentenceMs, durationMs } = reply
@@ -158,16 +162,22 @@ class TypedCall {
     this.#prompt()
   }
 
-  // Lines that were typed ahead are still answered when the input has ended. Since Node 24 a closed interface throws.
+  // Buffered lines are still answered after the input's end, and a closed interface throws since Node 24.
   #prompt (): void {
     if (this.#isInputOver) this.#terminal.stdout.write(PROMPT)
     else this.#lines.prompt()
   }
 
   #findings (): void {
-    if (this.#showsFrames) for (const { from, frame } of this.#call.frames.slice(this.#shown)) this.#note(`${from === 'server' ? '<' : '>'} ${JSON.stringify(frame, withoutWords)}`)
+    if (this.#showsFrames) {
+      for (const { from, frame } of this.#call.frames.slice(this.#shown)) {
+        this.#note(`${from === 'server' ? '<' : '>'} ${JSON.stringify(frame, withoutWords)}`)
+      }
+    }
     this.#shown = this.#call.frames.length
-    for (const { code, message } of this.#call.findings.slice(this.#found)) this.#terminal.stdout.write(`${this.#paint('finding', `${code}: ${message}`)}\n`)
+    for (const { code, message } of this.#call.findings.slice(this.#found)) {
+      this.#terminal.stdout.write(`${this.#paint('finding', `${code}: ${message}`)}\n`)
+    }
     this.#found = this.#call.findings.length
   }
 

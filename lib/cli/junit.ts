@@ -1,6 +1,6 @@
 import type { FileResult } from './file-result.js'
 
-/** Results as the XML that JUnit writes and build servers read. */
+/** Formats results as JUnit XML, for build servers. */
 export function toJUnit (results: readonly FileResult[]): string {
   const failed = results.filter(({ failures }) => failures.length > 0).length
   return `<?xml version="1.0" encoding="UTF-8"?>
@@ -21,8 +21,9 @@ function toCase ({ name, file, provider, failures, durationMs }: FileResult): st
     </testcase>`
 }
 
-// What XML 1.0 cannot hold is left out.
+// Omits characters that XML 1.0 cannot hold.
 function escape (text: string): string {
   // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '').replace(/[<>&"]/g, character => `&#${character.charCodeAt(0)};`)
+  const printable = text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '')
+  return printable.replace(/[<>&"]/g, character => `&#${character.charCodeAt(0)};`)
 }

@@ -6,15 +6,15 @@ import type { Terminal } from './terminal.js'
 const COMMANDS = { call, test } as const
 
 /**
- * The command line of the package.
+ * Runs the package's command line.
  * @returns the exit code
  */
 export async function run ([name = '', ...args]: readonly string[], terminal: Terminal): Promise<number> {
   if (Object.hasOwn(COMMANDS, name) && !args.includes('--help')) return await COMMANDS[name as keyof typeof COMMANDS](args, terminal)
-  const isAsked = name === '--help' || name === 'help' || args.includes('--help')
+  const wantsHelp = name === '--help' || name === 'help' || args.includes('--help')
   const known = Object.keys(COMMANDS)
   const unknown = `there is no command ${name}${suggestion(name, known)}; the commands are ${known.join(' and ')}\n\n`
-  const mistake = isAsked || name === '' ? '' : unknown
-  terminal[isAsked ? 'stdout' : 'stderr'].write(`${mistake}${CALL_USAGE}\n${TEST_USAGE}`)
-  return isAsked ? 0 : 2
+  const mistake = wantsHelp || name === '' ? '' : unknown
+  terminal[wantsHelp ? 'stdout' : 'stderr'].write(`${mistake}${CALL_USAGE}\n${TEST_USAGE}`)
+  return wantsHelp ? 0 : 2
 }

@@ -3,18 +3,21 @@ import type { FileResult } from './file-result.js'
 
 const HEADS = ['', 'scenario', 'provider', 'first token', 'first sentence', 'call']
 
-/** Results to be read: a line for each, and below them what failed. Times are those of the slowest reply. */
+/** Formats results for people: a line for each, then the failures. Times are those of the slowest reply. */
 export function toTable (results: readonly FileResult[], paint: ReturnType<typeof painter>): string {
   const rows = results.map(({ name, provider, failures, firstTokenMs, firstSentenceMs, durationMs }) => [
     failures.length === 0 ? 'pass' : 'FAIL', visible(name), provider, ...[firstTokenMs, firstSentenceMs, durationMs].map(inMs)
   ])
   const widths = HEADS.map((head, column) => Math.max(head.length, ...rows.map(row => row[column]!.length)))
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => column > 2 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)).join('  ').trimEnd()
+  const pad = (cell: string, column: number): string => column > 2 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)
+  const line = (cells: readonly string[]): string => cells.map(pad).join('  ').trimEnd()
   const failed = results.filter(({ failures }) => failures.length > 0)
   return [
     paint('note', line(HEADS)),
     ...rows.map((row, index) => paint(results[index]!.failures.length === 0 ? 'pass' : 'error', line(row))),
-    ...failed.flatMap(({ name, file, failures }) => ['', visible(`${name} (${file})`), ...failures.map(({ at, message }) => paint('error', `  ${visible(`${at}: ${message}`)}`))]),
+    ...failed.flatMap(({ name, file, failures }) => [
+      '', visible(`${name} (${file})`), ...failures.map(({ at, message }) => paint('error', `  ${visible(`${at}: ${message}`)}`))
+    ]),
     '',
     `${results.length - failed.length} passed, ${failed.length} failed`,
     ''
@@ -25,7 +28,8 @@ function inMs (ms: number | undefined): string {
   return ms === undefined ? '-' : `${Math.round(ms)} ms`
 }
 
-// What a server says must not move the cursor.
+// Escapes control characters: a server's text must not move the cursor.
 function visible (text: string): string {
-  return text.replace(/\p{Cc}/gu, character => JSON.stringify(character).slice(1, -1).replace(/^[\u007f-\u009f]$/, control => `\\u00${control.charCodeAt(0).toString(16)}`))
+  return text.replace(/\p{Cc}/gu, character => JSON.stringify(character).slice(1, -1)
+    .replace(/^[\u007f-\u009f]$/, control => `\\u00${control.charCodeAt(0).toString(16)}`))
 }

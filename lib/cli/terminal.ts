@@ -9,12 +9,12 @@ export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** What a text is. Each kind has a colour of its own where there are colours. */
+/** The kind of a text. Each kind has its own colour. */
 export type Kind = 'agent' | 'note' | 'finding' | 'error' | 'pass'
 
 const STYLES = { agent: 'cyan', note: 'dim', finding: 'yellow', error: 'red', pass: 'green' } as const
 
-/** Makes the function that paints texts: on terminals, unless NO_COLOR is set (no-color.org). */
+/** Makes the function that colours texts: only on terminals, and unless NO_COLOR is set (no-color.org). */
 export function painter ({ stdout, env }: Terminal): (kind: Kind, text: string) => string {
   const hasColours = stdout.isTTY === true && (env['NO_COLOR'] ?? '') === ''
   return (kind, text) => hasColours ? styleText(STYLES[kind], text, { validateStream: false }) : text

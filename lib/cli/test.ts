@@ -13,7 +13,7 @@ import { painter, type Terminal } from './terminal.js'
 
 const NAMES = CALLER_PROVIDER_NAMES.join('|')
 
-/** How it is used. */
+/** The help text. */
 export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
 
   Plays scenarios, each of which is a call in YAML, against a server, as ws://localhost:3000/llm-websocket.
@@ -25,34 +25,35 @@ export const TEST_USAGE = `fastify-voice-agent test FILE... --url URL [options]
   --junit FILE                write them as JUnit's XML, too
 `
 
-/** A scenario, and the file that it comes from. */
+/** A scenario and its file. */
 interface Named {
   readonly file: string
   readonly scenario: Scenario
 }
 
-/** @returns the exit code: 1 where a scenario failed; 2 where the arguments or a scenario are wrong */
+/** @returns the exit code: 1 if a scenario failed; 2 if the arguments or a scenario are wrong */
 export async function test (args: readonly string[], terminal: Terminal): Promise<number> {
   const paint = painter(terminal)
-  let told: Told
+  let parsed: Arguments
   let scenarios: Named[]
   try {
-    told = read(args)
-    scenarios = await Promise.all(told.files.map(load))
-    // It must not turn out in the end that it cannot be written.
-    if (told.junit !== undefined) await writeFile(told.junit, '')
+    parsed = read(args)
+    scenarios = await Promise.all(parsed.files.map(load))
+    // Fail before any call if the report cannot be written.
+    if (parsed.junit !== undefined) await writeFile(parsed.junit, '')
   } catch (error) {
     const usage = error instanceof ScenarioError || 'syscall' in (error as Error) ? '' : `\n${TEST_USAGE}`
     terminal.stderr.write(`${paint('error', (error as Error).message)}\n${usage}`)
     return 2
   }
-  const results = await playAll(scenarios, told, terminal)
-  terminal.stdout.write(told.json ? `${JSON.stringify(results, undefined, 2)}\n` : toTable(results, paint))
-  if (told.junit !== undefined) await writeFile(told.junit, toJUnit(results))
+  const results = await playAll(scenarios, parsed, terminal)
+  terminal.stdout.write(parsed.json ? `${JSON.stringify(results, undefined, 2)}\n` : toTable(results, paint))
+  if (parsed.junit !== undefined) await writeFile(parsed.junit, toJUnit(results))
   return results.every(({ failures }) => failures.length === 0) ? 0 : 1
 }
 
-interface Told {
+/** The parsed arguments. */
+interface Arguments {
   readonly files: readonly string[]
   readonly server: Server
   readonly headers: Readonly<Record<string, string>>
@@ -61,7 +62,7 @@ interface Told {
   readonly junit: string | undefined
 }
 
-function read (args: readonly string[]): Told {
+function read (args: readonly string[]): Arguments {
   const { values, positionals: files } = readArguments(args, {
     url: { type: 'string' },
     ...DIAL_OPTIONS,
@@ -81,13 +82,15 @@ async function load (file: string): Promise<Named> {
   return { file, scenario: { name: file, ...scenario } }
 }
 
-async function playAll (scenarios: readonly Named[], { server, headers, concurrency }: Told, { stderr }: Terminal): Promise<FileResult[]> {
+async function playAll (
+  scenarios: readonly Named[], { server, headers, concurrency }: Arguments, { stderr }: Terminal
+): Promise<FileResult[]> {
   const { url, provider } = server
   const results: FileResult[] = []
   const waiting = [...scenarios.entries()]
   let done = 0
   let failed = 0
-  // Over the line before; nothing of it is left where the output is read by a program.
+  // Overwrites the previous progress line; silent unless standard error is a terminal.
   const show = (text: string): void => { if (stderr.isTTY === true) stderr.write(`\r\u001b[K${text}`) }
   const play = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
