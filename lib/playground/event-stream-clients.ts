@@ -1,24 +1,24 @@
 /**
- * Who looks at the live calls: server-sent events to each of them.
+ * The clients of the page of live calls, each with a stream of server-sent events.
  */
 import { Readable } from 'node:stream'
 import type { LiveCallEvent } from './live-call-events.js'
 
 const MAX_CLIENTS = 20
 
-/** Whoever has not taken more than that is cut off, and begins anew. */
+/** A client with a larger backlog is cut off, and reconnects. */
 const MAX_BACKLOG_BYTES = 1024 * 1024
 
-// Proxies cut off what is silent for a minute, some for half of it.
+// Proxies close connections that are idle for a minute, some after 30 s.
 const KEEP_ALIVE_MS = 15_000
 
-/** After which browsers come back. */
+/** When browsers reconnect. */
 const RETRY_MS = 1_000
 
-/** Each one's stream is its reply's, and closes with that. */
+/** Each client's stream is the body of its reply, and closes with it. */
 export class EventStreamClients {
   readonly #streams = new Set<Readable>()
-  /** Written once in each turn of the event loop, however much happens in it. */
+  /** Events to write in one go, once per turn of the event loop. */
   #pending = ''
   #keepAlive: NodeJS.Timeout | undefined
   #isClosed = false
@@ -27,9 +27,9 @@ export class EventStreamClients {
     return this.#isClosed || this.#streams.size >= MAX_CLIENTS
   }
 
-  /** The body of a new one's reply, which begins with all that happened before. */
+  /** The body of a new client's reply, which begins with the snapshot. */
   add (snapshot: LiveCallEvent): Readable {
-    // Is in the snapshot.
+    // The snapshot has these events already.
     this.#flush()
     const stream = new Readable({ read () {} })
     stream.push(`retry: ${RETRY_MS}\n${toFrame(snapshot)}`)
@@ -50,7 +50,7 @@ export class EventStreamClients {
     this.#pending += toFrame(event)
   }
 
-  /** Tells them the last there is, and cuts all of them off, also those who do not read. */
+  /** Sends the pending events and closes all streams, also of clients that do not read. */
   close (): void {
     this.#isClosed = true
     this.#flush()

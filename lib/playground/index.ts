@@ -28,8 +28,8 @@ export type PlaygroundPaths = { [Name in CallerProviderName as `${Name}Path`]?: 
 /** Options of {@link playground}; `prefix` moves its pages, as of any plugin. */
 export interface PlaygroundOptions extends PlaygroundPaths {
   /**
-   * Is it served? Default: where `PLAYGROUND` is `true` in the environment and `NODE_ENV` is `development` or `test`, or is not set and
-   * standard output is a terminal. `true` serves it whatever the environment says.
+   * True serves it, whatever the environment says. Default: where `PLAYGROUND` is `true` in the environment and `NODE_ENV` is `development` or `test`, or is not set and
+   * standard output is a terminal.
    */
   enabled?: boolean
   /**
@@ -53,8 +53,9 @@ function choices (): string {
 
 const TOKEN_BYTES = 16
 
-// Nothing leaves the machine, and nothing comes from elsewhere.
-const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+// The page loads nothing from elsewhere, and sends nothing elsewhere.
+const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 const PAGE_HEADERS = { 'content-security-policy': POLICY, 'content-type': 'text/html; charset=utf-8' }
 
 const EVENTS_HEADERS = { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' }
@@ -74,11 +75,11 @@ export const playground: FastifyPluginAsync<PlaygroundOptions> = async function 
   const why = whyOff(options.enabled, process)
   if (why !== undefined) return scope.log.info(`the playground is off: ${why}`)
 
-  // Otherwise the URL would be logged, and the token in it.
+  // Keep the URL, which holds the token, out of the log.
   await scope.register(async inner => await pages(inner, options, token), { logSerializers })
   if (options.token !== undefined) return
   scope.addHook('onListen', async function printUrl () {
-    // Not through the logger, whose lines are kept and sent elsewhere.
+    // Not through the logger, whose lines may be stored and forwarded.
     process.stdout.write(`\nPlayground  ${originOf(scope)}${urlWithToken(baseOf(scope), token)}\n`)
   })
 }
@@ -87,11 +88,12 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
   const { allowRemote = false } = options
   const base = baseOf(scope)
   const folder = pageFolder(import.meta.url)
-  const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8')).replace('<base href="/">', `<base href="${base}/">`).replace('<!-- providers -->', choices())
+  const pageOf = async (file: string): Promise<string> => (await readFile(folder + file, 'utf8'))
+    .replace('<base href="/">', `<base href="${base}/">`).replace('<!-- providers -->', choices())
   const [callPage, liveCallsPage] = await Promise.all([pageOf('index.html'), pageOf('calls.html')])
 
   const host: PlaygroundHost = {
-    // Whoever asks is served by one that is ready.
+    // The app serves this request, so it is ready.
     target: { server: scope.server, ready: async () => {} },
     pathOf: ({ name, path }) => options[`${name}Path`] ?? path,
     admit: async callId => { if (scope.hasDecorator('admitCall')) await scope.admitCall(callId) }
@@ -100,7 +102,7 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
   logRefusals(scope)
   scope.addHook('onRequest', createTokenGuard({ token, allowRemote, base }))
   const sessions = new Set<PlaygroundSession>()
-  // Its callers are nobody that the app would have to wait for.
+  // The app does not drain the playground's own calls.
   closingOf(scope).add(async () => { await Promise.all(Array.from(sessions, session => session.close())) })
   await provideWebsocket(scope, scope)
   scope.get('/', (_request, reply) => reply.headers(PAGE_HEADERS).send(callPage))
@@ -117,27 +119,27 @@ async function pages (scope: FastifyInstance, options: PlaygroundOptions, token:
 
   const clients = new EventStreamClients()
   const liveCalls = new LiveCalls(event => clients.tell(event), scope.log)
-  // Calls have been drained by then, and who looks has seen it; the server is about to wait for its connections.
+  // Calls are drained by now, and clients have seen it. End their streams, for which the server would wait.
   scope.addHook('preClose', async () => {
     liveCalls.close()
     clients.close()
   })
   scope.get('/calls', (_request, reply) => reply.headers(PAGE_HEADERS).send(liveCallsPage))
-  // A window that another page opens here would take the place of a viewer.
+  // A window that another page opens here would use up a client's slot.
   const refuseOthers = async (request: FastifyRequest): Promise<void> => { if (!isOwnPage(request)) throw new PlaygroundError() }
-  // HEAD would look at it for ever.
+  // A HEAD request would never end.
   scope.get('/calls/events', { exposeHeadRoute: false, onRequest: refuseOthers }, (_request, reply) => {
     if (clients.isFull) throw new ViewersError()
     return reply.headers(EVENTS_HEADERS).send(clients.add(liveCalls.snapshot()))
   })
 }
 
-// An app that has no prefix is at `/`.
+// The root scope has the prefix `/`.
 function baseOf ({ prefix }: FastifyInstance): string {
   return prefix.replace(/\/$/, '')
 }
 
-// The address that means all addresses is none to connect to.
+// Browsers cannot connect to the wildcard address.
 function originOf ({ listeningOrigin }: FastifyInstance): string {
   return listeningOrigin.replace(/\/\/(0\.0\.0\.0|\[::\])(?=:)/, '//localhost')
 }

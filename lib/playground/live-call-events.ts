@@ -1,11 +1,11 @@
 /**
- * What the page of live calls is told, as JSON in server-sent events. Types alone, which the page has too. There are ids,
- * reasons and figures in it: nothing that was said, no number, nothing that was attached to a call.
+ * Events for the page of live calls, as JSON in server-sent events. Types only, since the page imports this file. Events hold ids,
+ * reasons and figures; never speech, phone numbers or metadata of a call.
  */
 
-/** A turn that is over. Times are in ms, from when the provider asked; undefined is never. */
+/** A turn that is over. Times are in ms from the provider's request; undefined if the event never happened. */
 export interface TurnFigures {
-  /** The provider's, unless it is one that no provider would choose. */
+  /** The provider's id, unless it is implausible. */
   readonly id?: string | number | undefined
   readonly reason: 'greeting' | 'response' | 'reminder'
   readonly outcome: 'completed' | 'error' | 'deadline' | 'superseded' | 'interrupted' | 'interjected' | 'ended' | 'disconnected' | 'hang-up'
@@ -19,28 +19,28 @@ export interface TurnFigures {
 
 /** A turn that is not over. */
 export interface LiveTurn extends Pick<TurnFigures, 'id' | 'reason' | 'firstTokenMs'> {
-  /** How long ago it was asked for. No clock of the server's is told: the page's may be another. */
+  /** The time since its request. A duration, since the page's clock may differ from the server's. */
   readonly ageMs: number
 }
 
 /** One call, live or over. */
 export interface CallState {
-  /** Counts from 1: the provider may give a call another id, once it says which call it is. */
+  /** Counts from 1. Stable, while the provider may change the call's id. */
   readonly key: number
   readonly id: string
-  /** For people. */
+  /** The provider's label. */
   readonly provider: string
   readonly direction?: 'inbound' | 'outbound' | undefined
-  /** How long it has lasted; how long it did, where it is over. */
+  /** The duration so far, or in total for an ended call. */
   readonly ageMs: number
   /** How many turns began. */
   readonly turns: number
   readonly current?: LiveTurn | undefined
   /** Its last turns, the oldest first. */
   readonly last: readonly TurnFigures[]
-  /** The close code of its socket, where it is over. */
+  /** The close code of an ended call's socket. */
   readonly code?: number
-  /** The ceiling that ended it, if one did. */
+  /** The limit that ended the call, if one did. */
   readonly limit?: string | undefined
 }
 
@@ -50,12 +50,18 @@ export interface RecentTurn extends Pick<TurnFigures, 'outcome' | 'firstTokenMs'
 }
 
 /**
- * To the page. `live` is how many calls there are; of so many that no page could show them, most are counted and no more:
- * they have no `call`, and no `key`.
+ * To the page. `live` is the number of live calls. Calls beyond the number that a page can show are only counted: they have no
+ * `call` and no `key`.
  */
 export type LiveCallEvent =
-  /** Whoever comes, or comes back, begins with this. */
-  | { readonly type: 'snapshot', readonly live: number, readonly calls: readonly CallState[], readonly ended: readonly CallState[], readonly recent: readonly RecentTurn[] }
+  /** The first event of each connection. */
+  | {
+    readonly type: 'snapshot',
+    readonly live: number,
+    readonly calls: readonly CallState[],
+    readonly ended: readonly CallState[]
+    readonly recent: readonly RecentTurn[]
+  }
   | { readonly type: 'call-start', readonly live: number, readonly call?: CallState }
   | { readonly type: 'turn-start', readonly turn: LiveTurn } & Pick<CallState, 'key' | 'id' | 'direction'>
   | { readonly type: 'first-token', readonly key: number, readonly firstTokenMs: number }

@@ -1,19 +1,21 @@
 /**
- * What is known of the calls of this process, as it happens: of those that are live, of the last ones that ended, and of
- * the last turns.
+ * Follows the calls of this process: the live ones, the last ended ones, and the last turns.
  */
 import type { Channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../contract/agent.js'
 import { providers } from '../providers/index.js'
-import { callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage, type FirstTokenMessage, type TurnMessage, type TurnStartMessage } from '../telemetry/channels.js'
+import {
+  callChannel, callStartChannel, firstTokenChannel, turnChannel, turnStartChannel, type CallMessage, type CallStartMessage,
+  type FirstTokenMessage, type TurnMessage, type TurnStartMessage
+} from '../telemetry/channels.js'
 import { loggedId, type TurnReport } from '../telemetry/report.js'
 import type { LiveCallEvent, CallState, LiveTurn, TurnFigures } from './live-call-events.js'
 
-/** More than a page can show. Others are counted. */
+/** More than a page can show. Further calls are only counted. */
 const MAX_FOLLOWED = 100
 
-/** Of each call. */
+/** Per call. */
 const MAX_TURNS = 20
 
 const MAX_ENDED = 20
@@ -21,7 +23,7 @@ const MAX_ENDED = 20
 /** Of all calls. */
 const MAX_RECENT = 100
 
-/** What providers are called. A call may be one of another version of this package, which has others. */
+/** Labels of providers. Another version of this package may publish calls of other providers. */
 const LABELS: ReadonlyMap<string, string> = new Map(providers.map(({ name, label }) => [name, label]))
 
 interface Followed {
@@ -33,8 +35,8 @@ interface Followed {
 }
 
 /**
- * Listens to the channels until it is closed, so that lines under any prefix are seen. Holds calls for as long as they
- * live, and figures of a bounded number behind them.
+ * Subscribes to the channels until it is closed, and so sees the routes of every prefix. Holds live calls, and the figures of a
+ * bounded number of ended ones.
  */
 export class LiveCalls {
   readonly #tell: (event: LiveCallEvent) => void
@@ -61,7 +63,7 @@ export class LiveCalls {
     return this.#followed.size + this.#others.size
   }
 
-  /** All there is to know. */
+  /** The whole state, for a new client. */
   snapshot (): LiveCallEvent {
     return {
       type: 'snapshot',
@@ -72,13 +74,12 @@ export class LiveCalls {
     }
   }
 
-  /** Listens no longer. */
+  /** Unsubscribes. */
   close (): void {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
   }
 
-  // What a subscriber throws ends the process, and anybody may publish under these names: another version of this package
-  // may be loaded beside it.
+  // An error in a subscriber would end the process, and another version of this package may publish on these channels.
   #subscribe<Message> (channel: Channel, receive: (message: Message) => void): void {
     const subscriber = (message: unknown): void => {
       try {
@@ -117,7 +118,7 @@ export class LiveCalls {
     this.#tell({ type: 'first-token', key: followed.key, firstTokenMs: round(firstTokenMs) })
   }
 
-  // Of one that is not followed, for the figures of all.
+  // Turns of calls that are not followed count in the figures of all calls.
   #turnEnded ({ call }: Turn, report: TurnReport): void {
     const followed = this.#followed.get(call)
     const turn = toFigures(report)

@@ -1,5 +1,5 @@
 /**
- * What the playground's pages load: scripts, styles and an icon. A dozen known files need no server of static files.
+ * The scripts, styles and icon of the playground's pages. A dozen known files need no static file server.
  */
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'

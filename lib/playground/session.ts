@@ -11,27 +11,31 @@ import type { FromPage, ToPage, TurnState } from './page-messages.js'
 
 /** The app that is called. */
 export interface PlaygroundHost {
-  /** Where it takes a provider's calls, with the route's secret where it has one. */
+  /** The path of a provider's route, with its secret if it has one. */
   pathOf (provider: CallerProvider): string
   readonly target: DialTarget
-  /** The app is to expect a call with this id. */
+  /** Lets the app expect a call with this id. */
   admit (callId: string): Promise<void>
 }
 
 const Command = Type.Union([
-  Type.Object({ type: Type.Literal('place'), provider: Type.Union(CALLER_PROVIDER_NAMES.map(name => Type.Literal(name))), wordsPerMinute: Type.Optional(Type.Number({ minimum: 30, maximum: 1000 })) }),
+  Type.Object({
+    type: Type.Literal('place'),
+    provider: Type.Union(CALLER_PROVIDER_NAMES.map(name => Type.Literal(name))),
+    wordsPerMinute: Type.Optional(Type.Number({ minimum: 30, maximum: 1000 }))
+  }),
   Type.Object({ type: Type.Literal('say'), text: Type.String({ minLength: 1, maxLength: 10_000 }) }),
   Type.Object({ type: Type.Union([Type.Literal('remind'), Type.Literal('drop'), Type.Literal('hang-up')]) })
 ])
 const commands = TypeCompiler.Compile(Command)
 
-// For as long as somebody looks at it.
+// No timeout: the developer watches the call.
 const TIMEOUT_MS = 2 ** 31 - 1
 
-// Where 127.0.0.1 is a trusted proxy, the app wants to hear of its client. Elsewhere it does not believe the header.
+// An app that trusts 127.0.0.1 as a proxy needs its client's address. Other apps ignore the header.
 const HEADERS = { 'x-forwarded-for': '127.0.0.1' }
 
-/** Over when its connection is. */
+/** One page's session. The caller closes it with its connection. */
 export class PlaygroundSession {
   readonly #host: PlaygroundHost
   readonly #send: (message: ToPage) => void
@@ -45,7 +49,7 @@ export class PlaygroundSession {
     this.#send = send
   }
 
-  /** Does what the page wants, or says why not. Never rejects. */
+  /** Carries out a command of the page, or answers why it failed. Never rejects. */
   async receive (text: string): Promise<void> {
     try {
       const command: unknown = JSON.parse(text)
@@ -56,7 +60,7 @@ export class PlaygroundSession {
     }
   }
 
-  /** The page has gone: the caller hangs up. */
+  /** Hangs up, since the page has gone. */
   async close (): Promise<void> {
     this.#isOver = true
     if (this.#call?.end === undefined) await this.#call?.hangUp()
@@ -102,7 +106,7 @@ export class PlaygroundSession {
     }
   }
 
-  // From this machine, which is on the allowlist of whoever tries things out, or else from where the provider calls.
+  // First from this machine, which a developer's allowlist usually admits; otherwise from the provider's address.
   async #fromAdmitted<Caller> (place: (options: { address?: string }) => Promise<Caller>): Promise<Caller> {
     try {
       return await place({ address: '127.0.0.1' })
@@ -117,7 +121,7 @@ export class PlaygroundSession {
     const frame = (frame: WireFrame): void => this.#send({ type: 'frame', ...frame })
     const finding = ({ code, message, atMs }: Finding): void => this.#send({ type: 'finding', code, message, atMs })
     const reply = (reply: Reply): void => void this.#watch(call, reply, call.replies.indexOf(reply)) // eslint-disable-line no-void
-    // What came with the answer, and what will come.
+    // First the frames, findings and replies so far, then the new ones.
     call.frames.forEach(frame)
     call.findings.forEach(finding)
     call.replies.forEach(reply)
@@ -132,7 +136,8 @@ export class PlaygroundSession {
     let words = 0
     for await (const text of reply) {
       const { firstTokenMs, firstSentenceMs } = toState(reply, index)
-      this.#send({ type: 'words', index, text, wordsMs: reply.wordsMs.slice(words), atMs: call.elapsedMs, ...(firstTokenMs !== undefined && { firstTokenMs }), ...(firstSentenceMs !== undefined && { firstSentenceMs }) })
+      const times = { ...(firstTokenMs !== undefined && { firstTokenMs }), ...(firstSentenceMs !== undefined && { firstSentenceMs }) }
+      this.#send({ type: 'words', index, text, wordsMs: reply.wordsMs.slice(words), atMs: call.elapsedMs, ...times })
       words = reply.wordsMs.length
     }
     show()

@@ -1,6 +1,6 @@
 /**
- * Who may use the playground: people who open it by the URL that holds its token. An address proves nothing, since a proxy on this
- * machine has that of the developer.
+ * Admits people who open the playground by the URL with its token. An address proves nothing: a local proxy has the developer's
+ * address.
  */
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 import { secretCheck } from '../admission/secret.js'
@@ -9,15 +9,15 @@ import { isNavigation, isOwnPage, mayBeFromHere } from './admission.js'
 
 const PARAMETER = 'token'
 
-// Also of refusals. Pages of others cannot show ours in a frame, and no URL is passed on.
+// Of all replies, also refusals. Other sites cannot frame the page, and no request passes the URL on.
 const HEADERS = { 'cache-control': 'no-store', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer' }
 
-/** What requests are judged by. */
+/** Settings of the guard. */
 export interface TokenSettings {
   readonly token: string
-  /** Are requests from other machines, or through proxies, admitted? */
+  /** True admits requests from other machines and through proxies. */
   readonly allowRemote: boolean
-  /** What all paths begin with. */
+  /** The prefix of all paths. */
   readonly base: string
 }
 
@@ -30,7 +30,7 @@ export function createTokenGuard ({ token, allowRemote, base }: TokenSettings): 
   return async function admitDeveloper (request, reply) {
     reply.headers(HEADERS)
     if (!(allowRemote || mayBeFromHere(request)) || !(isOwnPage(request) || isNavigation(request))) throw new PlaygroundError()
-    // Cookies are the same for all ports of a host.
+    // All ports of a host share cookies.
     const name = `voice_agent_playground_${request.raw.socket.localPort ?? 0}`
     if (knowsToken(tokenOf(request))) {
       reply.header('set-cookie', `${name}=${token}; HttpOnly; SameSite=Strict; Path=${base === '' ? '/' : base}`)
@@ -43,12 +43,12 @@ export function createTokenGuard ({ token, allowRemote, base }: TokenSettings): 
   }
 }
 
-/** Where the page is, with the token. */
+/** The page's path and query with the token. */
 export function urlWithToken (base: string, token: string): string {
   return `${base}/?${PARAMETER}=${token}`
 }
 
-// The app may read queries in another way.
+// The app's own query parser may differ.
 function tokenOf ({ url }: FastifyRequest): string | undefined {
   const query = url.indexOf('?')
   return query === -1 ? undefined : new URLSearchParams(url.slice(query)).get(PARAMETER) ?? undefined
