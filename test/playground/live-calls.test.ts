@@ -93,7 +93,7 @@ function publishTurn (call: Call, more: object = {}): void {
 }
 
 t.test('a call of a provider that is not known goes by its name', async t => {
-  const { events } = openBoard(t)
+  const { events } = openLiveCalls(t)
   callStartChannel.publish({ call: { id: 'call_1', provider: 'another' } as unknown as Call })
   t.match(events[0], { call: { provider: 'another' } })
 })
