@@ -1,22 +1,10 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
-import type { CalledRoute } from './caller-provider.js'
+import type { DialOptions } from './dial-options.js'
 import { connectLoopback } from './loopback.js'
 import { obstacle, refusal } from './dial-failure.js'
 import { DialError, type DialledApp, type DialTarget } from './target.js'
-
-/** How to reach a server. */
-export interface DialOptions {
-  readonly path: string
-  /** The caller's address; for an app only. */
-  readonly address: string
-  /** How the plugin admits the provider, for the message of an error. */
-  readonly route: CalledRoute
-  readonly headers: Readonly<Record<string, string>>
-  /** How long the handshake may take, in ms. */
-  readonly timeoutMs: number
-}
 
 /**
  * Opens a socket.

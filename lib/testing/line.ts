@@ -1,7 +1,8 @@
 import { WebSocket } from 'ws'
 import type { WireFrame } from './caller-events.js'
 import type { Clock } from './clock.js'
-import { openSocket, type DialOptions } from './dial.js'
+import type { DialOptions } from './dial-options.js'
+import { openSocket } from './dial.js'
 import type { DialTarget } from './target.js'
 
 /** Closes a connection normally. */

@@ -220,6 +220,8 @@ t.test('a thinking model that refuses tool calls of another model is asked witho
   t.equal(await hear(3, 'Weather?', 'Sunny.', 'Really?', 'Yes.', 'And Kiel?'), 'Yes.')
   t.equal(second.requests.length, 4)
   t.match(callsOf(second.requests[3]!), [{ reasoning_content: CANARY }])
+  t.equal(await hear(4, 'Weather?', 'Sunny.', 'Really?', 'Yes.', 'And Kiel?', 'Yes.', 'Fine'), 'Yes.')
+  t.match(callsOf(second.requests[4]!), [{ reasoning_content: CANARY }], 'its own call of an earlier turn stays')
 })
 
 t.test('a call of the same turn stays, however its server refuses it', async t => {
