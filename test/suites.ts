@@ -19,6 +19,8 @@ const ALONE: readonly string[] = [
   'playground/strangers',
   'e2e/example-app',
   'e2e/cluster',
+  'agents/openai/corpus',
+  'agents/openai/cuts',
   'e2e/hostile-sockets',
   'e2e/dialling',
   'e2e/shutdown',
@@ -33,7 +35,7 @@ const ALONE: readonly string[] = [
   'call/leaks'
 ]
 
-const SLOW = new Set(['cli', 'cluster', 'docs', 'e2e', 'example-app', 'package', 'playground', 'types'])
+const SLOW = new Set(['cli', 'cluster', 'config', 'docs', 'e2e', 'example-app', 'house', 'package', 'playground', 'types'])
 
 /** @returns all suites, in the order in which they are to begin. A folder is a suite, without the files that run alone */
 export function listSuites (): Suite[] {

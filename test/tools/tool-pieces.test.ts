@@ -120,7 +120,7 @@ t.test('the assembled calls equal those of an assembly that reads all pieces eac
   })
   fc.assert(fc.property(fc.array(delta, { maxLength: 12 }), deltas => {
     assert.deepEqual(add(deltas).complete(false), assembled(deltas))
-  }), { numRuns: scaledRuns(10_000) })
+  }), { numRuns: scaledRuns(4_000) })
 })
 
 t.test('text is complete once its outermost bracket is closed and it parses', async () => {
@@ -134,7 +134,7 @@ t.test('text is complete once its outermost bracket is closed and it parses', as
     try { value = JSON.parse(text) } catch {}
     assert.equal(json.isComplete, typeof value === 'object' && value !== null)
     assert.equal(json.isComplete, typeof value === 'object' && value !== null, 'asked again')
-  }), { numRuns: scaledRuns(10_000) })
+  }), { numRuns: scaledRuns(4_000) })
 })
 
 t.test('an answer that calls too many tools runs and records none of them', async t => {

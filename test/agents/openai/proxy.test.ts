@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createTlsServer, type Server } from 'node:https'
+import { createRequire } from 'node:module'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import { mock } from 'node:test'
 import { setImmediate as nextLoopTurn } from 'node:timers/promises'
@@ -16,6 +17,9 @@ import { openAIAgent, type OpenAIAgent } from '../../../lib/agents/openai/agent.
 import { openTransport } from '../../../lib/agents/openai/transport.js'
 import { fakeTurn } from '../../helpers/fake-turn.js'
 import { runNode } from '../../helpers/process.js'
+
+/** The clock of undici's own timeouts. */
+const undiciTimers = createRequire(import.meta.url)('undici/lib/util/timers.js') as { tick (ms: number): void }
 
 /** A name that only the proxy resolves, so that nothing reaches the server without it. */
 const HOST = 'models.test'
@@ -303,8 +307,6 @@ t.test('an idle tunnel keeps no process alive', async t => {
 })
 
 t.test('a proxy that does not answer is given up after 10 s', async t => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => mock.timers.reset())
   const { proxy, proxyURL, origin } = await setup(t, { answer: () => undefined })
   setProxies(t, { HTTPS_PROXY: proxyURL })
   const asked = once(proxy, 'asked')
@@ -313,7 +315,7 @@ t.test('a proxy that does not answer is given up after 10 s', async t => {
   reply.then(() => { state.isOver = true }, () => {})
   await asked
   while (!state.isOver) {
-    mock.timers.tick(1_000)
+    undiciTimers.tick(1_000)
     await nextLoopTurn()
   }
   t.match((await reply).message, /does not answer in time over the proxy of the environment: UND_ERR_HEADERS_TIMEOUT/)
