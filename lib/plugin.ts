@@ -17,7 +17,7 @@ import { AlreadyRegisteredError } from './contract/errors.js'
 import { logSerializers } from './http/request-log.js'
 import { closingOf } from './http/shutdown.js'
 import { provideWebsocket } from './http/websocket.js'
-import { providers } from './providers/index.js'
+import { PROVIDER_NAMES } from './providers/index.js'
 import { createAdmission } from './server/admission.js'
 import { decorateAgent } from './server/agent.js'
 import { createCallHost } from './server/call-host.js'
@@ -53,7 +53,7 @@ const HOOKS_TIMEOUT_MS = 5_000
 async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions): Promise<void> {
   if (Object.hasOwn(fastify, 'calls')) throw new AlreadyRegisteredError()
   checkOptions(options)
-  const calls = new CallRegistry<LiveCall>(providers.map(({ name }) => name))
+  const calls = new CallRegistry<LiveCall>(PROVIDER_NAMES)
   const admitted = new AdmittedCalls()
   fastify.decorate('calls', calls)
   fastify.decorate('admitCall', (callId, options) => admitted.expect(callId, options))
@@ -69,7 +69,7 @@ async function voiceAgent (fastify: FastifyInstance, options: VoiceAgentOptions)
     const isClosing = (): boolean => closing.isClosing
     const cluster = await openCluster(config, options.cluster)
     const host = createCallHost(fastify, config, options, { calls, admitted, cluster, bindLog, isClosing })
-    scope.addHook('onReady', async function openTelemetry () { host.telemetry.ready(providers.map(({ name }) => name)) })
+    scope.addHook('onReady', async function openTelemetry () { host.telemetry.ready(PROVIDER_NAMES) })
     const { guard, admission } = createAdmission(scope, config, host)
     const { limits } = admission
     warnOfSettings(scope.log, config)

@@ -6,7 +6,7 @@ import { Errors, ValueErrorType, type ValueError } from '@sinclair/typebox/error
 import { ConfigError } from '../contract/errors.js'
 import type { Setting } from '../contract/setting.js'
 import { suggestion } from '../contract/suggestion.js'
-import { providers } from '../providers/index.js'
+import { PROVIDER_NAMES, providers } from '../providers/index.js'
 import type { VoiceAgentOptions } from './options.js'
 import { accepted, settings, VARIABLES, type Variable } from './settings.js'
 
@@ -59,7 +59,7 @@ const withoutVariable: Readonly<Record<string, TSchema>> = {
 /** A tree of objects, with the options as leaves. */
 interface Members { [name: string]: TSchema | Members }
 
-const schema = objectOf(membersOf(), providers.map(({ name }) => name))
+const schema = objectOf(membersOf(), PROVIDER_NAMES)
 
 function membersOf (): Members {
   const members: Members = {}

@@ -36,7 +36,8 @@ export function entriesOf (list: string): string[] {
   return list.split(',')
 }
 
-const LIST = Type.Union([Type.String(), Type.Array(Type.String())])
+/** The schema of an option that accepts text or a list of texts. */
+export const TextList = Type.Union([Type.String(), Type.Array(Type.String())])
 
 /** The path of a route that always exists. */
 export function path (option: string, path: string) {
@@ -50,7 +51,7 @@ export function optionalPath (option: string, path: string) {
 
 /** IP addresses and CIDR ranges. */
 export function addresses (option: string, list = '') {
-  return setting(Type.String({ title: option, description: 'addresses and CIDR ranges, separated by commas', default: list }), LIST)
+  return setting(Type.String({ title: option, description: 'addresses and CIDR ranges, separated by commas', default: list }), TextList)
 }
 
 /** Keys, of which each is valid. An empty entry would admit everybody, so only the whole list may be empty. */
@@ -60,7 +61,7 @@ export function secrets (option: string) {
     description: 'ASCII text other than blanks; several are separated by commas',
     default: '',
     pattern: '^([ ,]*[!-+\\--~][ -~]*)?$'
-  }), LIST)
+  }), TextList)
 }
 
 /** Milliseconds, from 0 to a maximum. */
@@ -72,6 +73,3 @@ export function milliseconds (option: string, ms: number, maximum: number) {
 export function setting<S extends TSchema> (schema: S, shape?: TSchema): Setting<S> {
   return { schema, ...(shape !== undefined && { shape }) }
 }
-
-/** The schema of an option that accepts text or a list of texts. */
-export const TextList = LIST

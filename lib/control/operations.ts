@@ -5,13 +5,12 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import type { Feature } from '../providers/codec.js'
-import { providers } from '../providers/index.js'
+import { PROVIDER_NAMES, providers } from '../providers/index.js'
 import { PLACE } from './page.js'
 
 const strict = { additionalProperties: false }
 
-const names = providers.map(({ name }) => name)
-const Provider = Type.Union(names.map(name => Type.Literal(name)), { description: names.join(' or ') })
+const Provider = Type.Union(PROVIDER_NAMES.map(name => Type.Literal(name)), { description: PROVIDER_NAMES.join(' or ') })
 
 /** Says which providers alone have a feature. */
 const only = (feature: Feature): string => `${providers.filter(({ features }) => features.has(feature)).map(({ label }) => label).join(' and ')} only`

@@ -3,7 +3,7 @@
  */
 import type { Provider } from '../contract/agent.js'
 import type { ClusterCall } from '../cluster/cluster.js'
-import { providers } from '../providers/index.js'
+import { PROVIDER_NAMES } from '../providers/index.js'
 
 /** Which calls, and how many of them at once. */
 export interface PageQuery {
@@ -21,7 +21,7 @@ export interface Page {
 }
 
 /** What {@link placeOf} makes. */
-export const PLACE = `^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z,(${providers.map(({ name }) => name).join('|')}),.`
+export const PLACE = `^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z,(${PROVIDER_NAMES.join('|')}),.`
 
 /**
  * Reads a page. A cluster lists calls in no order, and anew each time: here they come by when they began, so that of those that

@@ -10,6 +10,9 @@ import type { ProviderDefinition } from './provider.js'
 /** All providers, in the order in which they are named. */
 export const providers: readonly ProviderDefinition[] = [retell, millis]
 
+/** Their names, in the same order. */
+export const PROVIDER_NAMES = providers.map(({ name }) => name)
+
 /** The settings of all of them. */
 export const providerSettings = { ...retell.settings, ...millis.settings }
 

@@ -13,7 +13,7 @@ import type { CallKey, Cluster, Command } from '../cluster/cluster.js'
 import type { ClusterOptions } from '../config/options.js'
 import { ceilingsOf } from '../config/read.js'
 import { accepted, nameOf, type Env } from '../config/settings.js'
-import { providers } from '../providers/index.js'
+import { PROVIDER_NAMES } from '../providers/index.js'
 
 /**
  * Returns undefined without Redis. The Redis modules are loaded only if needed.
@@ -35,7 +35,7 @@ export async function openCluster (config: Env, { redis }: ClusterOptions = {}):
     prefix: config.REDIS_PREFIX,
     node,
     maxCalls: ceilingsOf(config).maxClusterCalls,
-    providers: providers.map(({ name }) => name)
+    providers: PROVIDER_NAMES
   })
 }
 

@@ -1,7 +1,7 @@
 /**
  * Reads and rewrites JSON Schemas, of any library.
  */
-import { isObject } from './tool-options.js'
+import { isObject } from '../contract/json.js'
 
 /** A JSON Schema, as JSON. */
 export type Schema = Readonly<Record<string, unknown>>

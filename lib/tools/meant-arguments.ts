@@ -2,6 +2,7 @@
  * Recovers a call's arguments from text that a server repeated, joined or wrapped.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { isObject, parse } from '../contract/json.js'
 import type { GrowingJson } from './growing-json.js'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -22,13 +23,13 @@ export function meantObjects (args: GrowingJson): string[] {
 }
 
 function isWritten (text: string): boolean {
-  return text.startsWith('{') && isObject(parsed(text))
+  return text.startsWith('{') && isObject(parse(text))
 }
 
 /** One object, possibly wrapped as a string. */
 function unwrapped (text: string): Arguments[] | undefined {
   let value: unknown = text
-  for (let count = 0; count <= MOST_WRAPPINGS && typeof value === 'string'; count++) value = parsed(value)
+  for (let count = 0; count <= MOST_WRAPPINGS && typeof value === 'string'; count++) value = parse(value)
   return isObject(value) ? [value] : undefined
 }
 
@@ -37,7 +38,7 @@ function sequence (text: string): Arguments[] | undefined {
   const objects: Arguments[] = []
   for (let rest = text; rest !== '';) {
     const length = rest.startsWith('null') ? 'null'.length : lengthOfFirst(rest)
-    const value = parsed(rest.slice(0, length))
+    const value = parse(rest.slice(0, length))
     if (value !== null && !isObject(value)) return undefined
     if (value !== null) objects.push(value)
     rest = rest.slice(length).trimStart()
@@ -67,17 +68,4 @@ function latest (objects: readonly Arguments[]): readonly Arguments[] {
 /** True if the one object has all members of the other. */
 function holds (one: Arguments, other: Arguments): boolean {
   return Object.entries(other).every(([name, value]) => Object.hasOwn(one, name) && isDeepStrictEqual(one[name], value))
-}
-
-/** Undefined if the text is not JSON. */
-function parsed (text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-function isObject (value: unknown): value is Arguments {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

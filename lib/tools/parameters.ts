@@ -8,7 +8,7 @@ import { jsonCheck } from './json-parameters.js'
 import { mapSchemas, type Schema } from './json-schema.js'
 import { isStandardSchema, standardCheck, type OutputOf, type StandardSchema } from './standard-schema.js'
 import { closeObjects, strictFaults } from './strict-schema.js'
-import { isObject } from './tool-options.js'
+import { isObject } from '../contract/json.js'
 import { typeBoxCheck } from './typebox-parameters.js'
 
 /** A JSON Schema of an object, such as the `inputSchema` of an MCP server's tool. TypeBox schemas are excluded. */

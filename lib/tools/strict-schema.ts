@@ -2,7 +2,7 @@
  * Strict schemas. Keywords that OpenAI's servers refuse are reported when the tool is made, and not in the first call.
  */
 import { mapSchemas, type Schema } from './json-schema.js'
-import { isObject } from './tool-options.js'
+import { isObject } from '../contract/json.js'
 
 /** Keywords that a strict schema must not have. The `openai` package refuses the same. */
 const REFUSED = [

@@ -1,7 +1,7 @@
 /**
  * Reads a tool call from text that a model wrote into its answer and the speech filter cut.
  */
-import { isObject } from './tool-options.js'
+import { isObject } from '../contract/json.js'
 import type { ModelToolCall } from './tool-loop.js'
 
 /** The beginning of tool results, which models make up, and of lists of tools. */

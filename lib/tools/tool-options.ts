@@ -3,6 +3,7 @@
  */
 import { Kind } from '@sinclair/typebox'
 import { ConfigError } from '../contract/errors.js'
+import { isObject } from '../contract/json.js'
 import { checkNames, namesOf } from '../contract/option-names.js'
 import { isDuration, LONGEST_MS } from '../timing/duration.js'
 import type { ToolParameters } from './parameters.js'
@@ -92,9 +93,4 @@ function isParameter (say: unknown): say is SayParameter {
 
 function isOneOf (value: unknown, ...accepted: unknown[]): boolean {
   return value === undefined || accepted.includes(value)
-}
-
-/** True for an object that is neither an array nor null. */
-export function isObject (value: unknown): value is Record<string | symbol, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -5,7 +5,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { isTerminal } from '../contract/agent.js'
 import { ToolError } from '../contract/errors.js'
 import { logFailure } from '../telemetry/failure.js'
-import { isObject } from './tool-options.js'
+import { isObject } from '../contract/json.js'
 import { DONE, failed, type ToolOutcome } from './tool-outcome.js'
 
 /** The content for an action that a tool returned. The model reads it in later turns too. */

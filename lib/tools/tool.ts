@@ -5,11 +5,12 @@ import type { TObject } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Turn } from '../contract/agent.js'
 import { ConfigError } from '../contract/errors.js'
+import { isObject } from '../contract/json.js'
 import type { Checked } from './argument-check.js'
 import { withoutUnknown } from './json-schema.js'
 import { readyParameters, type ArgumentsOf, type JsonSchema, type ReadyParameters, type ToolParameters } from './parameters.js'
 import type { StandardSchema } from './standard-schema.js'
-import { checkToolOptions, isObject } from './tool-options.js'
+import { checkToolOptions } from './tool-options.js'
 
 /** The second argument of {@link ToolOptions.execute}. */
 export interface ToolContext {

@@ -6,6 +6,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { Call } from '../../contract/agent.js'
 import { compile } from '../../contract/compile.js'
 import { handoverOf, type Handover } from '../../contract/handoff.js'
+import { isObject } from '../../contract/json.js'
 
 /**
  * Names of members that hold reasoning: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking_blocks` and their like. Not
@@ -66,8 +67,8 @@ export class Reasoning {
 
 function joined (pieces: unknown[], more: readonly unknown[]): unknown[] {
   for (const piece of more) {
-    const known = isPiece(piece) ? pieces.findLast(known => isPiece(known) && isSame(known, piece)) as Piece | undefined : undefined
-    if (known === undefined) pieces.push(isPiece(piece) ? { ...piece } : piece)
+    const known = isObject(piece) ? pieces.findLast(known => isObject(known) && isSame(known, piece)) as Piece | undefined : undefined
+    if (known === undefined) pieces.push(isObject(piece) ? { ...piece } : piece)
     else grow(known, piece as Piece)
   }
   return pieces
@@ -85,10 +86,6 @@ function grow (known: Piece, piece: Piece): void {
     if (typeof before === 'string' && typeof value === 'string' && GROWING.has(name)) known[name] = before + value
     else if (value !== null && value !== '') known[name] = value
   }
-}
-
-function isPiece (value: unknown): value is Piece {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 const KeptSchema = Type.Object({
